@@ -1,0 +1,1 @@
+"""The OpenAI Batch API, whole: upload, create, wait, results."""
