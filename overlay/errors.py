@@ -1,0 +1,289 @@
+"""Everything this SDK raises.
+
+    OverlayError
+    ├── ConfigurationError (ValueError)      no token, a base URL that cannot be used, a bad argument
+    ├── InvalidInputError (ValueError)       a file of requests, with every bad line and its reason
+    ├── TokenProviderError                   the token provider raised, or returned no usable token
+    ├── APIError                             the service, or the way to it
+    │   ├── APIConnectionError               no answer
+    │   │   └── APITimeoutError              no answer in time
+    │   ├── APIStatusError                   an answer that refuses
+    │   │   ├── BadRequestError              400
+    │   │   ├── AuthenticationError          401
+    │   │   ├── PermissionDeniedError        403
+    │   │   ├── NotFoundError                404
+    │   │   │   └── FileGoneError            404 or 410 for a file the batch names
+    │   │   ├── ConflictError                409
+    │   │   ├── UnprocessableEntityError     422
+    │   │   ├── RateLimitError               429
+    │   │   └── InternalServerError          500 to 599
+    │   ├── InvalidResponseError             an answer that cannot be what the API promises
+    │   └── UnknownOutcomeError              a batch may or may not have been created
+    ├── BatchFailedError                     the batch was refused as a whole; carries its errors
+    ├── BatchNotEndedError                   results were asked of a batch that still runs
+    ├── NoResultsError                       a completed batch that names no result file
+    ├── WaitTimeoutError (TimeoutError)      the batch did not end in the time given
+    ├── ResultError                          one line's failure, raised on request
+    └── StorageError (OSError)               the local disk refused
+
+Every one can be pickled, and none holds a token. What the service sent is kept short: error bodies are cut,
+HTML is reduced to its title.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+
+def _rebuild(cls: type[OverlayError], args: tuple[Any, ...], state: dict[str, Any]) -> OverlayError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class OverlayError(Exception):
+    """The base of all errors of this package. `str(error)` says what happened and what to do about it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions whose __init__ takes keywords do not unpickle by default: the state goes along instead.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class ConfigurationError(OverlayError, ValueError):
+    """The client was set up, or called, in a way that cannot work. Nothing was sent."""
+
+
+@attrs.frozen
+class Problem:
+    """One thing wrong with a file of requests."""
+
+    line: int | None
+    """The line's number, from 1; None where it is the file as a whole."""
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason if self.line is None else f"line {self.line}: {self.reason}"
+
+
+class InvalidInputError(OverlayError, ValueError):
+    """Requests that the service would refuse, or that would be paid for and then fail. Nothing was sent.
+
+    `problems` holds the first hundred, `count` how many there are.
+    """
+
+    def __init__(
+        self, path: str | Path | None, problems: Sequence[Problem], *, count: int | None = None
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self.problems = tuple(problems)
+        self.count = len(self.problems) if count is None else count
+        first = self.problems[0]
+        self.line = first.line
+        self.reason = first.reason
+        place = str(path) if path is not None else "requests"
+        if self.line is not None:
+            place = f"{place}, line {self.line}"
+        more = f" (and {self.count - 1:,} more)" if self.count > 1 else ""
+        super().__init__(f"{place}: {self.reason}{more}")
+
+
+class TokenProviderError(OverlayError):
+    """No usable token came from the token provider. Nothing was sent.
+
+    The provider's own exception is named by its type only: its text may hold the secret.
+    """
+
+
+class APIError(OverlayError):
+    """A call to the service did not give its answer."""
+
+    request_id: str | None = None
+    """What to quote to the service's support, where it sent one."""
+
+
+class APIConnectionError(APIError):
+    """No answer came: the address, the network, or a connection that broke.
+
+    `sent` is False when nothing can have reached the service.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class APITimeoutError(APIConnectionError):
+    """No answer came in time."""
+
+
+class APIStatusError(APIError):
+    """The service answered with a status other than success."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        request_id: str | None = None,
+        code: str | None = None,
+        type: str | None = None,  # noqa: A002 - the API's own word
+        param: str | None = None,
+        body: str = "",
+        is_json: bool = False,
+        retry_after: float | None = None,
+        should_retry: bool | None = None,
+    ) -> None:
+        super().__init__(f"{message} (request {request_id})" if request_id else message)
+        self.status_code = status_code
+        self.request_id = request_id
+        self.code = code
+        """The service's own word for it, such as `insufficient_quota`."""
+        self.type = type
+        self.param = param
+        self.body = body
+        """The answer's text, cut to 4,000 characters."""
+        self.is_json = is_json
+        """Whether the API itself spoke, and not a proxy before it."""
+        self.retry_after = retry_after
+        """Seconds that the service asked to wait."""
+        self.should_retry = should_retry
+        """What the service's `x-should-retry` header says, where it is sent."""
+
+
+class BadRequestError(APIStatusError):
+    """400: the request is wrong; sending it again will not help."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the token was not accepted, nor a fresh one where a provider gave it."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the token may not do this."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such batch or file, or not visible to this token."""
+
+
+class FileGoneError(NotFoundError):
+    """A file that a batch names is no longer there: deleted, or expired."""
+
+
+class ConflictError(APIStatusError):
+    """409: not possible in the present state."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the service could not make sense of the request."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too much for now; or, with the code `insufficient_quota`, until the account is topped up."""
+
+
+class InternalServerError(APIStatusError):
+    """500 to 599: the service, or a proxy before it, failed."""
+
+
+_BY_STATUS: dict[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+def status_error_type(status_code: int) -> type[APIStatusError]:
+    """The error class for an HTTP status."""
+    if status_code >= 500:  # noqa: PLR2004 - the boundary of RFC 9110, section 15.6
+        return InternalServerError
+    return _BY_STATUS.get(status_code, APIStatusError)
+
+
+class InvalidResponseError(APIError):
+    """The answer is not what the API promises: not JSON, too large, cut short, or without an id."""
+
+
+class UnknownOutcomeError(APIError):
+    """`POST /batches` went unanswered and no batch for the file has shown up: it may exist, and be paid for.
+
+    Look at `client.batches.list()` for `input_file_id` before creating again.
+    """
+
+    def __init__(self, message: str, *, input_file_id: str) -> None:
+        super().__init__(message)
+        self.input_file_id = input_file_id
+
+
+class BatchFailedError(OverlayError):
+    """The service refused the batch as a whole: nothing ran. `problems` are its reasons, by input line."""
+
+    def __init__(self, message: str, *, batch_id: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+        self.problems = tuple(problems)
+
+
+class BatchNotEndedError(OverlayError):
+    """The batch has no final results yet."""
+
+    def __init__(self, message: str, *, batch_id: str, status: str | None) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+        self.status = status
+
+
+class NoResultsError(OverlayError):
+    """The batch says that it is completed, yet names no result file."""
+
+    def __init__(self, message: str, *, batch_id: str) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+
+
+class WaitTimeoutError(OverlayError, TimeoutError):
+    """The batch had not ended when the time given was over. It goes on running at the service."""
+
+    def __init__(self, message: str, *, batch_id: str, status: str | None) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+        self.status = status
+
+
+class ResultError(OverlayError):
+    """One request of a batch failed; raised by `Result.raise_for_error()`."""
+
+    def __init__(
+        self, message: str, *, custom_id: str | None, code: str | None, status_code: int | None
+    ) -> None:
+        super().__init__(message)
+        self.custom_id = custom_id
+        self.code = code
+        self.status_code = status_code
+
+
+class StorageError(OverlayError, OSError):
+    """The local disk refused: full, read-only, or not there. What was complete before is untouched."""
+
+    def __init__(self, message: str, *, path: str | Path | None = None) -> None:
+        OverlayError.__init__(self, message)
+        self.path = None if path is None else Path(path)
