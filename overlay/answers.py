@@ -1,0 +1,111 @@
+"""From an HTTP answer that is not a success to the error that says so.
+
+Independent services word their refusals differently: `{"error": {...}}`, `{"detail": ...}`,
+`{"message": ...}`, plain text, a proxy's HTML page. The status is what counts; the body only supplies the words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from html import unescape
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from overlay.errors import APIStatusError, status_error_type
+
+_BODY_KEPT = 4_000
+_MESSAGE_KEPT = 500
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+def status_error(
+    status_code: int, headers: Mapping[str, str], body: bytes, *, host: str, call: str
+) -> APIStatusError:
+    """The error for a refusing answer. `call` is its method and path, `host` who gave it."""
+    text = body.decode("utf-8", "replace")
+    decoded: Any = None
+    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        decoded = msgspec.json.decode(body)
+    detail = _detail(decoded)
+    if 300 <= status_code < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
+        target = headers.get("location", "another address")
+        message = (
+            f"redirected to {target}, which is not followed: the token would go along. Set base_url to it"
+        )
+    else:
+        message = _message(detail, decoded, text)
+    return status_error_type(status_code)(
+        f"{status_code} from {host} for {call}: {message}",
+        status_code=status_code,
+        request_id=headers.get("x-request-id"),
+        code=_text(detail.get("code")),
+        type=_text(detail.get("type")),
+        param=_text(detail.get("param")),
+        body=text[:_BODY_KEPT],
+        is_json=isinstance(decoded, dict),
+        retry_after=_retry_after(headers),
+        should_retry={"true": True, "false": False}.get(headers.get("x-should-retry", "").lower()),
+    )
+
+
+def _detail(decoded: Any) -> dict[str, Any]:
+    """The part of a JSON error body that describes the error."""
+    if not isinstance(decoded, dict):
+        return {}
+    inner = decoded.get("error")
+    return inner if isinstance(inner, dict) else decoded
+
+
+def _message(detail: dict[str, Any], decoded: Any, text: str) -> str:
+    for candidate in (detail.get("message"), detail.get("error"), detail.get("detail")):
+        if isinstance(candidate, str) and candidate.strip():
+            return candidate.strip()[:_MESSAGE_KEPT]
+        if isinstance(candidate, list) and candidate:
+            return "; ".join(_validation(entry) for entry in candidate[:5])[:_MESSAGE_KEPT]
+    title = _TITLE.search(text)
+    if title and decoded is None:
+        return " ".join(unescape(title[1]).split())[:_MESSAGE_KEPT]
+    if decoded is None and "<" in text[:200]:
+        return "an HTML page without a title"
+    return " ".join(text.split())[:_MESSAGE_KEPT] or "no message"
+
+
+def _validation(entry: Any) -> str:
+    """One entry of FastAPI's 422 body: `{"loc": [...], "msg": ...}`."""
+    if not isinstance(entry, dict):
+        return str(entry)
+    place = ".".join(str(part) for part in entry.get("loc") or ())
+    return f"{place}: {entry.get('msg')}" if place else str(entry.get("msg"))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)[:_MESSAGE_KEPT]
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from `retry-after-ms` or from RFC 9110's Retry-After in either of its forms."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    until, now = http_date(headers.get("retry-after")), http_date(headers.get("date"))
+    # A date is compared with the server's own clock; ours may be wrong.
+    return max(0.0, (until - now).total_seconds()) if until and now else None
+
+
+def http_date(value: str | None) -> datetime | None:
+    """An HTTP date as an aware datetime; None where it is absent or unreadable."""
+    try:
+        parsed = parsedate_to_datetime(value) if value else None
+    except ValueError:
+        return None
+    return parsed if parsed is not None and parsed.tzinfo is not None else None

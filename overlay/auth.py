@@ -1,0 +1,207 @@
+"""Bearer tokens: fixed, or asked for when needed.
+
+A provider is any callable without arguments that gives a `str` or a `Token`. A `str` is taken as valid now
+and asked for again at the next request: the provider does the caching, as azure-identity's do. A `Token` says
+when it expires, is kept until shortly before, and is renewed by one caller however many are waiting.
+
+After a 401 the provider is asked once more and the request sent once more. That is httpx's auth flow, which
+also rewinds a body that can be rewound.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import attrs
+import httpx
+
+from overlay.errors import ConfigurationError, TokenProviderError
+
+PROVIDER_SECONDS = 60.0
+"""How long `AsyncClient` waits for a provider."""
+_EARLY_SECONDS = 300.0
+_EARLY_SHARE = 0.1
+_REMEMBERED = 16
+
+
+@attrs.frozen
+class Token:
+    """A bearer token and when it expires.
+
+    `expires_at` is an aware datetime. Renewal comes early by 5 minutes, or by a tenth of the token's life
+    where that is less.
+    """
+
+    value: str = attrs.field(repr=False)
+    expires_at: datetime
+
+
+TokenProvider: TypeAlias = (
+    Callable[[], str] | Callable[[], Token] | Callable[[], Awaitable[str]] | Callable[[], Awaitable[Token]]
+)
+
+
+def _fault(value: object) -> str | None:
+    """What is wrong with a token's text, without showing any of it; None where nothing is."""
+    if not isinstance(value, str):
+        return f"is {type(value).__name__}, not str"
+    if not value:
+        return "is empty"
+    if not value.isascii():
+        return "has characters outside ASCII"
+    if any(character.isspace() or not character.isprintable() for character in value):
+        return "holds white space or a control character (a line break at its end, perhaps)"
+    return None
+
+
+class Tokens:
+    """Where a client's tokens come from: a fixed one, or a provider with at most one call under way."""
+
+    def __init__(self, source: str | TokenProvider, *, now: Callable[[], float] = time.time) -> None:
+        self._provider: Callable[[], Any] | None = None
+        self._fixed = ""
+        if callable(source):
+            self._provider = source
+        else:
+            fault = _fault(source)
+            if fault:
+                raise ConfigurationError(f"the token {fault}")
+            self._fixed = source
+        self._now = now
+        self._issued: deque[str] = deque([self._fixed] if self._fixed else [], maxlen=_REMEMBERED)
+        self._cached: Token | None = None
+        self._renew_at = 0.0
+        self.after_fork()
+
+    def __repr__(self) -> str:
+        return f"Tokens({'fixed' if self._provider is None else 'provided'})"
+
+    def after_fork(self) -> None:
+        """Forget locks that a thread of the parent process may have held."""
+        self._lock = threading.Lock()
+        self._async_lock: Any = None
+
+    @property
+    def renewable(self) -> bool:
+        return self._provider is not None
+
+    def scrub(self, text: str) -> str:
+        """The text without any token given out lately: services quote the key they refuse."""
+        for value in tuple(self._issued):
+            text = text.replace(value, "[token]")
+        return text
+
+    def get(self, rejected: str | None = None) -> str:
+        """A token to send now; `rejected` is one that the service has just refused."""
+        if self._provider is None:
+            return self._fixed
+        ready = self._ready(rejected)
+        if ready is not None:
+            return ready
+        with self._lock:
+            ready = self._ready(rejected)  # another thread may have renewed it meanwhile
+            if ready is not None:
+                return ready
+            failure, given = "", None
+            try:
+                given = self._provider()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it may hold the secret
+                failure = type(error).__name__
+            if inspect.isawaitable(given):
+                if inspect.iscoroutine(given):
+                    given.close()
+                raise TokenProviderError(
+                    "the token provider is asynchronous: use AsyncClient, or give Client a plain function"
+                )
+            return self._accept(given, failure)
+
+    async def aget(self, rejected: str | None = None) -> str:
+        """As `get`, awaited. A plain provider runs in a thread and is given up after 60 seconds."""
+        if self._provider is None:
+            return self._fixed
+        ready = self._ready(rejected)
+        if ready is not None:
+            return ready
+        import anyio  # noqa: PLC0415 - not needed, and not loaded, by blocking clients
+
+        if self._async_lock is None:
+            self._async_lock = anyio.Lock()
+        async with self._async_lock:
+            ready = self._ready(rejected)
+            if ready is not None:
+                return ready
+            failure, given = "", None
+            try:
+                with anyio.fail_after(PROVIDER_SECONDS):
+                    if inspect.iscoroutinefunction(self._provider):
+                        given = await self._provider()
+                    else:
+                        given = await anyio.to_thread.run_sync(self._provider, abandon_on_cancel=True)
+                        if inspect.isawaitable(given):
+                            given = await given
+            except TimeoutError:
+                failure = f"TimeoutError (nothing came in {PROVIDER_SECONDS:.0f} s)"
+            except Exception as error:  # noqa: BLE001 - whatever it is, it may hold the secret
+                failure = type(error).__name__
+            return self._accept(given, failure)
+
+    def _ready(self, rejected: str | None) -> str | None:
+        cached = self._cached
+        if cached is None or self._now() >= self._renew_at:
+            return None
+        if cached.value == rejected:
+            self._cached = None
+            return None
+        return cached.value
+
+    def _accept(self, given: object, failure: str) -> str:
+        if failure:
+            raise TokenProviderError(f"the token provider raised {failure}; call it by itself to see why")
+        value = given.value if isinstance(given, Token) else given
+        fault = _fault(value)
+        if fault:
+            raise TokenProviderError(f"what the token provider returned {fault}")
+        assert isinstance(value, str)
+        if isinstance(given, Token):
+            expires_at: object = given.expires_at
+            if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
+                raise TokenProviderError(
+                    "the token's expires_at must be an aware datetime, as in datetime.now(UTC) + life"
+                )
+            now = self._now()
+            life = (expires_at - datetime.fromtimestamp(now, UTC)).total_seconds()
+            self._cached = given
+            self._renew_at = now + life - min(_EARLY_SECONDS, _EARLY_SHARE * life)
+        if value not in self._issued:
+            self._issued.append(value)
+        return value
+
+
+class BearerAuth(httpx.Auth):
+    """Puts the token on each request, and on a 401 tries once more with a fresh one."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        token = self._tokens.get()
+        response = yield _bearing(request, token)
+        if response.status_code == httpx.codes.UNAUTHORIZED and self._tokens.renewable:
+            yield _bearing(request, self._tokens.get(rejected=token))
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        token = await self._tokens.aget()
+        response = yield _bearing(request, token)
+        if response.status_code == httpx.codes.UNAUTHORIZED and self._tokens.renewable:
+            yield _bearing(request, await self._tokens.aget(rejected=token))
+
+
+def _bearing(request: httpx.Request, token: str) -> httpx.Request:
+    request.headers["Authorization"] = f"Bearer {token}"
+    return request

@@ -1,0 +1,314 @@
+"""How a call leaves and how its answer is let in: httpx clients, one for each kind of call, and their guards.
+
+Generated code takes its per-call options from its client only, so each profile has a client of its own:
+
+- `read` for everything that can be repeated;
+- `create` for `POST /batches`, which must not be: no connection is reused, since a reused one may turn out
+  to be closed only after the request was sent;
+- `upload`, whose answer may take five minutes.
+
+A guard stands in httpx's response hook, which runs before generated code sees the answer (and could choke on
+it) and before the auth flow does: it caps what is read, refuses compressed bodies (they were asked not to be:
+half a megabyte of gzip can stand for half a gigabyte), and raises on every refusing status but 401, which
+belongs to the auth flow first.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Literal, Protocol, TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+import httpx
+
+from overlay.answers import status_error
+from overlay.auth import BearerAuth, Tokens
+from overlay.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    ConfigurationError,
+    InvalidResponseError,
+    OverlayError,
+)
+from overlay.generated import Client as GeneratedClient
+
+VERSION = "0.1.0"
+Profile: TypeAlias = Literal["read", "create", "upload"]
+
+_JSON_CAP = 8 * 1024 * 1024
+_ERROR_CAP = 64 * 1024
+_CONNECT_SECONDS = 5.0
+_POOL_SECONDS = 30.0
+_UPLOAD_ANSWER_SECONDS = 300.0
+STREAMED = "overlay.streamed"
+"""The request extension that marks a body which goes to disk and is not capped."""
+
+
+class Clock(Protocol):
+    """Time as flows see it; replaced to try out a day in a second."""
+
+    def monotonic(self) -> float: ...
+    def time(self) -> float: ...
+    def sleep(self, seconds: float) -> None: ...
+    async def asleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+    sleep = staticmethod(time.sleep)
+
+    async def asleep(self, seconds: float) -> None:
+        import anyio  # noqa: PLC0415 - not needed, and not loaded, by blocking clients
+
+        await anyio.sleep(seconds)
+
+
+@attrs.define(kw_only=True)
+class Settings:
+    """What a client was given, checked and completed."""
+
+    base_url: str
+    tokens: Tokens
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    timeout: float
+    max_retries: int
+    transport: Any = None
+    clock: Clock = attrs.field(factory=SystemClock)
+    server_date: tuple[str, float] | None = None
+    """The Date header last seen, and the monotonic time at which it was."""
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).netloc
+
+    def client_options(self, profile: Profile) -> dict[str, Any]:
+        """The arguments of httpx.Client for a profile."""
+        answer = max(self.timeout, _UPLOAD_ANSWER_SECONDS) if profile == "upload" else self.timeout
+        limits = httpx.Limits(max_keepalive_connections=0) if profile == "create" else httpx.Limits()
+        return {
+            "auth": BearerAuth(self.tokens),
+            "base_url": self.base_url,
+            "headers": {
+                "Accept-Encoding": "identity",
+                "User-Agent": f"openai-batch-overlay/{VERSION}",
+                **self.headers,
+            },
+            "limits": limits,
+            "timeout": httpx.Timeout(
+                self.timeout,
+                connect=min(self.timeout, _CONNECT_SECONDS),
+                pool=_POOL_SECONDS,
+                read=answer,
+            ),
+            "transport": self.transport,
+        }
+
+
+class _Meter:
+    """Counts a body as it arrives: at most `cap` bytes, in at most `seconds`."""
+
+    def __init__(self, response: httpx.Response, *, cap: int, refuse: bool, settings: Settings) -> None:
+        self._response = response
+        self._left = cap
+        self._refuse = refuse
+        self._settings = settings
+        self._until = settings.clock.monotonic() + settings.timeout
+
+    def admits(self, chunk: bytes) -> bool:
+        """Whether to go on reading. Too long an error body is cut; too long an answer is an error."""
+        self._left -= len(chunk)
+        if self._settings.clock.monotonic() > self._until:
+            raise APITimeoutError(
+                f"{self._settings.host} began to answer {call_name(self._response.request)}, "
+                f"but was not done after {self._settings.timeout:.0f} s"
+            )
+        if self._left < 0 and self._refuse:
+            raise InvalidResponseError(
+                f"{self._settings.host} answered {call_name(self._response.request)} "
+                f"with more than {_JSON_CAP // 1024**2} MiB"
+            )
+        return self._left >= 0
+
+
+class _MeteredStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    def __init__(self, stream: Any, meter: _Meter) -> None:
+        self._stream = stream
+        self._meter = meter
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            if not self._meter.admits(chunk):
+                return
+            yield chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            if not self._meter.admits(chunk):
+                return
+            yield chunk
+
+    def close(self) -> None:
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def call_name(request: httpx.Request) -> str:
+    """The method and path of a request, for messages."""
+    return f"{request.method} {request.url.path}"
+
+
+def _admit(settings: Settings, response: httpx.Response) -> bool:
+    """Puts the guard on an answer. True: it is a refusal, to be read and raised."""
+    date = response.headers.get("date")
+    if date:
+        settings.server_date = date, settings.clock.monotonic()
+    encoding = response.headers.get("content-encoding", "identity")
+    refusal = not response.is_success
+    if encoding.lower() != "identity":
+        if not refusal:
+            raise InvalidResponseError(
+                f"{settings.host} answered {call_name(response.request)} in {encoding}, which was not asked for"
+            )
+        # Its words are lost, and its status is what counts.
+        response.headers["content-encoding"] = "identity"
+        response.stream = httpx.ByteStream(b"")
+        return response.status_code != httpx.codes.UNAUTHORIZED
+    if refusal or STREAMED not in response.request.extensions:
+        cap = _ERROR_CAP if refusal else _JSON_CAP
+        meter = _Meter(response, cap=cap, refuse=not refusal, settings=settings)
+        response.stream = _MeteredStream(response.stream, meter)
+    if not refusal:
+        if STREAMED not in response.request.extensions:
+            # Generated code parses only the status that the specification names; other services send 201.
+            response.status_code = httpx.codes.OK
+        return False
+    return response.status_code != httpx.codes.UNAUTHORIZED
+
+
+def refusal(
+    settings: Settings, status_code: int, headers: Mapping[str, str], body: bytes, call: str
+) -> OverlayError:
+    """The typed error for a refusing answer, free of tokens."""
+    scrubbed = settings.tokens.scrub(body.decode("utf-8", "replace")).encode()
+    return status_error(status_code, headers, scrubbed, host=settings.host, call=call)
+
+
+def transport_error(settings: Settings, error: Exception, call: str) -> OverlayError | None:
+    """The typed error for what httpx, or generated code on top of it, raised; None where it is not theirs.
+
+    It is raised on its own: httpx's exceptions hold the request, and so its token.
+    """
+    reason = settings.tokens.scrub(str(error)) or type(error).__name__
+    place = f"{call} at {settings.host}"
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return APITimeoutError(f"{place}: no connection in time ({type(error).__name__})", sent=False)
+    if isinstance(error, httpx.TimeoutException):
+        return APITimeoutError(f"{place}: no answer in time ({type(error).__name__})")
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        return APIConnectionError(f"{place}: cannot connect: {reason}", sent=False)
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
+        return ConfigurationError(f"{place}: cannot be sent: {reason}")
+    if isinstance(error, httpx.TransportError):
+        return APIConnectionError(f"{place}: the connection broke: {reason}")
+    if isinstance(error, RuntimeError) and "client has been closed" in str(error):
+        return ConfigurationError("this client is closed")
+    if isinstance(error, ValueError | TypeError | KeyError | AttributeError | RecursionError):
+        return InvalidResponseError(f"{place}: the answer cannot be read ({type(error).__name__}: {reason[:200]})")
+    return None
+
+
+class Connections:
+    """The blocking clients, each built once, at first use; one set serves many threads.
+
+    A forked child builds its own: two processes on one connection would read each other's answers.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._built: dict[Profile, GeneratedClient] = {}
+        self._verify: Any = None
+        self.closed = False
+
+    def get(self, profile: Profile) -> GeneratedClient:
+        """The generated client of a profile."""
+        if self._pid != os.getpid():
+            self._settings.tokens.after_fork()
+            self._reset()
+        built = self._built.get(profile)
+        if built is None:
+            with self._lock:
+                built = self._built.get(profile)
+                if built is None:
+                    if self.closed:
+                        raise ConfigurationError("this client is closed")
+                    built = self._built[profile] = self._build(profile)
+        return built
+
+    def _options(self, profile: Profile) -> dict[str, Any]:
+        options = self._settings.client_options(profile)
+        if options["transport"] is None:
+            # Loading certificates is most of what building a client costs: once for all profiles.
+            self._verify = self._verify or httpx.create_ssl_context()
+            options["verify"] = self._verify
+        return options
+
+    def _build(self, profile: Profile) -> GeneratedClient:
+        generated = GeneratedClient(base_url=self._settings.base_url)
+        hooks = {"response": [self._guard]}
+        return generated.set_httpx_client(httpx.Client(event_hooks=hooks, **self._options(profile)))
+
+    def _guard(self, response: httpx.Response) -> None:
+        if _admit(self._settings, response):
+            try:
+                body = response.read()
+            except (httpx.TransportError, APIError):
+                body = b""
+            raise refusal(
+                self._settings, response.status_code, response.headers, body, call_name(response.request)
+            )
+
+    def close(self) -> None:
+        self.closed = True
+        while self._built:
+            self._built.popitem()[1].get_httpx_client().close()
+
+
+class AsyncConnections(Connections):
+    """The same for `AsyncClient`."""
+
+    def _build(self, profile: Profile) -> GeneratedClient:
+        generated = GeneratedClient(base_url=self._settings.base_url)
+        hooks = {"response": [self._aguard]}
+        return generated.set_async_httpx_client(
+            httpx.AsyncClient(event_hooks=hooks, **self._options(profile))
+        )
+
+    async def _aguard(self, response: httpx.Response) -> None:
+        if _admit(self._settings, response):
+            try:
+                body = await response.aread()
+            except (httpx.TransportError, APIError):
+                body = b""
+            raise refusal(
+                self._settings, response.status_code, response.headers, body, call_name(response.request)
+            )
+
+    async def aclose(self) -> None:
+        self.closed = True
+        while self._built:
+            await self._built.popitem()[1].get_async_httpx_client().aclose()
+
+

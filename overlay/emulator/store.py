@@ -1,0 +1,203 @@
+"""What the service remembers: files and batches, in SQLite, and their contents in a folder beside it.
+
+Objects are kept as the JSON they are answered with, so that a page of a list is read and sent without being decoded.
+A sequence number orders each kind, and is what cursors resolve to: a page costs the same wherever it lies.
+Deleted files leave a row behind, so that a cursor that names one still has its place.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from overlay.emulator.objects import FINAL, Batch, File
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE files (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    purpose TEXT NOT NULL,
+    gone_at REAL,      -- hidden from the API from then on: deleted, or expired
+    usable_until REAL, -- input of new batches until then
+    document BLOB NOT NULL
+);
+CREATE INDEX files_by_purpose ON files (purpose, seq);
+CREATE TABLE batches (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    final INTEGER NOT NULL,
+    born REAL NOT NULL,
+    document BLOB NOT NULL,
+    progress BLOB NOT NULL
+);
+CREATE INDEX batches_unfinished ON batches (seq) WHERE final = 0;
+"""
+
+
+class Progress(msgspec.Struct):
+    """What the service knows of a batch and does not tell. Moments are seconds since 1970."""
+
+    born: float
+    entered: float
+    """When the batch came into its present status."""
+    window: float
+    """Seconds from `born` until it expires."""
+    keep_output: int | None = None
+    """Seconds for which output and error files are kept, or None for ever."""
+    outcome: str = "completed"
+    """What comes after `finalizing`."""
+    prompt_tokens: int = 0
+    output_id: str = ""
+    error_id: str = ""
+
+
+class StateInUseError(RuntimeError):
+    """Another process has this state folder open."""
+
+
+class Store:
+    """`folder` holds the contents; `database` is a path, or ":memory:"."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self._contents = folder / "files"
+        self._inputs = folder / "inputs"
+        for each in (self._contents, self._inputs):
+            each.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=0.2)
+        # One process owns a state folder: two would write each other's output files. The lock is taken by the first
+        # write below and dies with the process.
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            self._db.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            self._db.close()
+            raise StateInUseError(f"{folder} is in use by another service") from error
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            self._db.close()
+            raise RuntimeError(f"{folder} was written by a newer version")
+        if version == 0:
+            for statement in _SCHEMA.split(";\n"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # Contents
+
+    def content(self, file_id: str) -> Path:
+        return self._contents / file_id
+
+    def input_of(self, batch_id: str) -> Path:
+        return self._inputs / batch_id
+
+    def keep_input(self, file_id: str, batch_id: str) -> None:
+        """Give a batch a name of its own for its input, which outlives the deletion of the file."""
+        source, target = self.content(file_id), self.input_of(batch_id)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+
+    def drop_content(self, file_id: str) -> None:
+        self.content(file_id).unlink(missing_ok=True)
+
+    # Files
+
+    def add_file(self, file: File) -> None:
+        self._db.execute(
+            "INSERT INTO files (id, purpose, gone_at, usable_until, document) VALUES (?, ?, ?, ?, ?)",
+            (file.id, file.purpose, file.expires_at, file.expires_at, msgspec.json.encode(file)),
+        )
+
+    def file(self, file_id: str, now: float) -> File | None:
+        return self._file("gone_at", file_id, now)
+
+    def usable_file(self, file_id: str, now: float) -> File | None:
+        """As `file`, but also one that was deleted and can still be named by a new batch."""
+        return self._file("usable_until", file_id, now)
+
+    def _file(self, limit: str, file_id: str, now: float) -> File | None:
+        row = self._db.execute(
+            f"SELECT document FROM files WHERE id = ? AND ({limit} IS NULL OR {limit} > ?)",  # noqa: S608  a column
+            (file_id, now),
+        ).fetchone()
+        return msgspec.json.decode(row[0], type=File) if row else None
+
+    def delete_file(self, file_id: str, now: float, usable_until: float) -> None:
+        self._db.execute(
+            "UPDATE files SET gone_at = ?, usable_until = ? WHERE id = ?", (now, usable_until, file_id)
+        )
+
+    def files(
+        self, now: float, *, after: int | None, limit: int, ascending: bool, purpose: str | None
+    ) -> list[tuple[str, bytes]]:
+        """(id, document), at most `limit`, beyond the place `after` in the given direction."""
+        where, order = ("seq > ?", "ASC") if ascending else ("seq < ?", "DESC")
+        start = after if after is not None else (0 if ascending else 2**62)
+        narrowed, values = (" AND purpose = ?", [purpose]) if purpose is not None else ("", [])
+        return self._db.execute(
+            f"SELECT id, document FROM files WHERE {where}{narrowed} AND (gone_at IS NULL OR gone_at > ?)"  # noqa: S608
+            f" ORDER BY seq {order} LIMIT ?",
+            (start, *values, now, limit),
+        ).fetchall()
+
+    def file_place(self, file_id: str) -> int | None:
+        return self._place("files", file_id)
+
+    # Batches
+
+    def add_batch(self, batch: Batch, progress: Progress) -> None:
+        self._db.execute(
+            "INSERT INTO batches (id, final, born, document, progress) VALUES (?, 0, ?, ?, ?)",
+            (batch.id, progress.born, msgspec.json.encode(batch), msgspec.json.encode(progress)),
+        )
+
+    def save_batch(self, batch: Batch, progress: Progress) -> None:
+        self._db.execute(
+            "UPDATE batches SET final = ?, document = ?, progress = ? WHERE id = ?",
+            (batch.status in FINAL, msgspec.json.encode(batch), msgspec.json.encode(progress), batch.id),
+        )
+
+    def batch(self, batch_id: str) -> Batch | None:
+        row = self._db.execute("SELECT document FROM batches WHERE id = ?", (batch_id,)).fetchone()
+        return msgspec.json.decode(row[0], type=Batch) if row else None
+
+    def batches(self, *, after: int | None, limit: int, born_by: float) -> list[tuple[str, bytes]]:
+        """(id, document), newest first, at most `limit`, older than the place `after`."""
+        return self._db.execute(
+            "SELECT id, document FROM batches WHERE seq < ? AND born <= ? ORDER BY seq DESC LIMIT ?",
+            (after if after is not None else 2**62, born_by, limit),
+        ).fetchall()
+
+    def batch_place(self, batch_id: str) -> int | None:
+        return self._place("batches", batch_id)
+
+    def unfinished(self) -> list[tuple[Batch, Progress]]:
+        rows = self._db.execute("SELECT document, progress FROM batches WHERE final = 0 ORDER BY seq").fetchall()
+        return [
+            (msgspec.json.decode(document, type=Batch), msgspec.json.decode(progress, type=Progress))
+            for document, progress in rows
+        ]
+
+    def _place(self, table: str, identifier: str) -> int | None:
+        row = self._db.execute(f"SELECT seq FROM {table} WHERE id = ?", (identifier,)).fetchone()  # noqa: S608
+        return row[0] if row else None
