@@ -1,0 +1,1 @@
+"""Development only: brings a new upstream document over and turns it into Python. Never in the wheel."""

@@ -1,0 +1,119 @@
+"""Write ``generated/`` from ``openapi.yaml``, or check that it is what ``openapi.yaml`` gives.
+
+The folder is disposable: it is generated beside its place, marked, and then put there whole, so that a
+generator that fails leaves the present one alone and a file that is no longer generated does not stay.
+"""
+
+import argparse
+import filecmp
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+COMMAND = "make generate"
+HEADER = f"# Written by openapi-python-client from openapi.yaml; `{COMMAND}` rebuilds it. Edits are lost.\n"
+GENERATOR = "openapi-python-client"
+FORMATTER = "ruff"
+SECONDS = 120
+
+
+class GenerateError(Exception):
+    """The generator is missing, failed, or warned; the message says which."""
+
+
+def generate(output: Path, *, project: Path = PROJECT) -> None:
+    """Write the client that the specification of *project* gives to *output*, which must not exist yet.
+
+    Raises:
+        GenerateError: The generator or the formatter is not installed, or something was left out.
+
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    generator = shutil.which(GENERATOR, path=path)
+    # The generator only warns when its formatter is missing, and says so among other warnings: ask first.
+    if generator is None or shutil.which(FORMATTER, path=path) is None:
+        raise GenerateError(f"{GENERATOR} and {FORMATTER} must be installed: pip install -e '.[dev]'")
+    command = [
+        generator,
+        "generate",
+        f"--path={project / 'openapi.yaml'}",
+        f"--config={project / 'generator-config.yml'}",
+        f"--custom-template-path={project / 'tools' / 'templates'}",
+        f"--output-path={output}",
+        "--meta=none",
+        "--fail-on-warning",
+    ]
+    done = subprocess.run(  # noqa: S603 - the command is built here
+        command,
+        env={**os.environ, "PATH": path, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise GenerateError(f"{GENERATOR} refused openapi.yaml:\n{done.stdout}{done.stderr}".rstrip())
+    for module in sorted(output.rglob("*.py")):
+        module.write_text(HEADER + module.read_text(encoding="utf-8"), encoding="utf-8")
+    (output / "py.typed").write_text("", encoding="utf-8")
+
+
+def differences(left: Path, right: Path) -> list[str]:
+    """Files, relative to both folders, that are not the same bytes in *left* and *right*."""
+    names = {
+        str(path.relative_to(folder))
+        for folder in (left, right)
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    _, changed, missing = filecmp.cmpfiles(left, right, sorted(names), shallow=False)
+    return sorted(changed + missing)
+
+
+def replace(target: Path, *, project: Path = PROJECT) -> None:
+    """Put a freshly generated client at *target* in place of what is there."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+        fresh = Path(folder) / target.name
+        generate(fresh, project=project)
+        if target.exists():
+            target.rename(Path(folder) / "old")
+        fresh.rename(target)
+
+
+def check(target: Path, *, project: Path = PROJECT) -> list[str]:
+    """Files of *target* that are not what the specification gives; none when it is up to date."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / target.name
+        generate(fresh, project=project)
+        return differences(fresh, target)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 done or up to date, 1 out of date, 2 the generator failed."""
+    parser = argparse.ArgumentParser(prog="python -m tools.generate", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 when generated/ is out of date"
+    )
+    chosen = parser.parse_args(arguments)
+    target = PROJECT / "generated"
+    try:
+        if not chosen.check:
+            replace(target)
+            return 0
+        stale = check(target)
+    except GenerateError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if stale:
+        print(f"generated/ is not what openapi.yaml gives; `{COMMAND}` rebuilds it:", file=sys.stderr)
+        print(*(f"  {name}" for name in stale), sep="\n", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
