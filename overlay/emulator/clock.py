@@ -197,4 +197,6 @@ class Timeline:
         self._tasks.discard(task)
         self._give()
         if not task.cancelled() and task.exception():
-            task.get_loop().call_exception_handler({"message": "background work failed", "exception": task.exception()})
+            task.get_loop().call_exception_handler(
+                {"message": "background work failed", "exception": task.exception()}
+            )

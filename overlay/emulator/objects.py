@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-STATUSES = ("validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled")
+STATUSES = (
+    "validating",
+    "failed",
+    "in_progress",
+    "finalizing",
+    "completed",
+    "expired",
+    "cancelling",
+    "cancelled",
+)
 FINAL = frozenset({"failed", "completed", "expired", "cancelled"})
 ENDPOINTS = (
     "/v1/responses",

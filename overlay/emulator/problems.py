@@ -1,6 +1,7 @@
 """Refusals, in the form of the API's error bodies: {"error": {"message", "type", "param", "code"}}."""
 
 import msgspec
+from starlette.responses import Response
 
 
 class Refusal(Exception):  # noqa: N818  it is an answer to the client, not an error of ours
@@ -32,3 +33,7 @@ def error_body(
     message: str, *, param: str | None = None, code: str | None = None, kind: str = "invalid_request_error"
 ) -> bytes:
     return msgspec.json.encode(error_object(message, param=param, code=code, kind=kind))
+
+
+def refused(refusal: Refusal) -> Response:
+    return Response(refusal.body, refusal.status, refusal.headers, media_type="application/json")

@@ -192,7 +192,9 @@ class Store:
         return self._place("batches", batch_id)
 
     def unfinished(self) -> list[tuple[Batch, Progress]]:
-        rows = self._db.execute("SELECT document, progress FROM batches WHERE final = 0 ORDER BY seq").fetchall()
+        rows = self._db.execute(
+            "SELECT document, progress FROM batches WHERE final = 0 ORDER BY seq"
+        ).fetchall()
         return [
             (msgspec.json.decode(document, type=Batch), msgspec.json.decode(progress, type=Progress))
             for document, progress in rows

@@ -1,0 +1,40 @@
+"""The embedded service: the Batch API over real HTTP, on loopback, for demos and for applications' own tests.
+
+    from overlay.emulator import Service
+
+    with Service() as service:
+        client = Client(base_url=service.base_url, token="any")
+
+It needs the extra `serve`. Names are loaded when they are first asked for, so that importing the package, as the
+pytest plugin does in every run, costs nothing and needs nothing installed.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from overlay.emulator.clock import ManualClock, RunningClock
+    from overlay.emulator.echo import echo
+    from overlay.emulator.record import RecordedRequest
+    from overlay.emulator.service import Service
+    from overlay.emulator.settings import Limits, Pace
+
+__all__ = ["Limits", "ManualClock", "Pace", "RecordedRequest", "RunningClock", "Service", "echo"]
+
+_HOMES = {
+    "Limits": "settings",
+    "ManualClock": "clock",
+    "Pace": "settings",
+    "RecordedRequest": "record",
+    "RunningClock": "clock",
+    "Service": "service",
+    "echo": "echo",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

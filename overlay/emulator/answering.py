@@ -1,0 +1,130 @@
+"""The lines of one batch on their way from the input file to the output and error files.
+
+What was answered stands in the two files themselves, so a service that is started again reads there what is left to
+do: nothing is asked twice, and no line costs a commit.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from overlay.emulator.answers import Outcome, Source, not_run, reread
+from overlay.emulator.lines import Lines
+from overlay.emulator.objects import Counts, Usage
+
+
+class _CustomId(msgspec.Struct):
+    custom_id: str
+
+
+_custom_id = msgspec.json.Decoder(_CustomId)
+# Unanswered lines are written in pieces of about this size, in bytes.
+_PIECE = 1 << 20
+
+
+class Answering:
+    """The state of the lines: which are answered, and where the next ones come from.
+
+    `counts` and `usage` are the batch's own objects and move as lines are answered.
+    """
+
+    def __init__(self, source: Path, output: Path, errors: Path, counts: Counts, usage: Usage) -> None:
+        self.counts = counts
+        self.usage = usage
+        self._lines = Lines(source)
+        self._answered = bytearray(len(self._lines))
+        self._output_path, self._errors_path = output, errors
+        self._recover()
+        self._output: BinaryIO = output.open("ab")
+        self._errors: BinaryIO = errors.open("ab")
+        self._left = (number for number in self._lines.shuffled() if not self._answered[number])
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @property
+    def done(self) -> int:
+        return self.counts.completed + self.counts.failed
+
+    async def answer(self, most: int, source: Source, token: str | None) -> None:
+        """Answer up to `most` lines. Cancelled, it leaves no line half written."""
+        portion = iter(list(islice(self._left, most)))
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(source.at_once, most)):
+                workers.create_task(self._work(portion, source, token))
+
+    def write_unanswered(self, code: str, message: str) -> None:
+        """Put every line that was not answered into the error file. Blocks."""
+        piece: list[bytes] = []
+        for number, answered in enumerate(self._answered):
+            if not answered:
+                piece.append(not_run(_custom_id.decode(self._lines[number]).custom_id, code, message))
+                self.counts.failed += 1
+                if len(piece) * 100 > _PIECE:
+                    self._errors.write(b"".join(piece))
+                    piece.clear()
+        self._errors.write(b"".join(piece))
+        self._errors.flush()
+
+    def close(self) -> None:
+        for each in (self._lines, self._output, self._errors):
+            each.close()
+
+    def _recover(self) -> None:
+        """Take over what an earlier run wrote, and cut off a last line that it did not finish."""
+        self.counts.completed = self.counts.failed = 0
+        written = [
+            path for path in (self._output_path, self._errors_path) if path.exists() and path.stat().st_size
+        ]
+        if not written:
+            return
+        numbers = {_custom_id.decode(line).custom_id: number for number, line in enumerate(self._lines)}
+        for path in written:
+            with path.open("r+b") as file:
+                whole = 0
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    whole += len(line)
+                    custom_id, each = reread(line)
+                    self._answered[numbers[custom_id]] = 1
+                    self._count(each)
+                file.truncate(whole)
+
+    async def _work(self, portion: Iterator[int], source: Source, token: str | None) -> None:
+        numbers: list[int] = []
+        while True:
+            numbers.extend(islice(portion, source.batch_of - len(numbers)))
+            if not numbers:
+                return
+            outcomes = await source.answer([self._lines[number] for number in numbers], token)
+            self._write(numbers, outcomes)
+            del numbers[: len(outcomes)]
+
+    def _write(self, numbers: list[int], outcomes: Sequence[Outcome]) -> None:
+        for file, lines in (
+            (self._output, [each.line for each in outcomes if each.ok]),
+            (self._errors, [each.line for each in outcomes if not each.ok]),
+        ):
+            if lines:
+                file.write(b"".join(lines))
+                file.flush()
+        for number, each in zip(numbers, outcomes, strict=False):
+            self._answered[number] = 1
+            self._count(each)
+
+    def _count(self, each: Outcome) -> None:
+        if not each.ok:
+            self.counts.failed += 1
+            return
+        self.counts.completed += 1
+        usage = self.usage
+        usage.input_tokens += each.input_tokens
+        usage.output_tokens += each.output_tokens
+        usage.total_tokens += each.input_tokens + each.output_tokens
+        usage.input_tokens_details.cached_tokens += each.cached_tokens
+        usage.output_tokens_details.reasoning_tokens += each.reasoning_tokens

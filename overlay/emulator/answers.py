@@ -1,0 +1,198 @@
+"""What answers the lines of a batch: a source of answers takes lines as they stand in the input file and gives
+back outcomes, ready to be written.
+
+    Echo        repeats, and says so
+    Function    any Python callable, sync or async
+    Upstream    a real OpenAI-compatible server (in upstream.py)
+"""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from overlay.emulator.objects import new_id
+from overlay.emulator.problems import error_object
+
+Reply = dict[str, Any] | tuple[int, dict[str, Any]]
+AnswerFunction = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
+
+# A thread gives back what it has after this time, in seconds, so that counts move and a cancel is seen.
+_SLICE = 0.05
+_FIRST_ERROR_STATUS = 400
+
+
+class Outcome(msgspec.Struct):
+    """One line of an output or error file."""
+
+    line: bytes
+    ok: bool
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class Source(Protocol):
+    """Answers lines. `at_once` calls may be under way together, each given up to `batch_of` lines."""
+
+    at_once: int
+    batch_of: int
+
+    async def answer(self, lines: Sequence[bytes], token: str | None) -> Sequence[Outcome]:
+        """Answer at least the first of the lines, or as many as were at hand; the rest is asked for again.
+
+        `token` is the bearer token that the batch was created with, where it is still known.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    """Chat completions, completions and embeddings have one set of names, responses the other."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Body(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+_body_decoder = msgspec.json.Decoder(_Body)
+
+
+class Head(msgspec.Struct):
+    """A line with its body left as it is."""
+
+    custom_id: str
+    url: str
+    body: msgspec.Raw
+
+
+class _Answered(msgspec.Struct):
+    status_code: int
+    request_id: str
+    body: msgspec.Raw
+
+
+class _NotRun(msgspec.Struct):
+    code: str
+    message: str
+
+
+class _OutputLine(msgspec.Struct):
+    id: str
+    custom_id: str
+    response: _Answered | None
+    error: _NotRun | None
+
+
+_encoder = msgspec.json.Encoder()
+_line_decoder = msgspec.json.Decoder(_OutputLine)
+
+
+def outcome(custom_id: str, status: int, body: bytes, request_id: str | None = None) -> Outcome:
+    """A line that was answered, with `body` as JSON on one line."""
+    answered = _Answered(status, request_id or new_id("req_"), msgspec.Raw(body))
+    line = _encoder.encode(_OutputLine(new_id("batch_req_"), custom_id, answered, None)) + b"\n"
+    return _measured(line, answered)
+
+
+def reread(line: bytes) -> tuple[str, Outcome]:
+    """The custom_id and the outcome of a line that was written before."""
+    written = _line_decoder.decode(line)
+    return written.custom_id, _measured(line, written.response)
+
+
+def _measured(line: bytes, answered: _Answered | None) -> Outcome:
+    if answered is None or answered.status_code >= _FIRST_ERROR_STATUS:
+        return Outcome(line, ok=False)
+    try:
+        usage = _body_decoder.decode(answered.body).usage
+    except msgspec.MsgspecError:
+        usage = None
+    if usage is None:
+        return Outcome(line, ok=True)
+    details_in = usage.prompt_tokens_details or usage.input_tokens_details
+    details_out = usage.completion_tokens_details or usage.output_tokens_details
+    return Outcome(
+        line,
+        ok=True,
+        input_tokens=usage.prompt_tokens or usage.input_tokens or 0,
+        output_tokens=usage.completion_tokens or usage.output_tokens or 0,
+        cached_tokens=(details_in.cached_tokens or 0) if details_in else 0,
+        reasoning_tokens=(details_out.reasoning_tokens or 0) if details_out else 0,
+    )
+
+
+def not_run(custom_id: str, code: str, message: str) -> bytes:
+    """The line of a request that was never run."""
+    return _encoder.encode(_OutputLine(new_id("batch_req_"), custom_id, None, _NotRun(code, message))) + b"\n"
+
+
+class Function:
+    """Answers from a callable, given a line as a dict and returning a body, or a status and a body.
+
+    A sync callable runs in threads, `at_once` of them; an async one in as many tasks. What it raises becomes the
+    answer of its line, with status 500.
+    """
+
+    def __init__(self, function: AnswerFunction, *, at_once: int | None = None) -> None:
+        called = function if inspect.isroutine(function) else type(function).__call__
+        self._function = function
+        self._async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+        self.at_once = at_once or (16 if self._async else 1)
+        self.batch_of = 1 if self._async else 256
+
+    async def answer(self, lines: Sequence[bytes], token: str | None) -> Sequence[Outcome]:
+        del token
+        if not self._async:
+            return await asyncio.to_thread(self._slice, lines)
+        request = msgspec.json.decode(lines[0])
+        try:
+            reply = self._function(request)
+            return [_replied(request, await reply if inspect.isawaitable(reply) else reply)]
+        except Exception as error:  # noqa: BLE001  whatever the callable raises is its answer
+            return [_raised(request, error)]
+
+    async def close(self) -> None:
+        pass
+
+    def _slice(self, lines: Sequence[bytes]) -> Sequence[Outcome]:
+        until = time.monotonic() + _SLICE
+        outcomes: list[Outcome] = []
+        for line in lines:
+            request = msgspec.json.decode(line)
+            try:
+                outcomes.append(_replied(request, self._function(request)))
+            except Exception as error:  # noqa: BLE001  whatever the callable raises is its answer
+                outcomes.append(_raised(request, error))
+            if time.monotonic() > until:
+                break
+        return outcomes
+
+
+def _replied(request: dict[str, Any], reply: Any) -> Outcome:
+    status, body = reply if isinstance(reply, tuple) else (200, reply)
+    return outcome(request["custom_id"], status, _encoder.encode(body))
+
+
+def _raised(request: dict[str, Any], error: Exception) -> Outcome:
+    body = error_object(f"{type(error).__name__}: {error}", kind="server_error")
+    return outcome(request["custom_id"], 500, _encoder.encode(body))

@@ -1,0 +1,115 @@
+"""The service as an ASGI application: every request passes, in this order,
+
+    record → control (or on) → faults → gate → routes
+
+`create_app` serves under any ASGI server; `Service` and `serve` run it under uvicorn.
+"""
+
+import logging
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from os import PathLike
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from overlay.emulator.answers import AnswerFunction, Function, Source
+from overlay.emulator.batch_routes import BatchRoutes
+from overlay.emulator.clock import Clock, Timeline
+from overlay.emulator.echo import echo
+from overlay.emulator.engine import Engine
+from overlay.emulator.file_routes import FileRoutes
+from overlay.emulator.gate import Gate, Tokens
+from overlay.emulator.problems import Refusal, refused
+from overlay.emulator.record import Record
+from overlay.emulator.settings import Limits, Pace
+from overlay.emulator.store import Store
+
+logger = logging.getLogger("overlay.emulator")
+
+Wrap = Callable[[ASGIApp], ASGIApp]
+
+
+class Application:
+    """The assembled service. Its parts are for one event loop; `record` and `faults` for any thread."""
+
+    def __init__(
+        self,
+        answer: AnswerFunction | Source | None = None,
+        *,
+        pace: Pace | None = None,
+        limits: Limits | None = None,
+        tokens: Tokens = None,
+        state: str | PathLike[str] | None = None,
+        clock: Clock | None = None,
+        wrap: Wrap | None = None,
+        most_recorded: int = 1_000_000,
+    ) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="overlay-emulator-") if state is None else None
+        folder = Path(self._temporary.name if self._temporary else state or "")
+        folder.mkdir(parents=True, exist_ok=True)
+        limits = limits or Limits()
+        self.store = Store(folder, ":memory:" if self._temporary else str(folder / "state.sqlite3"))
+        self.timeline = Timeline(clock)
+        self.engine = Engine(self.store, self.timeline, _source(answer), pace or Pace(), limits)
+        routes = [
+            *BatchRoutes(self.engine).routes(),
+            *FileRoutes(self.store, self.timeline, limits).routes(),
+        ]
+        self._routes = Starlette(
+            routes=routes,
+            lifespan=self._lifespan,
+            exception_handlers={Refusal: _refusal, HTTPException: _unrouted, Exception: _broken},
+        )
+        self._routes.router.redirect_slashes = False
+        inner: ASGIApp = Gate(self._routes, tokens)
+        self.record = Record(wrap(inner) if wrap else inner, most_recorded)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.record(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        del app
+        self.engine.start()
+        try:
+            yield
+        finally:
+            await self.engine.close()
+            self.store.close()
+            if self._temporary:
+                self._temporary.cleanup()
+
+
+def _source(answer: AnswerFunction | Source | None) -> Source:
+    if answer is None:
+        return Function(echo)
+    if callable(answer):
+        return Function(answer)
+    return answer
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, Refusal)
+    return refused(error)
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = (
+        f"Invalid URL ({request.method} {request.url.path})" if error.status_code == 404 else error.detail
+    )  # noqa: PLR2004
+    return refused(Refusal(error.status_code, message, headers=dict(error.headers or {})))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    del request, error
+    return refused(
+        Refusal(500, "The server had an error while processing your request.", kind="server_error")
+    )

@@ -1,0 +1,74 @@
+"""The four operations of https://platform.openai.com/docs/api-reference/batch."""
+
+from collections.abc import Sequence
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from overlay.emulator.creation import read_creation
+from overlay.emulator.engine import Engine, no_batch
+from overlay.emulator.objects import Page
+from overlay.emulator.problems import Refusal
+from overlay.emulator.query import limit_of, no_cursor
+
+_DEFAULT_LIMIT, _MOST = 20, 100
+_LARGEST_BODY = 1 << 20
+
+
+class BatchRoutes:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            Route("/v1/batches", self.create, methods=["POST"]),
+            Route("/v1/batches", self.list, methods=["GET"]),
+            Route("/v1/batches/{batch_id}", self.retrieve, methods=["GET"]),
+            Route("/v1/batches/{batch_id}/cancel", self.cancel, methods=["POST"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > _LARGEST_BODY:
+                raise Refusal(413, "The body of the request is too large.")
+        asked = read_creation(body, self._engine.limits)
+        return answer(self._engine.create(asked, request.scope.get("overlay.token")))
+
+    async def retrieve(self, request: Request) -> Response:
+        batch_id = request.path_params["batch_id"]
+        batch = self._engine.batch(batch_id)
+        if batch is None:
+            raise no_batch(batch_id)
+        return answer(batch)
+
+    async def cancel(self, request: Request) -> Response:
+        return answer(self._engine.cancel(request.path_params["batch_id"]))
+
+    async def list(self, request: Request) -> Response:
+        engine, after = self._engine, request.query_params.get("after")
+        limit = limit_of(request, default=_DEFAULT_LIMIT, most=_MOST)
+        place = None
+        if after is not None and (place := engine.store.batch_place(after)) is None:
+            raise no_cursor(after)
+        # A fault may hide what is younger than some seconds.
+        born_by = engine.timeline.now() - request.scope.get("overlay.list_lag", 0.0)
+        rows = engine.store.batches(after=place, limit=limit + 1, born_by=born_by)
+        current = [
+            (batch_id, msgspec.json.encode(live) if (live := engine.unfinished(batch_id)) else document)
+            for batch_id, document in rows[:limit]
+        ]
+        return page(current, more=len(rows) > limit)
+
+
+def page(rows: Sequence[tuple[str, bytes]], *, more: bool) -> Response:
+    """Answer with encoded objects, each after its id."""
+    first, last = (rows[0][0], rows[-1][0]) if rows else (None, None)
+    return answer(Page([msgspec.Raw(document) for _, document in rows], first, last, more))
+
+
+def answer(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -1,0 +1,130 @@
+"""The body of POST /v1/batches, checked as the API checks it before it answers."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from overlay.emulator.problems import Refusal
+from overlay.emulator.settings import Limits
+
+_PARAMETERS = frozenset(
+    {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}
+)
+_MOST_PAIRS, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512
+SHORTEST_KEEP, LONGEST_KEEP = 3600, 2_592_000
+_DIGITS = re.compile(r"\d{1,9}")
+
+
+class Creation(msgspec.Struct):
+    """What a client asked for."""
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str
+    metadata: dict[str, str] | None
+    keep_output: int | None
+    """Seconds."""
+
+
+def read_creation(body: bytes, limits: Limits) -> Creation:
+    """Decode and check. Raises `Refusal`."""
+    try:
+        asked = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refusal(400, "We could not parse the JSON body of your request.") from None
+    if not isinstance(asked, dict):
+        raise Refusal(400, "The body of the request must be a JSON object.")
+    if unknown := sorted(asked.keys() - _PARAMETERS):
+        raise Refusal(400, f"Unknown parameter: {unknown[0]!r}.", param=unknown[0], code="unknown_parameter")
+    windows = list(limits.windows)
+    return Creation(
+        input_file_id=_text(asked, "input_file_id"),
+        endpoint=_one_of(_text(asked, "endpoint"), list(limits.endpoints), "endpoint"),
+        completion_window=_one_of(_text(asked, "completion_window"), windows, "completion_window"),
+        metadata=_metadata(asked.get("metadata")),
+        keep_output=keep_time(asked.get("output_expires_after"), "output_expires_after"),
+    )
+
+
+def keep_time(policy: Any, param: str) -> int | None:
+    """The seconds of an expiration policy: an object, its JSON, or None. Raises `Refusal`."""
+    if isinstance(policy, str):
+        try:
+            policy = json.loads(policy)
+        except (ValueError, RecursionError):
+            raise Refusal(400, f"Invalid type for {param!r}: expected an object.", param=param) from None
+    if policy is None:
+        return None
+    if not isinstance(policy, dict):
+        raise Refusal(
+            400, f"Invalid type for {param!r}: expected an object.", param=param, code="invalid_type"
+        )
+    _one_of(policy.get("anchor"), ["created_at"], f"{param}.anchor")
+    seconds = policy.get("seconds")
+    if isinstance(seconds, str) and _DIGITS.fullmatch(seconds):
+        seconds = int(seconds)
+    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
+    if not whole or not SHORTEST_KEEP <= seconds <= LONGEST_KEEP:
+        raise Refusal(
+            400,
+            f"Invalid value for {param}.seconds: expected a whole number from {SHORTEST_KEEP} to {LONGEST_KEEP}.",
+            param=f"{param}.seconds",
+            code="invalid_value",
+        )
+    return int(seconds)
+
+
+def _text(asked: dict[str, Any], name: str) -> str:
+    value = asked.get(name)
+    if value is None:
+        raise Refusal(
+            400, f"Missing required parameter: {name!r}.", param=name, code="missing_required_parameter"
+        )
+    if not isinstance(value, str):
+        raise Refusal(400, f"Invalid type for {name!r}: expected a string.", param=name, code="invalid_type")
+    return value
+
+
+def _one_of(value: Any, known: list[str], param: str) -> str:
+    if value not in known:
+        raise Refusal(
+            400,
+            f"Invalid value: {value!r}. Supported values are: {', '.join(map(repr, known))}.",
+            param=param,
+            code="invalid_value",
+        )
+    return str(value)
+
+
+def _metadata(value: Any) -> dict[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise Refusal(
+            400, "Invalid type for 'metadata': expected an object.", param="metadata", code="invalid_type"
+        )
+    if len(value) > _MOST_PAIRS:
+        raise Refusal(
+            400,
+            f"Invalid 'metadata': {len(value)} pairs, and at most {_MOST_PAIRS} are allowed.",
+            param="metadata",
+            code="object_above_max_properties",
+        )
+    for key, text in value.items():
+        if not isinstance(text, str):
+            raise Refusal(
+                400,
+                f"Invalid type for 'metadata.{key}': expected a string.",
+                param=f"metadata.{key}",
+                code="invalid_type",
+            )
+        if len(key) > _LONGEST_KEY or len(text) > _LONGEST_VALUE:
+            raise Refusal(
+                400,
+                f"Invalid 'metadata': a key has at most {_LONGEST_KEY} characters and a value {_LONGEST_VALUE}.",
+                param="metadata",
+                code="string_above_max_length",
+            )
+    return value

@@ -1,0 +1,137 @@
+"""The five operations of https://platform.openai.com/docs/api-reference/files that batches need."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from overlay.emulator.batch_routes import answer, page
+from overlay.emulator.clock import Timeline
+from overlay.emulator.creation import keep_time
+from overlay.emulator.objects import UPLOAD_PURPOSES, Deleted, File, new_id
+from overlay.emulator.problems import Refusal
+from overlay.emulator.query import limit_of, no_cursor, one_of
+from overlay.emulator.settings import Limits
+from overlay.emulator.store import Store
+from overlay.emulator.upload import Form
+
+_MOST = 10_000
+# "By default, files with purpose=batch expire after 30 days and all other files are persisted": POST /files.
+_KEEP_BATCH_INPUT = 30 * 86400
+
+
+class FileRoutes:
+    def __init__(self, store: Store, timeline: Timeline, limits: Limits) -> None:
+        self._store = store
+        self._timeline = timeline
+        self._limits = limits
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            Route("/v1/files", self.create, methods=["POST"]),
+            Route("/v1/files", self.list, methods=["GET"]),
+            Route("/v1/files/{file_id}", self.retrieve, methods=["GET"]),
+            Route("/v1/files/{file_id}", self.delete, methods=["DELETE"]),
+            Route("/v1/files/{file_id}/content", self.content, methods=["GET"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        file_id = new_id("file-")
+        form = Form(self._store.content(file_id), self._limits.max_upload_bytes)
+        try:
+            await form.read(request.headers.get("content-type"), request.stream())
+            file = self._described(file_id, form)
+            self._store.add_file(file)
+        except BaseException:
+            self._store.drop_content(file_id)
+            raise
+        return answer(file)
+
+    async def retrieve(self, request: Request) -> Response:
+        return answer(self._file(request))
+
+    async def delete(self, request: Request) -> Response:
+        file, now = self._file(request), self._timeline.now()
+        # A fault may let a deleted file be named by new batches for some seconds more.
+        usable_until = now + request.scope.get("overlay.linger", 0.0)
+        self._store.delete_file(file.id, now, usable_until)
+        self._timeline.start(self._drop(file.id, usable_until))
+        return answer(Deleted(file.id))
+
+    async def content(self, request: Request) -> Response:
+        file = self._file(request)
+        return _Content(
+            self._store.content(file.id), media_type="application/octet-stream", filename=file.filename
+        )
+
+    async def list(self, request: Request) -> Response:
+        after, purpose = request.query_params.get("after"), request.query_params.get("purpose")
+        limit = limit_of(request, default=_MOST, most=_MOST)
+        ascending = one_of(request, "order", ("asc", "desc"), "desc") == "asc"
+        place = None
+        if after is not None and (place := self._store.file_place(after)) is None:
+            raise no_cursor(after)
+        rows = self._store.files(
+            self._timeline.now(), after=place, limit=limit + 1, ascending=ascending, purpose=purpose
+        )
+        return page(rows[:limit], more=len(rows) > limit)
+
+    def _file(self, request: Request) -> File:
+        file_id = request.path_params["file_id"]
+        file = self._store.file(file_id, self._timeline.now())
+        if file is None:
+            raise Refusal(404, f"No such File object: {file_id}", param="id")
+        return file
+
+    def _described(self, file_id: str, form: Form) -> File:
+        if form.filename is None:
+            raise _missing("file")
+        purpose = form.fields.get("purpose")
+        if purpose is None:
+            raise _missing("purpose")
+        if purpose not in UPLOAD_PURPOSES:
+            raise Refusal(
+                400,
+                f"Invalid value: {purpose!r}. Supported values are: {', '.join(map(repr, UPLOAD_PURPOSES))}.",
+                param="purpose",
+                code="invalid_value",
+            )
+        keep = keep_time(_policy(form.fields), "expires_after")
+        if keep is None and purpose == "batch":
+            keep = _KEEP_BATCH_INPUT
+        now = int(self._timeline.now())
+        return File(
+            id=file_id,
+            bytes=form.size,
+            created_at=now,
+            expires_at=None if keep is None else now + keep,
+            filename=form.filename or "upload",
+            purpose=purpose,
+        )
+
+    async def _drop(self, file_id: str, moment: float) -> None:
+        await self._timeline.sleep_until(moment)
+        self._store.drop_content(file_id)
+
+
+class _Content(FileResponse):
+    # The default of 64 KiB is a hop to a thread each.
+    chunk_size = 1 << 20
+
+
+def _policy(fields: dict[str, str]) -> Any:
+    """`expires_after` comes as one field of JSON, or as a field for each of its keys."""
+    parts = {
+        key: fields[f"expires_after[{key}]"]
+        for key in ("anchor", "seconds")
+        if f"expires_after[{key}]" in fields
+    }
+    return parts or fields.get("expires_after")
+
+
+def _missing(name: str) -> Refusal:
+    return Refusal(
+        400, f"Missing required parameter: {name!r}.", param=name, code="missing_required_parameter"
+    )

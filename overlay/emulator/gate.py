@@ -1,0 +1,58 @@
+"""Who may come in: bearer tokens."""
+
+import hmac
+import inspect
+from collections.abc import Awaitable, Callable, Collection
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from overlay.emulator.problems import Refusal, refused
+
+Tokens = str | Collection[str] | Callable[[str], bool | Awaitable[bool]] | None
+
+
+class Gate:
+    """Lets a request through when its token is accepted; the token goes on as `overlay.token` of the scope.
+
+    `tokens` is a token, several, a callable that says whether a token is good now, or None for any that is not empty.
+    """
+
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+        self._app = app
+        self._accepted = _asking(tokens)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            token = bearer(scope)
+            try:
+                await self._check(token)
+            except Refusal as refusal:
+                await refused(refusal)(scope, receive, send)
+                return
+            scope["overlay.token"] = token
+        await self._app(scope, receive, send)
+
+    async def _check(self, token: str) -> None:
+        if not token:
+            raise Refusal(
+                401, "You didn't provide an API key: send it in the Authorization header, as a bearer token."
+            )
+        accepted = self._accepted(token)
+        if not (await accepted if inspect.isawaitable(accepted) else accepted):
+            raise Refusal(401, "Incorrect API key provided.", code="invalid_api_key")
+
+
+def bearer(scope: Scope) -> str:
+    """The token of a request, or an empty string."""
+    scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _asking(tokens: Tokens) -> Callable[[str], bool | Awaitable[bool]]:
+    if tokens is None:
+        return bool
+    if callable(tokens):
+        return tokens
+    known = [each.encode() for each in ([tokens] if isinstance(tokens, str) else tokens)]
+    return lambda token: any(hmac.compare_digest(token.encode(), each) for each in known)

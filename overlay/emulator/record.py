@@ -1,0 +1,71 @@
+"""The log of requests, and the id that each answer carries."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from overlay.emulator.gate import bearer
+from overlay.emulator.objects import new_id
+
+_SECRET = frozenset({"authorization", "cookie", "api-key", "x-api-key"})
+
+
+@dataclass
+class RecordedRequest:
+    """One request, as it came in. `status` is None until an answer begins, and for ever where none does."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    """Without those that hold credentials."""
+    request_id: str
+    token: str = field(repr=False)
+    """The bearer token, or an empty string."""
+    status: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.status}"
+
+
+class Record:
+    """Writes down every request, the newest `most` of them, and gives every answer an `x-request-id`."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._requests: deque[RecordedRequest] = deque(maxlen=most)
+        self._lock = threading.Lock()
+
+    def requests(self) -> list[RecordedRequest]:
+        with self._lock:
+            return list(self._requests)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._requests.clear()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = RecordedRequest(
+            scope["method"],
+            scope["path"],
+            scope["query_string"].decode("latin-1"),
+            {name: value for name, value in Headers(scope=scope).items() if name not in _SECRET},
+            new_id("req_"),
+            bearer(scope),
+        )
+        with self._lock:
+            self._requests.append(request)
+
+        async def stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                request.status = message["status"]
+                MutableHeaders(scope=message).setdefault("x-request-id", request.request_id)
+            await send(message)
+
+        await self._app(scope, receive, stamped)

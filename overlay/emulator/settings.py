@@ -1,0 +1,95 @@
+"""How fast the service goes, and where it says no."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+from overlay.emulator.objects import ENDPOINTS
+
+Seconds = float | timedelta
+
+_WINDOW = re.compile(r"(\d+)([smhd])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long a batch stays in each status, in seconds or as a `timedelta`.
+
+    It spends at least `in_progress`, and at least `per_line` for each of its lines, in `in_progress`; its counts move
+    through that time in up to a hundred portions. Real work that takes longer takes longer.
+    """
+
+    validating: Seconds = 0.0
+    in_progress: Seconds = 0.0
+    per_line: Seconds = 0.0
+    finalizing: Seconds = 0.0
+    cancelling: Seconds = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = _seconds(getattr(self, field.name))
+            if not value >= 0:
+                raise ValueError(f"a pace is a time of zero or more, and {field.name} is {value}")
+            object.__setattr__(self, field.name, value)
+
+    @classmethod
+    def parse(cls, text: str) -> "Pace":
+        """Read `validating=2,in_progress=30,…` (seconds); one bare number is the time of every status.
+
+        Raises `ValueError` for anything else.
+        """
+        names = {field.name for field in fields(cls)}
+        try:
+            each = float(text)
+        except ValueError:
+            pass
+        else:
+            return cls(**dict.fromkeys(names - {"per_line"}, each))
+        pairs = dict(part.partition("=")[::2] for part in text.replace(" ", "").split(",") if part)
+        if unknown := pairs.keys() - names:
+            raise ValueError(
+                f"not a status with a pace: {', '.join(sorted(unknown))}; one of {', '.join(sorted(names))}"
+            )
+        return cls(**{name: float(value) for name, value in pairs.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What is refused. The defaults are those of https://platform.openai.com/docs/guides/batch and /rate-limits."""
+
+    max_requests: int = 50_000
+    """Lines in a batch."""
+    max_input_bytes: int = 200 * 1024 * 1024
+    """Size of a batch's input file."""
+    max_embedding_inputs: int = 50_000
+    """Inputs over all lines of a batch of embeddings."""
+    max_upload_bytes: int = 512 * 1024 * 1024
+    """Size of any uploaded file."""
+    enqueued_tokens: int | None = None
+    """Prompt tokens, estimated, that unfinished batches of one model may hold together; None is no limit."""
+    creates_per_hour: int | None = None
+    """Batches that may be created in an hour; the API's own is 2,000; None is no limit."""
+    windows: Collection[str] = ("24h",)
+    """Accepted values of `completion_window`: a number and one of s, m, h, d; the first is what a batch gets else."""
+    models: Collection[str] | None = None
+    """Models that exist; None is every name."""
+    endpoints: Collection[str] = ENDPOINTS
+    """Endpoints that a batch may name."""
+
+    def __post_init__(self) -> None:
+        for window in self.windows:
+            window_seconds(window)
+
+
+def window_seconds(window: str) -> float:
+    """`24h` as 86400. Raises `ValueError` for what is not a number and a unit."""
+    match = _WINDOW.fullmatch(window)
+    if match is None:
+        raise ValueError(f"a completion window is a number and one of s, m, h, d, and this is {window!r}")
+    return float(int(match[1]) * _UNITS[match[2]])
+
+
+def _seconds(value: Seconds) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)

@@ -1,0 +1,150 @@
+"""The check that a batch undergoes before its first line runs.
+
+Every problem of a file is reported, up to a hundred, with the codes that the API uses in `errors.data[].code`.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from overlay.emulator.objects import Problem
+from overlay.emulator.settings import Limits
+
+MOST_PROBLEMS = 100
+# Endpoints whose body may leave the model to the service.
+_MODEL_OPTIONAL = frozenset({"/v1/moderations", "/v1/images/generations", "/v1/images/edits", "/v1/videos"})
+# Roughly four bytes of English are a token: https://help.openai.com/en/articles/4936856
+_BYTES_PER_TOKEN = 4
+
+
+@dataclass
+class Report:
+    """What was found in an input file."""
+
+    total: int = 0
+    model: str | None = None
+    prompt_tokens: int = 0
+    """An estimate, from the size of the lines."""
+    problems: list[Problem] = field(default_factory=list)
+
+
+def inspect(path: Path, endpoint: str, limits: Limits) -> Report:
+    """Read the file once, line by line. Blocks; run it in a thread."""
+    report = Report()
+    size = path.stat().st_size
+    if size == 0:
+        report.problems.append(Problem("empty_file", "The input file holds no requests."))
+        return report
+    if size > limits.max_input_bytes:
+        report.problems.append(
+            Problem(
+                "invalid_request",
+                f"The input file has {size} bytes; a batch takes at most {limits.max_input_bytes}.",
+            )
+        )
+        return report
+    check = _Check(endpoint, limits, report)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            report.total = number
+            if number > limits.max_requests:
+                report.problems.insert(0, _too_many(limits.max_requests))
+                break
+            if len(report.problems) < MOST_PROBLEMS:
+                check.line(number, line)
+    del report.problems[MOST_PROBLEMS:]
+    return report
+
+
+def over_cap(report: Report, enqueued: int, limits: Limits) -> Problem | None:
+    """The refusal of a batch that, with `enqueued` tokens of the same model waiting, passes the cap."""
+    cap = limits.enqueued_tokens
+    if cap is None or enqueued + report.prompt_tokens <= cap:
+        return None
+    return Problem(
+        "token_limit_exceeded",
+        f"Enqueued token limit reached for {report.model}. Limit: {cap:,} enqueued tokens;"
+        f" {enqueued:,} are enqueued and this batch has {report.prompt_tokens:,}."
+        " Please try again once some in_progress batches have been completed.",
+    )
+
+
+def _too_many(most: int) -> Problem:
+    return Problem("too_many_tasks", f"The input file holds more than {most:,} requests.")
+
+
+class _Check:
+    def __init__(self, endpoint: str, limits: Limits, report: Report) -> None:
+        self.endpoint = endpoint
+        self.limits = limits
+        self.report = report
+        self.seen: set[str] = set()
+        self.inputs = 0
+
+    def line(self, number: int, line: bytes) -> None:
+        try:
+            request = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.add(number, "invalid_json_line", "This line is not valid JSON.")
+            return
+        if not isinstance(request, dict):
+            self.add(number, "invalid_json_line", "This line is not a JSON object.")
+            return
+        self.report.prompt_tokens += max(1, len(line) // _BYTES_PER_TOKEN)
+        self.custom_id(number, request.get("custom_id"))
+        if request.get("method") != "POST":
+            self.add(number, "invalid_request", "The method of a line must be POST.", "method")
+        if request.get("url") != self.endpoint:
+            self.add(
+                number,
+                "url_mismatch",
+                f"The url of a line must be the endpoint of the batch, {self.endpoint}.",
+                "url",
+            )
+        body = request.get("body")
+        if not isinstance(body, dict):
+            self.add(number, "invalid_request", "The body of a line must be a JSON object.", "body")
+            return
+        self.model(number, body.get("model"))
+        if self.endpoint == "/v1/embeddings":
+            self.embedding(number, body.get("input"))
+
+    def custom_id(self, number: int, custom_id: Any) -> None:
+        if not isinstance(custom_id, str) or not custom_id:
+            self.add(number, "invalid_request", "A line needs a custom_id that is not empty.", "custom_id")
+        elif custom_id in self.seen:
+            self.add(number, "duplicate_custom_id", "Another line has the same custom_id.", "custom_id")
+        else:
+            self.seen.add(custom_id)
+
+    def model(self, number: int, model: Any) -> None:
+        if model is None and self.endpoint in _MODEL_OPTIONAL:
+            return
+        if not isinstance(model, str) or not model:
+            self.add(number, "invalid_request", "The body needs a model.", "body.model")
+        elif self.limits.models is not None and model not in self.limits.models:
+            self.add(number, "model_not_found", f"The model {model!r} does not exist.", "body.model")
+        elif self.report.model is None:
+            self.report.model = model
+        elif model != self.report.model:
+            self.add(
+                number,
+                "model_mismatch",
+                f"All lines must have one model, and the first has {self.report.model!r}.",
+                "body.model",
+            )
+
+    def embedding(self, number: int, value: Any) -> None:
+        # A list of numbers is one tokenized input.
+        several = isinstance(value, list) and value and not isinstance(value[0], int)
+        before, most = self.inputs, self.limits.max_embedding_inputs
+        self.inputs += len(value) if several else 1
+        if before <= most < self.inputs:
+            self.add(
+                number, "invalid_request", f"The batch has more than {most:,} embedding inputs.", "body.input"
+            )
+
+    def add(self, number: int, code: str, message: str, param: str | None = None) -> None:
+        self.report.problems.append(Problem(code, message, param, number))
