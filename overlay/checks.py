@@ -1,0 +1,260 @@
+"""What the Batch API asks of an input file, line by line and as a whole.
+
+An `InputCheck` is fed a file's lines in order and remembers what cannot be judged from one line alone: the
+`custom_id`s so far, the first line's endpoint and model, the sums. Most lines are right, so each is
+decoded once into the few fields that matter, the rest being validated and skipped; only a line that
+does not fit is looked at again, slowly, to say why.
+
+The rules are those of the Batch API's guide (https://platform.openai.com/docs/guides/batch) and of RFC 8259.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import msgspec
+
+from overlay.errors import InvalidInputError, Problem
+from overlay.lines import LINE_BYTES, NESTING, brackets, is_object, too_deep
+
+PROBLEMS_KEPT = 100
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """How large an input file may be; None lifts a limit. The defaults are OpenAI's; other services
+    differ.
+    """
+
+    requests: int | None = 50_000
+    bytes: int | None = 200_000_000
+    """The guide says 200 MB. Read as decimal, which is the smaller: such a file passes under either
+    reading."""
+    embedding_inputs: int | None = 50_000
+    """Over all requests to `/v1/embeddings`: a list of texts counts as many."""
+    line_bytes: int = LINE_BYTES
+    """Our own: what is read into memory at once."""
+    nesting: int = NESTING
+    """Our own: how deep arrays and objects may stand in each other."""
+
+
+@attrs.frozen(kw_only=True)
+class InputSummary:
+    """What a checked input file holds."""
+
+    path: Path
+    requests: int
+    bytes: int
+    endpoint: str
+    model: str | None
+    """The model of all requests; None where no request names one."""
+    sha256: str
+    """The file's digest, in hexadecimal."""
+    embedding_inputs: int
+    """How many texts are to be embedded; 0 for other endpoints."""
+
+
+class _Body(msgspec.Struct):
+    model: str | None = None
+    input: msgspec.Raw = msgspec.Raw()
+
+
+class _Line(msgspec.Struct):
+    custom_id: str
+    method: Literal["POST"]
+    url: str
+    body: _Body
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+_decode_input = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class InputCheck:
+    """The state of one pass over an input file."""
+
+    def __init__(self, *, endpoint: str | None, limits: Limits) -> None:
+        self.limits = limits
+        self.endpoint = endpoint
+        self.model: str | None = None
+        self.requests = 0
+        self.bytes = 0
+        self.embedding_inputs = 0
+        self.problems: list[Problem] = []
+        self.count = 0
+        self._endpoint_from = "the batch's endpoint" if endpoint else ""
+        self._model_from = 0
+        self._first_lines: dict[str, int] = {}
+        self._digest = hashlib.sha256()
+
+    def feed(self, line: bytes) -> None:
+        r"""Judge the next line, given with its `\n`."""
+        self.requests += 1
+        self.bytes += len(line)
+        self._digest.update(line)
+        if self.requests == 1:
+            line = self._without_byte_order_mark(line)
+        if self.requests - 1 == self.limits.requests:
+            self.report(f"more than {self.limits.requests:,} requests")
+        if len(line) > self.limits.line_bytes:
+            self.report(f"longer than {self.limits.line_bytes:,} bytes")
+            return
+        try:
+            if not line.isascii():
+                line.decode()  # the decoder does not look into what it skips
+            request = _decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._explain(line)
+            return
+        if brackets(line) > self.limits.nesting and self._is_too_deep(line):
+            self.report(self._nesting_reason)
+            return
+        self._compare(request.custom_id, request.url, request.body.model)
+        if request.url.endswith("/embeddings"):
+            self._count_inputs(request.body.input)
+
+    def report(self, reason: str, *, whole_file: bool = False) -> None:
+        """Note a problem of the present line, or of the file."""
+        self.count += 1
+        if len(self.problems) < PROBLEMS_KEPT:
+            self.problems.append(Problem(None if whole_file else self.requests, reason))
+
+    def finish(self, path: str | Path) -> InputSummary:
+        """Judge the file as a whole. Raises InvalidInputError with the problems of all lines."""
+        if self.limits.bytes is not None and self.bytes > self.limits.bytes:
+            self.report(f"{self.bytes:,} bytes; at most {self.limits.bytes:,} are allowed", whole_file=True)
+        if not self.requests:
+            self.report("the file is empty", whole_file=True)
+        self.raise_problems(path)
+        return InputSummary(
+            path=Path(path),
+            requests=self.requests,
+            bytes=self.bytes,
+            endpoint=self.endpoint or "",
+            model=self.model,
+            sha256=self._digest.hexdigest(),
+            embedding_inputs=self.embedding_inputs,
+        )
+
+    def raise_problems(self, path: str | Path) -> None:
+        """Raise InvalidInputError if there has been any problem so far."""
+        if self.count:
+            raise InvalidInputError(path, self.problems, count=self.count)
+
+    def _without_byte_order_mark(self, line: bytes) -> bytes:
+        if line.startswith(b"\xef\xbb\xbf"):
+            self.report("the file begins with a byte order mark (BOM); save it as UTF-8 without one")
+            return line[3:]
+        return line
+
+    def _compare(self, custom_id: str, url: str, model: str | None) -> None:
+        if not custom_id:
+            self.report('"custom_id" is empty')
+        # Past the limit the file is refused anyway, and memory must not grow with it.
+        elif self.limits.requests is None or self.requests <= self.limits.requests:
+            first = self._first_lines.setdefault(custom_id, self.requests)
+            if first != self.requests:
+                self.report(f'"custom_id" {_short(custom_id)} is already that of line {first:,}')
+        if self.endpoint is None:
+            self.endpoint = url
+            self._endpoint_from = f"that of line {self.requests:,}"
+        elif url != self.endpoint:
+            self.report(f'"url" is {_short(url)}, {self._endpoint_from} is {_short(self.endpoint)}')
+        if model is not None and model != self.model:
+            if self.model is None:
+                self.model, self._model_from = model, self.requests
+            else:
+                self.report(
+                    f"model {_short(model)}; line {self._model_from:,} asks for {_short(self.model)}, "
+                    "and a batch has one model"
+                )
+
+    def _count_inputs(self, given: msgspec.Raw) -> None:
+        before = self.embedding_inputs
+        self.embedding_inputs += _inputs(given)
+        most = self.limits.embedding_inputs
+        if most is not None and before <= most < self.embedding_inputs:
+            self.report(f"more than {most:,} texts to embed, counted up to this line")
+
+    @property
+    def _nesting_reason(self) -> str:
+        return f"arrays and objects nested more than {self.limits.nesting} deep"
+
+    def _is_too_deep(self, line: bytes) -> bool:
+        return too_deep(json.loads(line, parse_int=str), self.limits.nesting)
+
+    def _explain(self, line: bytes) -> None:
+        for reason in self._reasons(line):
+            self.report(reason)
+
+    def _reasons(self, line: bytes) -> Iterator[str]:
+        if not line.strip():
+            yield "a blank line"
+            return
+        if b"\0" in line:
+            yield "not UTF-8 text: it holds NUL bytes, as UTF-16 does; save the file as UTF-8"
+            return
+        try:
+            value: Any = json.loads(line.decode(), parse_constant=_refuse_constant, parse_int=str)
+        except UnicodeDecodeError as error:
+            yield f"not UTF-8 (byte {error.start + 1:,} of the line)"
+        except json.JSONDecodeError as error:
+            yield f"not valid JSON ({error.msg}, at character {error.pos + 1:,})"
+        except _ConstantError as error:
+            yield f"not valid JSON ({error} is no JSON number)"
+        except RecursionError:
+            yield self._nesting_reason
+        else:
+            if not is_object(value):
+                yield "not a JSON object"
+            elif too_deep(value, self.limits.nesting):
+                yield self._nesting_reason
+            else:
+                yield from self._misfits(value)
+
+    def _misfits(self, line: dict[str, Any]) -> Iterator[str]:
+        found = False
+        for name, kind in (("custom_id", str), ("method", str), ("url", str), ("body", dict)):
+            if name not in line:
+                found = True
+                yield f'no "{name}"'
+            elif not isinstance(line[name], kind):
+                found = True
+                yield f'"{name}" is not {"an object" if kind is dict else "a string"}'
+        if isinstance(method := line.get("method"), str) and method != "POST":
+            found = True
+            yield f'"method" is {_short(method)}, which must be "POST"'
+        if is_object(body := line.get("body")) and not isinstance(body.get("model"), str | None):
+            found = True
+            yield '"model" is not a string'
+        if not found:
+            # What the two decoders read differently: only one takes "\ud800" for a character.
+            yield "half of a surrogate pair in a string, which is no character"
+
+
+class _ConstantError(Exception):
+    pass
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _ConstantError(name)
+
+
+def _short(value: str) -> str:
+    return json.dumps(value if len(value) <= 80 else value[:77] + "...", ensure_ascii=False)  # noqa: PLR2004
+
+
+def _inputs(given: msgspec.Raw) -> int:
+    """How many texts an embedding request holds: a string and an array of tokens are one each."""
+    try:
+        items = _decode_input(given)
+    except msgspec.MsgspecError:
+        return 1
+    if items and bytes(items[0])[:1] in {b'"', b"["}:
+        return len(items)
+    return 1

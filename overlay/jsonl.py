@@ -1,0 +1,147 @@
+r"""The lines that go in: requests, one JSON object a line.
+
+    {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": …, "messages": […]}}
+
+Reading, writing and checking obey the same rules (`overlay.checks`), so that what one of them lets
+pass, all do. A line ends at the byte `\n` only; `\r\n` is accepted, a last line without an end too; a
+blank line is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+
+from overlay.checks import InputCheck, InputSummary, Limits
+from overlay.errors import InvalidInputError, Problem
+from overlay.lines import open_lines, replacing, split, storage_errors
+
+__all__ = ["InputSummary", "Limits", "Request", "check_requests", "read_requests", "write_requests"]
+
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+# Allowed in a JSON string as they are, and yet taken for line ends by `str.splitlines` and its like.
+_LINE_ENDS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_DEFAULT_LIMITS = Limits()
+
+
+@attrs.frozen
+class Request:
+    """One request of a batch.
+
+    `custom_id` is yours, and unique within the batch: answers come in any order, and are matched by
+    it. `body` is what the endpoint takes. `url` is the endpoint, the same for all requests of a batch.
+    """
+
+    custom_id: str
+    body: Mapping[str, Any]
+    url: str = attrs.field(default="/v1/chat/completions", kw_only=True)
+    method: str = attrs.field(default="POST", kw_only=True)
+
+    def to_line(self) -> bytes:
+        r"""The request as a line of an input file, `\n` included.
+
+        Raises InvalidInputError where the body cannot be JSON: NaN and infinities, objects without a
+        JSON form, half of a surrogate pair.
+        """
+        line = {
+            "custom_id": self.custom_id,
+            "method": self.method,
+            "url": self.url,
+            "body": dict(self.body),
+        }
+        try:
+            text = _encode(line)
+            if not text.isascii():
+                for character, escape in _LINE_ENDS.items():
+                    text = text.replace(character, escape)
+            return text.encode() + b"\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            reason = f"request {self.custom_id!r} cannot be written as JSON: {error}"
+            raise InvalidInputError(None, [Problem(None, reason)]) from error
+
+
+class _Fields(msgspec.Struct):
+    custom_id: str
+    method: str
+    url: str
+    body: dict[str, Any]
+
+
+_decode = msgspec.json.Decoder(_Fields).decode
+
+
+def read_requests(
+    path: str | os.PathLike[str], *, endpoint: str | None = None, limits: Limits = _DEFAULT_LIMITS
+) -> Iterator[Request]:
+    """The requests of a file, one after the other, in memory that does not grow with their bodies.
+
+    Raises InvalidInputError, with its line number, at the first line that `check_requests` would refuse, and
+    StorageError where the file cannot be read.
+    """
+    path = Path(path)
+    check = InputCheck(endpoint=endpoint, limits=limits)
+    with open_lines(path) as file:
+        for line in split(file, limits.line_bytes):
+            check.feed(line)
+            check.raise_problems(path)
+            try:
+                fields = _decode(line)
+            except msgspec.MsgspecError as error:  # a number too large for Python's float
+                check.report(str(error))
+                check.raise_problems(path)
+                raise
+            yield Request(fields.custom_id, fields.body, url=fields.url, method=fields.method)
+        check.finish(path)
+
+
+def write_requests(
+    path: str | os.PathLike[str],
+    requests: Iterable[Request],
+    *,
+    endpoint: str | None = None,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> int:
+    """Write requests to a file, and return how many.
+
+    The file is complete or not there: an older one at `path` stays until the new one is safe on the
+    disk. Raises InvalidInputError with the problems of all requests (`line` is the place in order,
+    from 1), and StorageError where the disk is full or refuses.
+    """
+    path = Path(path)
+    check = InputCheck(endpoint=endpoint, limits=limits)
+    with replacing(path) as file:
+        for request in requests:
+            try:
+                line = request.to_line()
+            except InvalidInputError as error:
+                check.requests += 1
+                check.report(error.reason)
+                continue
+            check.feed(line)
+            if not check.count:
+                with storage_errors(path):
+                    file.write(line)
+        check.finish(path)
+    return check.requests
+
+
+def check_requests(
+    path: str | os.PathLike[str], *, endpoint: str | None = None, limits: Limits = _DEFAULT_LIMITS
+) -> InputSummary:
+    """Check a whole input file in one pass, before anything is sent.
+
+    `endpoint` is what every `url` must be; without it, the first line's. Raises InvalidInputError with
+    the first hundred problems and their count, and StorageError where the file cannot be read.
+    """
+    path = Path(path)
+    check = InputCheck(endpoint=endpoint, limits=limits)
+    with open_lines(path) as file:
+        for line in split(file, limits.line_bytes):
+            check.feed(line)
+    return check.finish(path)

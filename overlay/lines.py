@@ -1,0 +1,134 @@
+r"""A JSONL file as bytes: where its lines begin and end, and how one is written whole or not at all.
+
+A line ends at the byte `\n` and nowhere else. `str.splitlines` and the line iterators of HTTP
+libraries also cut at U+2028, U+2029 and U+0085, which JSON allows inside a string (RFC 8259, section
+7); `\r` before the `\n` is white space to JSON (section 2) and stays with its line.
+
+Lines come out as the file has them, `\n` included, so that a file can be copied, counted and hashed
+from them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeGuard
+
+from overlay.errors import OverlayError, StorageError
+
+MIB = 1024 * 1024
+LINE_BYTES = 64 * MIB
+"""The longest line that is read whole by default, in bytes."""
+
+NESTING = 200
+"""How deep arrays and objects may stand in each other."""
+
+
+@contextmanager
+def storage_errors(path: str | Path) -> Generator[None]:
+    """Turn what the disk says about `path` into StorageError."""
+    try:
+        yield
+    except OverlayError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StorageError(f"{path}: {reason}", path=path) from error
+
+
+def open_lines(path: str | Path) -> BinaryIO:
+    """Open a file for `split`. Raises StorageError where it is not there, not readable, or no regular
+    file.
+    """
+    with storage_errors(path):
+        # Asked before opening: opening a pipe blocks, and reading a device may never end.
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise StorageError(f"{path}: not a regular file", path=path)
+        return Path(path).open("rb", buffering=MIB)
+
+
+def split(file: BinaryIO, limit: int = LINE_BYTES) -> Iterator[bytes]:
+    r"""Each line with its `\n`; of a line longer than `limit` bytes only its first `limit + 1` bytes.
+
+    Raises StorageError where the disk fails in between.
+    """
+    try:
+        for line in iter(partial(file.readline, limit + 1), b""):
+            yield line
+            if len(line) > limit:
+                _skip_line(file, line)
+    except OSError as error:
+        raise StorageError(f"{file.name}: {error.strerror}", path=file.name) from error
+
+
+def _skip_line(file: BinaryIO, piece: bytes) -> None:
+    while piece and not piece.endswith(b"\n"):
+        piece = file.readline(MIB)
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether decoded JSON is an object."""
+    return isinstance(value, dict)
+
+
+def brackets(line: bytes) -> int:
+    """How many arrays and objects a line can hold at most, which it is cheap to see: nesting cannot be
+    deeper.
+    """
+    return line.count(b"{") + line.count(b"[")
+
+
+def too_deep(value: object, limit: int = NESTING) -> bool:
+    """Whether decoded JSON holds arrays or objects more than `limit` deep."""
+    level: list[Any] = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        # A loop over levels: a recursion would fail on just the values that this is for.
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if is_object(parent) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+@contextmanager
+def replacing(path: str | Path) -> Generator[BinaryIO]:
+    """A file to write that takes the place of `path` when the block ends, and vanishes when it raises.
+
+    Until then `path` is untouched; afterwards it survives a loss of power. Raises StorageError.
+    """
+    target = Path(path)
+    with storage_errors(path):
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        file = part.open("xb", buffering=MIB)
+    try:
+        try:
+            yield file
+            with storage_errors(path):
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            with suppress(OSError):  # what could not be flushed has been reported already
+                file.close()
+        with storage_errors(path):
+            part.replace(target)
+            _sync_folder(target.parent)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

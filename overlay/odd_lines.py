@@ -1,0 +1,215 @@
+"""Answer lines as independent services write them, and failed ones: read loosely, never refused.
+
+Seen at such services: a body that is a JSON object inside a string; errors with no response and no
+code; an error that is a bare string; `NaN` and halves of surrogate pairs, which Python's own JSON
+writer emits. Each gives a `Reading`; a line that cannot be read gives one with the error code
+`malformed_line`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, TypeGuard
+
+import attrs
+
+from overlay.lines import is_object
+
+MALFORMED = "malformed_line"
+MISSING = "missing"
+FAILED = 400
+"""The status from which on a request has failed (RFC 9110, section 15)."""
+
+TEXT_PARTS = frozenset({"text", "output_text"})
+"""The types of content parts that are the model's words; others are its reasoning, or a refusal."""
+
+
+@attrs.frozen
+class LineError:
+    """Why a request failed."""
+
+    code: str | None
+    """The service's word, such as `rate_limit_exceeded` or `batch_expired`. Two are ours: `missing`,
+    for a request that no file answers, and `malformed_line`."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.code else self.message
+
+
+@attrs.frozen
+class Usage:
+    """Tokens, under one name each: endpoints have several."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
+
+
+@attrs.frozen(kw_only=True)
+class Reading:
+    """What could be made out of a line."""
+
+    custom_id: str | None
+    status_code: int | None
+    request_id: str | None
+    body: Any
+    usage: Usage | None
+    text: str | None
+    error: LineError | None
+
+
+def _is_array(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def decode_loosely(json_object: bytes) -> dict[str, Any] | None:
+    """The object that the bytes are in JSON; None where they are none. What is not UTF-8 reads as U+FFFD."""
+    return _object(json_object.decode("utf-8", "replace"))
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if is_object(value) else None
+
+
+def read_loosely(line: bytes) -> Reading:
+    """Read a line of any shape."""
+    value = decode_loosely(line)
+    if value is None:
+        return _nothing(LineError(MALFORMED, "the line is not a JSON object"))
+    custom_id = _string(value.get("custom_id"))
+    if custom_id is None:
+        return _nothing(LineError(MALFORMED, "the line has no custom_id"))
+    response = value.get("response")
+    response = response if is_object(response) else {}
+    status_code = _status_code(response.get("status_code"))
+    body = body_of(value)
+    error = _error(value.get("error"), status_code, body)
+    fields = body if is_object(body) else {}
+    return Reading(
+        custom_id=custom_id,
+        status_code=status_code,
+        request_id=_string(response.get("request_id")),
+        body=body,
+        usage=usage_of(fields.get("usage")),
+        text=_text(fields) if error is None else None,
+        error=error,
+    )
+
+
+def body_of(line: dict[str, Any] | None) -> Any:
+    """The body of the line's response; where that is an object inside a string, the object."""
+    response = None if line is None else line.get("response")
+    body = response.get("body") if is_object(response) else None
+    if isinstance(body, str) and body.lstrip().startswith("{"):
+        return _object(body) or body
+    return body
+
+
+def usage_of(usage: Any) -> Usage | None:
+    """The token counts, whatever the endpoint calls them."""
+    if not is_object(usage):
+        return None
+    return Usage(
+        input_tokens=_integer(usage.get("input_tokens", usage.get("prompt_tokens"))),
+        output_tokens=_integer(usage.get("output_tokens", usage.get("completion_tokens"))),
+        total_tokens=_integer(usage.get("total_tokens")),
+    )
+
+
+def _nothing(error: LineError) -> Reading:
+    return Reading(
+        custom_id=None, status_code=None, request_id=None, body=None, usage=None, text=None, error=error
+    )
+
+
+def _error(error: Any, status_code: int | None, body: Any) -> LineError | None:
+    if says_something(error):
+        return _line_error(error, status_code)
+    if status_code is None:
+        # Some services leave the status out: then only a body without an error is a success.
+        if is_object(body) and body and not says_something(body.get("error")):
+            return None
+        return _line_error(body.get("error") if is_object(body) else body, None)
+    if status_code < FAILED:
+        return None
+    return _line_error(_refusal(body), status_code)
+
+
+def _refusal(body: Any) -> Any:
+    if not is_object(body):
+        return body
+    for name in ("error", "detail"):
+        if says_something(body.get(name)):
+            return body[name]
+    return body
+
+
+def says_something(error: Any) -> bool:
+    """Whether an error member is more than a placeholder such as `{}`, or `{"code": null, "message":
+    null}`.
+    """
+    return any(error.values()) if is_object(error) else bool(error)
+
+
+def _line_error(error: Any, status_code: int | None) -> LineError:
+    code = message = None
+    if is_object(error):
+        code = _string(error.get("code")) or _string(error.get("type"))
+        message = _string(error.get("message"))
+    if not message and says_something(error):
+        message = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
+    return LineError(code, message or (f"status {status_code}" if status_code else "no reason given"))
+
+
+def _text(body: dict[str, Any]) -> str | None:
+    choice = _first(body.get("choices"))
+    if choice:
+        message = choice.get("message")
+        text = _words(message.get("content")) if is_object(message) else _string(choice.get("text"))
+    else:
+        output = body.get("output")
+        items = [item for item in output if is_object(item)] if _is_array(output) else []
+        texts = [_words(item["content"]) for item in items if _is_array(item.get("content"))]
+        text = _join(texts)
+    return None if text is None else _whole_characters(text)
+
+
+def _words(content: Any) -> str | None:
+    if not _is_array(content):
+        return _string(content)
+    parts = [part for part in content if is_object(part) and part.get("type") in TEXT_PARTS]
+    return _join(_string(part.get("text")) for part in parts)
+
+
+def _join(texts: Iterable[str | None]) -> str | None:
+    found = [text for text in texts if text is not None]
+    return "".join(found) if found else None
+
+
+def _whole_characters(text: str) -> str:
+    # Half of a surrogate pair would break the first print or file write in the caller's loop.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _first(items: Any) -> dict[str, Any] | None:
+    return items[0] if _is_array(items) and items and is_object(items[0]) else None
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _status_code(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:9])
+    return _integer(value)

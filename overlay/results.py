@@ -1,0 +1,85 @@
+"""The lines that come out: the files of an ended batch, read as they are or joined with its requests.
+
+A batch leaves up to two files, one for the requests that succeeded and one for those that failed,
+neither in the input's order; a request that never ran may stand in neither. `read_results` gives the
+lines as the files have them, `join_results` one result for each request, in the requests' order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from overlay.errors import InvalidResponseError
+from overlay.joined import JoinedResults, JoinReport
+from overlay.lines import LINE_BYTES, MIB, open_lines, split, storage_errors
+from overlay.odd_lines import LineError, Usage, decode_loosely
+from overlay.result import Result
+
+__all__ = [
+    "JoinReport",
+    "JoinedResults",
+    "LineError",
+    "Result",
+    "Usage",
+    "check_complete",
+    "join_results",
+    "read_results",
+]
+
+
+def read_results(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, line_bytes: int = LINE_BYTES
+) -> Iterator[Result]:
+    """Every answer in the files, in their order, as fast as the disk gives them.
+
+    Blank lines are passed over. A line that cannot be read is a failed result with the error code
+    `malformed_line`, and so is one longer than `line_bytes`, of which only the beginning is kept.
+    Raises StorageError where a file cannot be read.
+    """
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        with open_lines(Path(path)) as file:
+            for line in split(file, line_bytes):
+                if not line.isspace():
+                    yield Result(line)
+
+
+def join_results(
+    requests: str | os.PathLike[str] | Iterable[str],
+    answers: Iterable[str | os.PathLike[str]],
+    *,
+    line_bytes: int = LINE_BYTES,
+) -> JoinedResults:
+    """One result for each request, in the requests' order, whatever the order of the answers.
+
+    `requests` is the input file, or the custom_ids in order; `answers` are the batch's output and error
+    file, as far as there are any. The answers are indexed at once; raises StorageError where a file
+    cannot be read, InvalidInputError where a line of the requests has no custom_id.
+    """
+    return JoinedResults(requests, answers, line_bytes=line_bytes)
+
+
+def check_complete(path: str | os.PathLike[str]) -> None:
+    """Make sure that a downloaded file was not cut: its last line must be a JSON object.
+
+    An empty file passes. Raises InvalidResponseError, or StorageError where the file cannot be read.
+    """
+    path = Path(path)
+    with open_lines(path) as file, storage_errors(path):
+        last = _last_line(file)
+    if last and decode_loosely(last) is None:
+        raise InvalidResponseError(f"{path.name}: the last line is cut off; the download is incomplete")
+
+
+def _last_line(file: BinaryIO) -> bytes:
+    """The last line that is not blank, however long."""
+    end = file.seek(0, os.SEEK_END)
+    tail = b""
+    while end > 0 and b"\n" not in tail.strip():
+        begin = max(0, end - MIB)
+        file.seek(begin)
+        tail = file.read(end - begin) + tail
+        end = begin
+    return tail.strip().rpartition(b"\n")[2]
