@@ -1,7 +1,7 @@
 """From an HTTP answer that is not a success to the error that says so.
 
 Independent services word their refusals differently: `{"error": {...}}`, `{"detail": ...}`,
-`{"message": ...}`, plain text, a proxy's HTML page. The status is what counts; the body only supplies the words.
+`{"message": ...}`, plain text, a proxy's HTML page. The status is what counts; the body only supplies words.
 """
 
 from __future__ import annotations
@@ -34,10 +34,8 @@ def status_error(
         decoded = msgspec.json.decode(body)
     detail = _detail(decoded)
     if 300 <= status_code < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
-        target = headers.get("location", "another address")
-        message = (
-            f"redirected to {target}, which is not followed: the token would go along. Set base_url to it"
-        )
+        target = urlsplit(headers.get("location", "")).hostname or "another address"
+        message = f"redirects to {target}, which is not followed: the token would go along; set base_url"
     else:
         message = _message(detail, decoded, text)
     return status_error_type(status_code)(

@@ -28,6 +28,7 @@ PROVIDER_SECONDS = 60.0
 _EARLY_SECONDS = 300.0
 _EARLY_SHARE = 0.1
 _REMEMBERED = 16
+_SECRET_LENGTH = 8
 
 
 @attrs.frozen
@@ -94,7 +95,9 @@ class Tokens:
     def scrub(self, text: str) -> str:
         """The text without any token given out lately: services quote the key they refuse."""
         for value in tuple(self._issued):
-            text = text.replace(value, "[token]")
+            # A shorter one is no secret, and may be part of a word.
+            if len(value) >= _SECRET_LENGTH:
+                text = text.replace(value, "[token]")
         return text
 
     def get(self, rejected: str | None = None) -> str:

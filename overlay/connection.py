@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, Literal, Protocol, TypeAlias
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
@@ -27,6 +26,7 @@ import httpx
 
 from overlay.answers import status_error
 from overlay.auth import BearerAuth, Tokens
+from overlay.clock import Clock, SystemClock
 from overlay.errors import (
     APIConnectionError,
     APIError,
@@ -47,26 +47,6 @@ _POOL_SECONDS = 30.0
 _UPLOAD_ANSWER_SECONDS = 300.0
 STREAMED = "overlay.streamed"
 """The request extension that marks a body which goes to disk and is not capped."""
-
-
-class Clock(Protocol):
-    """Time as flows see it; replaced to try out a day in a second."""
-
-    def monotonic(self) -> float: ...
-    def time(self) -> float: ...
-    def sleep(self, seconds: float) -> None: ...
-    async def asleep(self, seconds: float) -> None: ...
-
-
-class SystemClock:
-    monotonic = staticmethod(time.monotonic)
-    time = staticmethod(time.time)
-    sleep = staticmethod(time.sleep)
-
-    async def asleep(self, seconds: float) -> None:
-        import anyio  # noqa: PLC0415 - not needed, and not loaded, by blocking clients
-
-        await anyio.sleep(seconds)
 
 
 @attrs.define(kw_only=True)
@@ -171,21 +151,19 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
     if date:
         settings.server_date = date, settings.clock.monotonic()
     encoding = response.headers.get("content-encoding", "identity")
-    refusal = not response.is_success
+    refused = not response.is_success
     if encoding.lower() != "identity":
-        if not refusal:
+        if not refused:
             raise InvalidResponseError(
-                f"{settings.host} answered {call_name(response.request)} in {encoding}, which was not asked for"
+                f"{settings.host} answered {call_name(response.request)} in {encoding}, unasked"
             )
-        # Its words are lost, and its status is what counts.
+        # Its words are given up, unread; its status is what counts.
         response.headers["content-encoding"] = "identity"
-        response.stream = httpx.ByteStream(b"")
-        return response.status_code != httpx.codes.UNAUTHORIZED
-    if refusal or STREAMED not in response.request.extensions:
-        cap = _ERROR_CAP if refusal else _JSON_CAP
-        meter = _Meter(response, cap=cap, refuse=not refusal, settings=settings)
+    if refused or STREAMED not in response.request.extensions:
+        cap = _ERROR_CAP if encoding.lower() == "identity" else 0
+        meter = _Meter(response, cap=cap if refused else _JSON_CAP, refuse=not refused, settings=settings)
         response.stream = _MeteredStream(response.stream, meter)
-    if not refusal:
+    if not refused:
         if STREAMED not in response.request.extensions:
             # Generated code parses only the status that the specification names; other services send 201.
             response.status_code = httpx.codes.OK
@@ -221,7 +199,9 @@ def transport_error(settings: Settings, error: Exception, call: str) -> OverlayE
     if isinstance(error, RuntimeError) and "client has been closed" in str(error):
         return ConfigurationError("this client is closed")
     if isinstance(error, ValueError | TypeError | KeyError | AttributeError | RecursionError):
-        return InvalidResponseError(f"{place}: the answer cannot be read ({type(error).__name__}: {reason[:200]})")
+        return InvalidResponseError(
+            f"{place}: the answer cannot be read ({type(error).__name__}: {reason[:200]})"
+        )
     return None
 
 
@@ -310,5 +290,3 @@ class AsyncConnections(Connections):
         self.closed = True
         while self._built:
             await self._built.popitem()[1].get_async_httpx_client().aclose()
-
-

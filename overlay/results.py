@@ -15,7 +15,7 @@ from typing import BinaryIO
 from overlay.errors import InvalidResponseError
 from overlay.joined import JoinedResults, JoinReport
 from overlay.lines import LINE_BYTES, MIB, open_lines, split, storage_errors
-from overlay.odd_lines import LineError, Usage, decode_loosely
+from overlay.reading import LineError, Usage, decode_loosely
 from overlay.result import Result
 
 __all__ = [

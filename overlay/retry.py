@@ -18,7 +18,6 @@ from overlay.errors import (
     InternalServerError,
     InvalidResponseError,
     RateLimitError,
-    TokenProviderError,
 )
 
 _LONGEST_ASKED_WAIT = 900.0
@@ -67,8 +66,3 @@ def delay(
     if not is_transient(error) or asked_wait(error) > _LONGEST_ASKED_WAIT:
         return None
     return asked_wait(error) + jitter(attempt, uniform)
-
-
-def is_outage(error: APIError | TokenProviderError) -> bool:
-    """Whether someone who has hours to wait should wait this out."""
-    return isinstance(error, TokenProviderError) or is_transient(error)

@@ -1,0 +1,58 @@
+# Every command a person needs. `make` alone prints them.
+
+PYTHON ?= python3
+VENV ?= .venv
+PY = $(VENV)/bin/python
+READY = $(VENV)/.ready
+.DEFAULT_GOAL := help
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## install everything into .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## run the main job on the embedded service: thousands of requests, start to end
+	$(PY) examples/demo.py
+
+test: $(READY) ## run the tests
+	$(PY) -m pytest --numprocesses 2 --dist worksteal
+
+check: $(READY) ## everything CI checks: lint, types, layers, generated code, tests
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pyright
+	$(VENV)/bin/lint-imports --no-cache
+	$(MAKE) --no-print-directory check-generated
+	$(MAKE) --no-print-directory test
+
+format: $(READY) ## format the code and mend what the linter can
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+benchmark: $(READY) ## measure speed and memory against peers in the same run
+	$(PY) -m benchmarks
+
+build: $(READY) ## build the wheel and the source distribution into dist/
+	$(PY) -m build --outdir dist
+
+lock: ## write constraints.txt anew from the newest releases
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	{ head -n 1 constraints.txt; .venv-lock/bin/python -m pip freeze --exclude-editable; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf .venv-lock
+
+clean: ## remove what commands here have made, the environment included
+	rm -rf $(VENV) .venv-* dist build demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+include tools/spec.mk
+
+.PHONY: help setup demo test check format benchmark build lock clean

@@ -1,0 +1,103 @@
+"""One flow for each thing that can be done with a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from overlay import models
+from overlay.connection import Settings
+from overlay.create import create_once
+from overlay.errors import BadRequestError, ConflictError, InvalidResponseError
+from overlay.flow import Deadline, Flow, Seconds, call, seconds
+from overlay.generated.api.batch import cancel_batch, list_batches, retrieve_batch
+from overlay.generated.models import ListBatchesResponse
+from overlay.listing import Moment, checked_limit, window
+from overlay.models import Batch, Page
+
+
+def create(
+    settings: Settings,
+    *,
+    input_file_id: str,
+    endpoint: str,
+    completion_window: str = "24h",
+    metadata: Mapping[str, str] | None = None,
+    output_expires_after: Seconds | None = None,
+    grace: Seconds = 180.0,
+) -> Flow[Batch]:
+    """Create a batch of the requests in an uploaded file. It is paid for once: see `UnknownOutcomeError`.
+
+    `endpoint` is the path each line names, such as `/v1/chat/completions`; `completion_window` is `24h` at
+    OpenAI, other services have others. `metadata` holds up to 16 pairs: keys of 64, values of 512 characters.
+    `output_expires_after`, a timedelta or seconds from 3,600 to 2,592,000, limits how long the result files
+    are kept.
+
+    The request is never repeated blindly. Where its outcome is unknown (a timeout, a reset, a 5xx), the list
+    of batches is searched for `input_file_id` for the time of `grace`, and the batch found is returned.
+
+    Raises UnknownOutcomeError where none shows up by then, BadRequestError and its siblings where the service
+    refuses, ConfigurationError for arguments that cannot be sent.
+    """
+    return create_once(
+        settings,
+        input_file_id=input_file_id,
+        endpoint=endpoint,
+        completion_window=completion_window,
+        metadata=metadata,
+        output_expires_after=output_expires_after,
+        grace=seconds(grace),
+    )
+
+
+def retrieve(settings: Settings, batch_id: str) -> Flow[Batch]:
+    """The batch as it is now. Raises NotFoundError where there is none of this id."""
+    return retrieve_until(settings, batch_id, until=None)
+
+
+def retrieve_until(settings: Settings, batch_id: str, *, until: Deadline | None) -> Flow[Batch]:
+    """As `retrieve`, with no try begun after the deadline."""
+    batch_id = models.checked_id(batch_id, "batch")
+    received = models.batch((yield from call(settings, retrieve_batch, until=until, batch_id=batch_id)))
+    if received.id != batch_id:
+        raise InvalidResponseError(f"asked for batch {batch_id}, got {received.id}")
+    return received
+
+
+def page(
+    settings: Settings,
+    *,
+    after: str | None = None,
+    limit: int | None = None,
+    created_after: Moment | None = None,
+    created_before: Moment | None = None,
+) -> Flow[Page[Batch]]:
+    """The batches of the project, newest first: iterate over all of them, or over `.pages()`.
+
+    `after` is the id to begin behind, `limit` the size of a page (1 to 100; the service's default is 20).
+    `created_after` (inclusive) and `created_before` (exclusive) are datetimes or ISO 8601 strings, UTC where
+    they name no zone; they are applied here, as the API has no filter, and end the list early.
+    """
+    span = window(created_after, created_before)
+    if after is not None:
+        after = models.checked_id(after, "batch")
+    received = yield from call(settings, list_batches, after=after, limit=checked_limit(limit))
+    if not isinstance(received, ListBatchesResponse) or (received.data is None and received.has_more):
+        raise InvalidResponseError("the service's list of batches has no data")
+    data = [models.batch(item) for item in received.data or ()]
+    return span.page(data, has_more=received.has_more is True, last_id=received.last_id)
+
+
+def cancel(settings: Settings, batch_id: str) -> Flow[Batch]:
+    """Ask to stop a batch. It may take 10 minutes to become `cancelled`; what was done is kept, and billed.
+
+    Cancelling one that is cancelled already gives it back. Raises ConflictError where it has ended otherwise.
+    """
+    batch_id = models.checked_id(batch_id, "batch")
+    try:
+        return models.batch((yield from call(settings, cancel_batch, batch_id=batch_id)))
+    except (BadRequestError, ConflictError):
+        # Services answer 200, 400 or 409 to the second cancel; an unanswered first one makes it the second.
+        batch = yield from retrieve(settings, batch_id)
+        if (batch.status or "").lower() in {"cancelling", "cancelled"}:
+            return batch
+        raise

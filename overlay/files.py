@@ -1,0 +1,211 @@
+"""Send from disk, fetch to disk: one flow for each thing that can be done with a file.
+
+The disk stands between the network and the caller. Memory stays flat, a broken download goes on where it
+stopped, and what is at the final path is always complete.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from overlay import models, retry
+from overlay.connection import Settings
+from overlay.errors import (
+    APIError,
+    APIStatusError,
+    FileGoneError,
+    InvalidInputError,
+    InvalidResponseError,
+    NotFoundError,
+    Problem,
+)
+from overlay.flow import Fetch, Flow, Seconds, Sleep, Work, call, seconds
+from overlay.generated.api.files import create_file, delete_file, list_files, retrieve_file
+from overlay.generated.models import CreateFileRequest, DeleteFileResponse, ListFilesResponse
+from overlay.generated.types import File as Part
+from overlay.landing import Landing
+from overlay.listing import Moment, checked_limit, window
+from overlay.models import File, Page
+
+_DELIMITER = b"--+++"
+"""Generated code always sends this multipart boundary: a file with a line that begins so would be cut there."""
+_CHUNK = 1024 * 1024
+_PROGRESS = 64 * 1024
+"""Bytes a try must have brought for the next one to count as the first again."""
+_GONE = frozenset({404, 410})
+
+
+def upload(
+    settings: Settings,
+    path: str | os.PathLike[str],
+    *,
+    purpose: str = "batch",
+    filename: str | None = None,
+    expires_after: Seconds | None = None,
+) -> Flow[File]:
+    """Send a file, streamed from the disk, and return the service's record of it.
+
+    `filename` is the name to store it under, by default its own. `expires_after` (a timedelta or seconds from
+    3,600 to 2,592,000) says when the service is to delete it.
+
+    Raises StorageError where it cannot be read, InvalidInputError where it is empty or changes meanwhile.
+    """
+    source = Path(path)
+    before = yield Work(partial(_inspect, source))
+    with (yield Work(partial(source.open, "rb"))) as handle:
+        body = CreateFileRequest(
+            file=Part(payload=handle, file_name=filename or source.name, mime_type="application/jsonl"),
+            purpose=purpose,
+        )
+        if expires_after is not None:
+            # The API takes the object's members as form fields of their own, not as one JSON field.
+            body["expires_after[anchor]"] = "created_at"
+            body["expires_after[seconds]"] = int(seconds(expires_after))
+        sent = models.file(
+            (yield from call(settings, create_file, policy=retry.UPLOAD, profile="upload", body=body))
+        )
+        after = yield Work(partial(os.fstat, handle.fileno()))
+    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    if changed or (isinstance(sent.bytes_, int) and 0 < sent.bytes_ != before.st_size):
+        yield from delete(settings, sent.id)
+        if changed:
+            raise InvalidInputError(source, [Problem(None, "changed while it was sent; nothing was created")])
+        raise InvalidResponseError(
+            f"{source}: {before.st_size:,} bytes were sent and {sent.bytes_:,} arrived; nothing was created"
+        )
+    return sent
+
+
+def _inspect(path: Path) -> os.stat_result:
+    with path.open("rb", buffering=0) as handle:
+        found = os.fstat(handle.fileno())
+        if not found.st_size:
+            raise InvalidInputError(path, [Problem(None, "the file is empty")])
+        tail = b"\n"
+        while chunk := handle.read(_CHUNK):
+            if b"\n" + _DELIMITER in tail + chunk:
+                raise InvalidInputError(
+                    path,
+                    [Problem(None, f"a line begins with {_DELIMITER.decode()}, which would cut the upload")],
+                )
+            tail = chunk[-len(_DELIMITER) :]
+        return found
+
+
+def retrieve(settings: Settings, file_id: str) -> Flow[File]:
+    """What the service knows about a file. Raises NotFoundError where there is none of this id."""
+    file_id = models.checked_id(file_id, "file")
+    received = models.file((yield from call(settings, retrieve_file, file_id=file_id)))
+    if received.id != file_id:
+        raise InvalidResponseError(f"asked for file {file_id}, got {received.id}")
+    return received
+
+
+def page(
+    settings: Settings,
+    *,
+    after: str | None = None,
+    limit: int | None = None,
+    purpose: str | None = None,
+    created_after: Moment | None = None,
+    created_before: Moment | None = None,
+) -> Flow[Page[File]]:
+    """The project's files, newest first: iterate over all of them, or over `.pages()`.
+
+    `after` is the id to begin behind, `limit` the size of a page. `purpose` (`batch`, `batch_output`, …) is
+    applied by the service; `created_after` (inclusive) and `created_before` (exclusive), datetimes or
+    ISO 8601 strings, UTC where they name no zone, are applied here and end the list early.
+    """
+    span = window(created_after, created_before)
+    if after is not None:
+        after = models.checked_id(after, "file")
+    received = yield from call(settings, list_files, after=after, limit=checked_limit(limit), purpose=purpose)
+    if not isinstance(received, ListFilesResponse) or (received.data is None and received.has_more):
+        raise InvalidResponseError("the service's list of files has no data")
+    data = [models.file(item) for item in received.data or ()]
+    return span.page(data, has_more=received.has_more is True, last_id=received.last_id)
+
+
+def delete(settings: Settings, file_id: str) -> Flow[None]:
+    """Delete a file. Raises NotFoundError where there is none of this id."""
+    file_id = models.checked_id(file_id, "file")
+    received = yield from call(settings, delete_file, settled=NotFoundError, file_id=file_id)
+    if isinstance(received, DeleteFileResponse) and received.deleted is False:
+        raise InvalidResponseError(f"the service says that it did not delete file {file_id}")
+
+
+def download(
+    settings: Settings,
+    file_id: str,
+    path: str | os.PathLike[str],
+) -> Flow[Path]:
+    """Fetch a file's content to `path`, which is replaced once all of it is here, and return the path.
+
+    A break is mended by asking for the rest where the service can give it. What a failed download leaves is a
+    hidden part file beside `path`, which the next one goes on with.
+
+    Raises FileGoneError where the file was deleted or has expired, StorageError where the disk refuses.
+    """
+    file_id = models.checked_id(file_id, "file")
+    target = Path(path)
+    landing = Landing(target.with_name(f".{target.name}.{file_id}.part"))
+    tries = 0
+    while True:
+        landing.offset = yield Work(lambda: landing.size)
+        try:
+            yield Fetch(f"/files/{file_id}/content", landing)
+            yield from _verify(settings, file_id, landing)
+            break
+        except APIError as error:
+            tries = yield from _again(settings, error, landing, tries)
+    yield Work(partial(_settle, landing.part, target))
+    return target
+
+
+def _again(settings: Settings, error: APIError, landing: Landing, tries: int) -> Flow[int]:
+    """Decide about another try and wait for it; gives the number of tries that brought nothing."""
+    if isinstance(error, APIStatusError) and error.status_code in _GONE:
+        raise FileGoneError(
+            f"the file's content is gone: {error.message}",
+            **{name: getattr(error, name) for name in _STATUS_FIELDS},
+        )
+    size = yield Work(lambda: landing.size)
+    if size - landing.offset >= _PROGRESS:
+        tries = 0
+    unusable_part = isinstance(error, APIStatusError) and error.status_code == 416 and landing.offset  # noqa: PLR2004
+    if unusable_part:
+        yield Work(landing.part.unlink)
+    delay = 0.0 if unusable_part else retry.delay(error, tries)
+    if delay is None or tries + 1 >= min(retry.READ.tries, settings.max_retries + 1):
+        raise error
+    yield Sleep(delay)
+    return tries + 1
+
+
+_STATUS_FIELDS = ("status_code", "request_id", "code", "type", "param", "body", "is_json")
+
+
+def _verify(settings: Settings, file_id: str, landing: Landing) -> Flow[None]:
+    """Compare what arrived with what was announced, by the answer or else by the file's record."""
+    size = yield Work(lambda: landing.size)
+    expected = landing.total
+    if expected is None:
+        # An answer that ends when the connection does looks complete wherever it is cut.
+        try:
+            record = yield from retrieve(settings, file_id)
+            expected = record.bytes_ if isinstance(record.bytes_, int) and record.bytes_ > 0 else None
+        except APIError:
+            expected = None
+    if expected is not None and size != expected:
+        if size > expected:
+            yield Work(landing.part.unlink)
+        raise InvalidResponseError(f"file {file_id}: {size:,} bytes arrived of {expected:,}")
+
+
+def _settle(part: Path, target: Path) -> None:
+    """Make the part the file: on the disk first, then under its name."""
+    with part.open("rb") as handle:
+        os.fsync(handle.fileno())
+    part.replace(target)

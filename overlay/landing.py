@@ -1,0 +1,111 @@
+"""Where a download lands: a part file that grows by what arrives and can be gone on with.
+
+The part is trusted only with the service's word: a range is asked for under the ETag it belongs to
+(RFC 9110, sections 13.1.5 and 14), and anything but the range asked for starts the part anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from overlay.clock import Clock
+from overlay.errors import APITimeoutError, InvalidResponseError
+
+_BUFFER = 1024 * 1024
+_GRACE_SECONDS = 60.0
+_LEAST_RATE = 16 * 1024
+"""Bytes a second, over a whole try: less is a drip, which would keep any per-read timeout content."""
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_PARTIAL = 206
+
+
+class Landing:
+    """The part file of one download, through all its tries."""
+
+    def __init__(self, part: Path) -> None:
+        self.part = part
+        self.offset = 0
+        """How many bytes of the part are asked to be kept."""
+        self.total: int | None = None
+        """How many bytes the whole file has, where the service said so."""
+        self.etag: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes the part has now."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    @property
+    def request_headers(self) -> dict[str, str]:
+        if not self.offset:
+            return {}
+        condition = {"If-Range": self.etag} if self.etag else {}
+        return {"Range": f"bytes={self.offset}-", **condition}
+
+    def open(self, status_code: int, headers: Mapping[str, str], clock: Clock) -> Sink:
+        """Begin to write the answer, after what is kept of the part."""
+        length = headers.get("content-length", "")
+        size = int(length) if length.isdecimal() else None
+        if status_code == _PARTIAL and self.offset:
+            found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
+            if found is None or int(found[1]) != self.offset:
+                self.part.unlink(missing_ok=True)
+                raise InvalidResponseError(f"asked for bytes from {self.offset:,} on and got another range")
+            self.total = None if found[3] == "*" else int(found[3])
+        else:
+            self.offset = 0
+            self.total = size
+        etag = headers.get("etag", "")
+        # A weak ETag cannot vouch for bytes (RFC 9110, section 13.1.5).
+        self.etag = etag if etag and not etag.startswith("W/") else None
+        return Sink(self.part, self.offset, clock)
+
+
+class Sink:
+    """An open part file that writes a megabyte at a time."""
+
+    def __init__(self, part: Path, offset: int, clock: Clock) -> None:
+        self._file: BinaryIO = part.open("r+b" if offset else "wb")
+        self._file.seek(offset)
+        self._file.truncate()
+        self._chunks: list[bytes] = []
+        self._held = 0
+        self._taken = 0
+        self._clock = clock
+        self._began = clock.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # What came before a break is kept for the next try; what the disk refused is not tried again.
+            if not isinstance(error, OSError):
+                self.flush()
+        finally:
+            self._file.close()
+
+    def write(self, chunk: bytes) -> None:
+        """Keep a chunk, writing when there is enough."""
+        if self.take(chunk):
+            self.flush()
+
+    def take(self, chunk: bytes) -> bool:
+        """Keep a chunk; True when there is enough to be worth a `flush`."""
+        self._chunks.append(chunk)
+        self._held += len(chunk)
+        self._taken += len(chunk)
+        spent = self._clock.monotonic() - self._began
+        if spent > _GRACE_SECONDS + self._taken / _LEAST_RATE:
+            raise APITimeoutError(f"the download slowed to {self._taken / spent:.0f} bytes a second")
+        return self._held >= _BUFFER
+
+    def flush(self) -> None:
+        chunks, self._chunks, self._held = self._chunks, [], 0
+        self._file.write(b"".join(chunks))

@@ -1,0 +1,125 @@
+"""Lists of many pages: where the next one begins, and when to stop.
+
+The API's cursor is the id of the last object seen; lists are newest first. A service that says `has_more` for
+ever with the same cursor is not believed: a list ends when its cursor has been seen before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+import attrs
+
+from overlay.errors import ConfigurationError
+from overlay.models import Page
+
+Moment: TypeAlias = datetime | str
+
+
+class _Listed(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def created(self) -> datetime | None: ...
+
+
+T = TypeVar("T")
+L = TypeVar("L", bound=_Listed)
+
+
+@attrs.frozen
+class Window:
+    """A span of time, half open: from `after` on, and before `before`."""
+
+    after: datetime | None = None
+    before: datetime | None = None
+
+    def page(self, data: Sequence[L], *, has_more: bool, last_id: str | None) -> Page[L]:
+        """A received page with what lies outside of the window removed, and no next one past its end.
+
+        An object without a time of creation is kept: nothing is known against it.
+        """
+        kept = [item for item in data if self._holds(item.created)]
+        cursor = last_id or (data[-1].id if data else None)
+        oldest = data[-1].created if data else None
+        past = self.after is not None and oldest is not None and oldest < self.after
+        return Page(kept, cursor if has_more and data and not past else None)
+
+    def _holds(self, created: datetime | None) -> bool:
+        if created is None:
+            return True
+        return not (self.after and created < self.after) and not (self.before and created >= self.before)
+
+
+def window(created_after: Moment | None, created_before: Moment | None) -> Window:
+    """The span of time that two bounds give. Raises ConfigurationError for one that is no date."""
+    return Window(_moment("created_after", created_after), _moment("created_before", created_before))
+
+
+def _moment(name: str, value: Moment | None) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        from dateutil.parser import isoparse  # noqa: PLC0415 - slow to load, and seldom needed
+
+        try:
+            value = isoparse(value)
+        except ValueError as error:
+            raise ConfigurationError(f"{name}: {value!r} is not an ISO 8601 date: {error}") from None
+    if not isinstance(value, datetime):
+        raise ConfigurationError(
+            f"{name}: {type(value).__name__} is neither a datetime nor an ISO 8601 string"
+        )
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+def checked_limit(limit: int | None) -> int | None:
+    """A page size, or an error before anything is sent."""
+    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1):
+        return limit
+    raise ConfigurationError(f"limit is a page size of at least 1, not {limit!r}")
+
+
+class Listing(Generic[T]):
+    """All objects of a list, fetched a page at a time as they are asked for; `pages()` for the pages."""
+
+    def __init__(self, fetch: Callable[[str | None], Page[T]], after: str | None) -> None:
+        self._fetch = fetch
+        self._after = after
+
+    def pages(self) -> Iterator[Page[T]]:
+        seen = {self._after}
+        page = self._fetch(self._after)
+        yield page
+        while page.next not in seen and page.next is not None:
+            seen.add(page.next)
+            page = self._fetch(page.next)
+            yield page
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.pages():
+            yield from page.data
+
+
+class AsyncListing(Generic[T]):
+    """The same, for `async for`."""
+
+    def __init__(self, fetch: Callable[[str | None], Awaitable[Page[T]]], after: str | None) -> None:
+        self._fetch = fetch
+        self._after = after
+
+    async def pages(self) -> AsyncIterator[Page[T]]:
+        seen = {self._after}
+        page = await self._fetch(self._after)
+        yield page
+        while page.next not in seen and page.next is not None:
+            seen.add(page.next)
+            page = await self._fetch(page.next)
+            yield page
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for page in self.pages():
+            for item in page.data:
+                yield item

@@ -1,0 +1,204 @@
+"""What callers see: the API's own objects, with times, absences and endings made plain.
+
+`Batch` and `File` are the generated models with properties added, so that every field of the specification is
+there by itself, typed, a new one included; a field that is newer than the specification can be read too, from
+the attribute of its name. Wire names keep wire types (`created_at: int | None`); what is added here has
+names of its own (`created: datetime | None`). None is the only absence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+
+from overlay.errors import ConfigurationError, InvalidResponseError
+from overlay.generated import models
+
+T = TypeVar("T")
+
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+"""The statuses after which a batch changes no more. Any other, an unknown one included, is still running."""
+_ORDER = ("validating", "in_progress", "finalizing", "cancelling", *sorted(ENDED))
+_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}")
+
+
+def _moment(value: object) -> datetime | None:
+    """Unix seconds as an aware datetime; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+class Batch(models.Batch):
+    """A batch, with every field the service sent. See the class it extends for the fields themselves."""
+
+    # No attributes of its own, and not an attrs class: attrs' slots would drop a property named like a field.
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return _unspecified(self, name)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the batch has come to its end, whichever: completed, failed, expired or cancelled."""
+        return _status(self) in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the batch completed. Single lines may have failed all the same."""
+        return _status(self) == "completed"
+
+    @property
+    def progress(self) -> float | None:
+        """The share of lines that have been answered or have failed, from 0.0 to 1.0; None where unknown."""
+        counts = self.request_counts
+        if counts is None or not counts.total:
+            return None
+        return min(1.0, ((counts.completed or 0) + (counts.failed or 0)) / counts.total)
+
+    @property
+    def created(self) -> datetime | None:
+        return _moment(self.created_at)
+
+    @property
+    def in_progress(self) -> datetime | None:
+        """When the service began to answer lines."""
+        return _moment(self.in_progress_at)
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the service will stop, whatever is done by then."""
+        return _moment(self.expires_at)
+
+    @property
+    def finalizing(self) -> datetime | None:
+        """When the service began to write the result files."""
+        return _moment(self.finalizing_at)
+
+    @property
+    def completed(self) -> datetime | None:
+        return _moment(self.completed_at)
+
+    @property
+    def failed(self) -> datetime | None:
+        return _moment(self.failed_at)
+
+    @property
+    def expired(self) -> datetime | None:
+        return _moment(self.expired_at)
+
+    @property
+    def cancelling(self) -> datetime | None:
+        """When cancelling was asked for."""
+        return _moment(self.cancelling_at)
+
+    @property
+    def cancelled(self) -> datetime | None:
+        return _moment(self.cancelled_at)
+
+
+class File(models.OpenAIFile):
+    """A file at the service, with every field it sent."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return _unspecified(self, name)
+
+    @property
+    def bytes(self) -> int | None:
+        """Its size. (Generated code appends an underscore to names that Python has taken.)"""
+        return self.bytes_
+
+    @property
+    def created(self) -> datetime | None:
+        return _moment(self.created_at)
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the service will delete it; None where it will not."""
+        return _moment(self.expires_at)
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """One page of a list, newest first. `next` is the cursor of the page after it, None at the end."""
+
+    data: Sequence[T]
+    next: str | None
+
+    @property
+    def has_more(self) -> bool:
+        return self.next is not None
+
+
+def _unspecified(model: Any, name: str) -> Any:
+    """A field that the specification does not know yet, under the name it has on the wire."""
+    if not name.startswith("_") and name != "additional_properties" and name in model.additional_properties:
+        return model.additional_properties[name]
+    raise AttributeError(f"{type(model).__name__!r} has no field {name!r}", name=name, obj=model)
+
+
+def _status(batch: models.Batch) -> str:
+    # Services with upper-case statuses exist.
+    return (batch.status or "").lower()
+
+
+def rank(batch: models.Batch) -> int:
+    """How far along a status is; -1 for one that is unknown."""
+    status = _status(batch)
+    return min(_ORDER.index(status), _ORDER.index("cancelled")) if status in _ORDER else -1
+
+
+def checked_id(value: object, kind: str) -> str:
+    """An id that is safe in a URL's path; `..` or `a/b` would name another resource."""
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    raise ConfigurationError(
+        f"{value!r:.200} is not a {kind} id: 1 to 128 letters, digits, dots, dashes and underscores"
+    )
+
+
+def _received_id(value: object, kind: str) -> str:
+    try:
+        return checked_id(value, kind)
+    except ConfigurationError as error:
+        raise InvalidResponseError(
+            f"the service answered with a {kind} that has no usable id: {error}"
+        ) from None
+
+
+def batch(received: object) -> Batch:
+    """The service's answer as a Batch, once what our own logic reads of it has been checked."""
+    if not isinstance(received, models.Batch):
+        raise InvalidResponseError(f"expected a batch, got {type(received).__name__}")
+    _received_id(received.id, "batch")
+    for name in ("status", "input_file_id", "output_file_id", "error_file_id"):
+        value = getattr(received, name)
+        if value is not None and not isinstance(value, str):
+            raise InvalidResponseError(f"batch {received.id}: {name} is {type(value).__name__}, not a string")
+    # Sound because neither class adds slots: the object is what it was, with more properties.
+    received.__class__ = Batch
+    assert isinstance(received, Batch)
+    return received
+
+
+def file(received: object) -> File:
+    """The service's answer as a File, checked likewise."""
+    if not isinstance(received, models.OpenAIFile):
+        raise InvalidResponseError(f"expected a file, got {type(received).__name__}")
+    _received_id(received.id, "file")
+    received.__class__ = File
+    assert isinstance(received, File)
+    return received

@@ -1,0 +1,108 @@
+"""Waiting for a batch: look, pause, look again, for a day or more.
+
+What may pass by itself is waited out; what cannot is raised. Time is measured on a clock that nobody sets.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from overlay import models, retry
+from overlay.batches import retrieve_until
+from overlay.connection import Settings
+from overlay.errors import (
+    APIError,
+    ConfigurationError,
+    NotFoundError,
+    TokenProviderError,
+    WaitTimeoutError,
+)
+from overlay.flow import Deadline, Flow, Seconds, Sleep, deadline, seconds
+from overlay.models import Batch
+
+_PAUSE_GROWTH = 1.5
+_LONGEST_PAUSE = 60.0
+_PAUSE_JITTER = 0.2
+_PATIENCE = 600.0
+"""How long, in seconds, a batch that was there may be missing, or a token provider fail."""
+
+
+def wait(
+    settings: Settings,
+    batch_id: str,
+    *,
+    timeout: Seconds | None = None,
+    poll: Seconds = 5.0,
+    on_change: Callable[[Batch], object] | None = None,
+) -> Flow[Batch]:
+    """Wait until the batch has ended, however it ended, and return it.
+
+    `timeout` and `poll` are timedeltas or seconds. `poll` is the first pause between two looks; pauses grow by
+    half to a minute. `on_change` is called with the batch at first, and whenever its status or counts change.
+    An outage of the service is waited out until the timeout; one of the token provider, or of the batch's own
+    record, for 10 minutes.
+
+    Raises WaitTimeoutError; the batch then goes on at the service. What the first look meets, and what cannot
+    pass by itself, is raised at once.
+    """
+    until = deadline(settings, timeout)
+    pause = seconds(poll)
+    if pause <= 0:
+        raise ConfigurationError(f"poll is a time greater than zero, not {poll!r}")
+    watch = _Watch(settings, on_change)
+    while True:
+        try:
+            latest = yield from retrieve_until(settings, batch_id, until=until)
+        except (APIError, TokenProviderError) as error:
+            if not watch.bears(error):
+                raise
+        else:
+            watch.saw(latest)
+        if watch.seen is not None and watch.seen.ended:
+            return watch.seen
+        if until.left <= 0:
+            status = watch.seen.status if watch.seen is not None else None
+            raise WaitTimeoutError(
+                f"batch {batch_id} is still {status} after {seconds(timeout or 0):,.0f} s; "
+                "it goes on at the service, wait again",
+                batch_id=batch_id,
+                status=status,
+            )
+        jitter = random.uniform(1 - _PAUSE_JITTER, 1 + _PAUSE_JITTER)  # noqa: S311 - spreads load, hides nothing
+        yield Sleep(min(until.left, pause * jitter))
+        pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
+
+
+class _Watch:
+    """What has been seen of a batch so far, and for how long it has been out of sight."""
+
+    def __init__(self, settings: Settings, on_change: Callable[[Batch], object] | None) -> None:
+        self.seen: Batch | None = None
+        self._settings = settings
+        self._on_change = on_change
+        self._patience: Deadline | None = None
+
+    def saw(self, latest: Batch) -> None:
+        self._patience = None
+        before = self.seen
+        # A replica that lags behind may show an earlier status again.
+        if before is not None and -1 < models.rank(latest) < models.rank(before):
+            return
+        self.seen = latest
+        changed = before is None or _news(before) != _news(latest)
+        if changed and self._on_change is not None:
+            self._on_change(latest)
+
+    def bears(self, error: APIError | TokenProviderError) -> bool:
+        """Whether to go on waiting in spite of it."""
+        if self.seen is None:
+            return False
+        if isinstance(error, NotFoundError | TokenProviderError):
+            self._patience = self._patience or deadline(self._settings, _PATIENCE)
+            return self._patience.left > 0
+        return retry.is_transient(error)
+
+
+def _news(batch: Batch) -> tuple[object, ...]:
+    return batch.status, batch.request_counts
