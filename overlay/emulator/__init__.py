@@ -14,21 +14,78 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from overlay.emulator.clock import ManualClock, RunningClock
-    from overlay.emulator.echo import echo
+    from overlay.emulator.echoes import echo
+    from overlay.emulator.faults import (
+        Accept,
+        CloseAfter,
+        Cut,
+        Delay,
+        Drip,
+        Fault,
+        Faults,
+        Gzip,
+        LagList,
+        LateAccept,
+        Linger,
+        Literally,
+        Reject,
+        Reset,
+        Silence,
+    )
     from overlay.emulator.record import RecordedRequest
+    from overlay.emulator.server import serve
     from overlay.emulator.service import Service
     from overlay.emulator.settings import Limits, Pace
 
-__all__ = ["Limits", "ManualClock", "Pace", "RecordedRequest", "RunningClock", "Service", "echo"]
+__all__ = [
+    "Accept",
+    "CloseAfter",
+    "Cut",
+    "Delay",
+    "Drip",
+    "Fault",
+    "Faults",
+    "Gzip",
+    "LagList",
+    "LateAccept",
+    "Limits",
+    "Linger",
+    "Literally",
+    "ManualClock",
+    "Pace",
+    "RecordedRequest",
+    "Reject",
+    "Reset",
+    "RunningClock",
+    "Service",
+    "Silence",
+    "echo",
+]
 
 _HOMES = {
+    "Accept": "faults",
+    "CloseAfter": "faults",
+    "Cut": "faults",
+    "Delay": "faults",
+    "Drip": "faults",
+    "Fault": "faults",
+    "Faults": "faults",
+    "Gzip": "faults",
+    "LagList": "faults",
+    "LateAccept": "faults",
     "Limits": "settings",
+    "Linger": "faults",
+    "Literally": "faults",
     "ManualClock": "clock",
     "Pace": "settings",
     "RecordedRequest": "record",
+    "Reject": "faults",
+    "Reset": "faults",
     "RunningClock": "clock",
     "Service": "service",
-    "echo": "echo",
+    "Silence": "faults",
+    "echo": "echoes",
+    "serve": "server",
 }
 
 

@@ -1,8 +1,9 @@
 """The service as an ASGI application: every request passes, in this order,
 
-    record → control (or on) → faults → gate → routes
+    (control, or) record → faults → gate → routes
 
-`create_app` serves under any ASGI server; `Service` and `serve` run it under uvicorn.
+`Application` runs under any ASGI server; `Service` and `serve` run it under uvicorn, which faults that harm the
+connection need.
 """
 
 import logging
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,12 +23,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from overlay.emulator.answers import AnswerFunction, Function, Source
 from overlay.emulator.batch_routes import BatchRoutes
 from overlay.emulator.clock import Clock, Timeline
-from overlay.emulator.echo import echo
+from overlay.emulator.control import PREFIX, Control
+from overlay.emulator.echoes import echo
 from overlay.emulator.engine import Engine
+from overlay.emulator.faults import Faults
+from overlay.emulator.faulty import Faulty
 from overlay.emulator.file_routes import FileRoutes
 from overlay.emulator.gate import Gate, Tokens
 from overlay.emulator.problems import Refusal, refused
-from overlay.emulator.record import Record
+from overlay.emulator.record import Record, Requests
 from overlay.emulator.settings import Limits, Pace
 from overlay.emulator.store import Store
 
@@ -36,7 +41,7 @@ Wrap = Callable[[ASGIApp], ASGIApp]
 
 
 class Application:
-    """The assembled service. Its parts are for one event loop; `record` and `faults` for any thread."""
+    """The assembled service. It belongs to one event loop."""
 
     def __init__(
         self,
@@ -48,7 +53,9 @@ class Application:
         state: str | PathLike[str] | None = None,
         clock: Clock | None = None,
         wrap: Wrap | None = None,
-        most_recorded: int = 1_000_000,
+        control: bool = True,
+        faults: Faults | None = None,
+        requests: Requests | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="overlay-emulator-") if state is None else None
         folder = Path(self._temporary.name if self._temporary else state or "")
@@ -64,14 +71,27 @@ class Application:
         self._routes = Starlette(
             routes=routes,
             lifespan=self._lifespan,
-            exception_handlers={Refusal: _refusal, HTTPException: _unrouted, Exception: _broken},
+            exception_handlers=_HANDLERS,
         )
         self._routes.router.redirect_slashes = False
         inner: ASGIApp = Gate(self._routes, tokens)
-        self.record = Record(wrap(inner) if wrap else inner, most_recorded)
+        faults, requests = faults or Faults(), requests or Requests()
+        self._faulty = Faulty(wrap(inner) if wrap else inner, faults, self.timeline)
+        self._record = Record(self._faulty, requests)
+        controls = Control(faults, requests, self.timeline).routes()
+        self._control = (
+            Gate(Starlette(routes=controls, exception_handlers=_HANDLERS), tokens) if control else None
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.record(scope, receive, send)
+        if self._control and scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            await self._control(scope, receive, send)
+        else:
+            await self._record(scope, receive, send)
+
+    def leave(self) -> None:
+        """End what waits on purpose, because the service ends."""
+        self._faulty.leave()
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -104,7 +124,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = (
         f"Invalid URL ({request.method} {request.url.path})" if error.status_code == 404 else error.detail
-    )  # noqa: PLR2004
+    )
     return refused(Refusal(error.status_code, message, headers=dict(error.headers or {})))
 
 
@@ -113,3 +133,6 @@ async def _broken(request: Request, error: Exception) -> Response:
     return refused(
         Refusal(500, "The server had an error while processing your request.", kind="server_error")
     )
+
+
+_HANDLERS: dict[Any, Any] = {Refusal: _refusal, HTTPException: _unrouted, Exception: _broken}

@@ -2,9 +2,11 @@
 
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overlay.emulator.gate import bearer
@@ -31,21 +33,32 @@ class RecordedRequest:
         return f"{self.method} {self.path} {self.status}"
 
 
-class Record:
-    """Writes down every request, the newest `most` of them, and gives every answer an `x-request-id`."""
+class Requests:
+    """The newest `most` requests, for any thread."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app = app
+    def __init__(self, most: int = 1_000_000) -> None:
         self._requests: deque[RecordedRequest] = deque(maxlen=most)
         self._lock = threading.Lock()
 
-    def requests(self) -> list[RecordedRequest]:
+    def add(self, request: RecordedRequest) -> None:
+        with self._lock:
+            self._requests.append(request)
+
+    def all(self) -> list[RecordedRequest]:
         with self._lock:
             return list(self._requests)
 
     def clear(self) -> None:
         with self._lock:
             self._requests.clear()
+
+
+class Record:
+    """Writes down every request, and gives every answer an `x-request-id`."""
+
+    def __init__(self, app: ASGIApp, requests: Requests) -> None:
+        self._app = app
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,8 +72,7 @@ class Record:
             new_id("req_"),
             bearer(scope),
         )
-        with self._lock:
-            self._requests.append(request)
+        self._requests.add(request)
 
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -68,4 +80,6 @@ class Record:
                 MutableHeaders(scope=message).setdefault("x-request-id", request.request_id)
             await send(message)
 
-        await self._app(scope, receive, stamped)
+        # A client that leaves before its answer is no error here.
+        with suppress(ClientDisconnect):
+            await self._app(scope, receive, stamped)

@@ -1,0 +1,80 @@
+"""The service's own paths, for tests in other processes: /_emulator/faults, /_emulator/requests, /_emulator/advance."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from overlay.emulator.clock import Timeline
+from overlay.emulator.faults import Fault, Faults
+from overlay.emulator.problems import Refusal
+from overlay.emulator.record import Requests
+
+PREFIX = "/_emulator/"
+
+_T = TypeVar("_T")
+
+
+class Advance(msgspec.Struct, forbid_unknown_fields=True):
+    seconds: float
+
+
+class Control:
+    def __init__(self, faults: Faults, requests: Requests, timeline: Timeline) -> None:
+        self._faults = faults
+        self._requests = requests
+        self._timeline = timeline
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            Route(f"{PREFIX}faults", self.add_fault, methods=["POST"]),
+            Route(f"{PREFIX}faults", self.list_faults, methods=["GET"]),
+            Route(f"{PREFIX}faults", self.clear_faults, methods=["DELETE"]),
+            Route(f"{PREFIX}requests", self.list_requests, methods=["GET"]),
+            Route(f"{PREFIX}requests", self.clear_requests, methods=["DELETE"]),
+            Route(f"{PREFIX}advance", self.advance, methods=["POST"]),
+        ]
+
+    async def add_fault(self, request: Request) -> Response:
+        fault = await _read(request, Fault)
+        self._faults.put(fault)
+        return _json(fault)
+
+    async def list_faults(self, request: Request) -> Response:
+        del request
+        return _json(self._faults.all())
+
+    async def clear_faults(self, request: Request) -> Response:
+        del request
+        self._faults.clear()
+        return Response(status_code=204)
+
+    async def list_requests(self, request: Request) -> Response:
+        """Without tokens and headers."""
+        del request
+        names = ("method", "path", "query", "request_id", "status")
+        return _json([{name: getattr(each, name) for name in names} for each in self._requests.all()])
+
+    async def clear_requests(self, request: Request) -> Response:
+        del request
+        self._requests.clear()
+        return Response(status_code=204)
+
+    async def advance(self, request: Request) -> Response:
+        asked = await _read(request, Advance)
+        await self._timeline.advance(asked.seconds)
+        return _json({"now": self._timeline.now()})
+
+
+async def _read(request: Request, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        raise Refusal(400, str(error)) from None
+
+
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

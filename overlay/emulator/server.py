@@ -1,0 +1,141 @@
+"""The application under uvicorn, and `serve`, which runs it in the foreground."""
+
+import asyncio
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from os import PathLike
+from typing import Any
+
+import uvicorn
+
+from overlay.emulator.answers import AnswerFunction, Source
+from overlay.emulator.app import Application
+from overlay.emulator.gate import Tokens
+from overlay.emulator.protocol import WireProtocol
+from overlay.emulator.record import Requests
+from overlay.emulator.settings import Limits, Pace
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_TICK = 0.1
+# How long answers that have begun may take when the service ends, in seconds.
+_PATIENCE = 5
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    *,
+    answer: AnswerFunction | Source | None = None,
+    pace: Pace | None = None,
+    limits: Limits | None = None,
+    tokens: Tokens = None,
+    state: str | PathLike[str] | None = None,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then let answers that have begun end, for up to 5 seconds, and return.
+
+    `answer` is what answers lines: a callable, `upstream(url)`, or None for the echo. `state` is a folder; batches
+    that were interrupted go on when a service is started with it again. None keeps everything until the end.
+    `on_ready` is given the base URL once the service answers. Raises `OSError` where the address is taken, and
+    `StateInUseError` where the folder is. The paths for tests, /_emulator/, are only served on a loopback address.
+    """
+    with listen(host, port) as listener:
+        url = base_url(host, listener.getsockname()[1])
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        app = Application(
+            answer,
+            pace=pace,
+            limits=limits,
+            tokens=tokens,
+            state=state,
+            control=loopback,
+            requests=Requests(most=1000),
+        )
+        asyncio.run(Server(app, lambda: on_ready(url) if on_ready else None).serve(sockets=[listener]))
+
+
+class Server(uvicorn.Server):
+    """uvicorn with three differences: it says when it is ready, `stop_now` waits for nobody, and a signal that ends
+    it is not raised again afterwards."""
+
+    def __init__(self, app: Application, on_ready: Callable[[], object]) -> None:
+        options: dict[str, Any] = {
+            "http": WireProtocol,
+            "ws": "none",
+            "loop": "asyncio",
+            "lifespan": "on",
+            "log_config": None,
+            "access_log": False,
+            "server_header": False,
+            "timeout_graceful_shutdown": _PATIENCE,
+            "timeout_keep_alive": 75,
+        }
+        super().__init__(uvicorn.Config(app, **options))
+        self._app = app
+        self._on_ready = on_ready
+        self._leave = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def main_loop(self) -> None:
+        # A test suite ends hundreds of services: none should wait for the next tick.
+        ticks = 0
+        while not self._leave.is_set() and not await self.on_tick(ticks):
+            ticks += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._leave.wait(), _TICK)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.leave()
+        if not self._leave.is_set():
+            await super().shutdown(sockets)
+            return
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        if tasks := list(self.server_state.tasks):
+            _, slow = await asyncio.wait(tasks, timeout=_PATIENCE)
+            for each in slow:
+                each.cancel()
+        await self.lifespan.shutdown()
+
+    def stop_now(self) -> None:
+        """Break every connection and end. For the thread of the loop."""
+        self._leave.set()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address. Raises `OSError` where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, small answers wait 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def base_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
