@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +14,7 @@ from overlay.emulator import faults
 from overlay.emulator.clock import Timeline
 from overlay.emulator.problems import Refusal, refused
 from overlay.emulator.protocol import EXTENSION, Wire
+from overlay.emulator.record import RecordedRequest
 
 _FLUSH = 0.02
 
@@ -136,7 +137,7 @@ class Faulty:
             if over:
                 return
             if message["type"] == "http.response.start":
-                await self._announce(message, effect, wire, send)
+                await self._announce(message, effect, scope, send)
                 return
             body: bytes = message.get("body", b"")
             over = len(body) >= left or (effect.framing == "close" and not message.get("more_body"))
@@ -200,18 +201,20 @@ class Faulty:
 
         await app(scope, receive, packed)
 
-    async def _announce(self, start: Message, effect: faults.Cut, wire: Wire, send: Send) -> None:
+    async def _announce(self, start: Message, effect: faults.Cut, scope: Scope, send: Send) -> None:
         headers = MutableHeaders(scope=start)
         if effect.framing != "length":
             del headers["content-length"]
         if effect.framing != "close":
             await send(start)
             return
-        # h11 would frame the body of an HTTP/1.1 answer; one that only the end of the connection ends is written by hand.
-        status = start["status"]
-        lines = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", "connection: close"]
-        lines += [f"{name}: {value}" for name, value in Headers(raw=start["headers"]).items()]
-        wire.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        # h11 frames the body of every HTTP/1.1 answer; one that only the connection's end ends is written by hand.
+        request: RecordedRequest = scope["overlay.request"]
+        request.status = start["status"]
+        headers["x-request-id"], headers["connection"] = request.request_id, "close"
+        lines = [f"HTTP/1.1 {request.status} {http.HTTPStatus(start['status']).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        _wire(scope).write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
 
     async def _pause(self, seconds: float | None) -> None:
         """In real time; ends early when the service does."""

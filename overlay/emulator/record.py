@@ -73,6 +73,7 @@ class Record:
             bearer(scope),
         )
         self._requests.add(request)
+        scope["overlay.request"] = request
 
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
