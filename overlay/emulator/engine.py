@@ -217,7 +217,7 @@ class Engine:
     async def _answering(self, live: _Live) -> Answering:
         def read() -> None:
             content = self.store.content
-            live.batch.usage = live.batch.usage or Usage()
+            live.batch.usage = Usage()
             live.answering = Answering(
                 self.store.input_of(live.batch.id),
                 content(live.progress.output_id),

@@ -71,9 +71,9 @@ class Store:
         self._db = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=0.2)
         # One process owns a state folder: two would write each other's output files. The lock is taken by the first
         # write below and dies with the process.
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._db.execute("PRAGMA synchronous = NORMAL")
         try:
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             self._db.close()
