@@ -1,32 +1,25 @@
 """Requests and answers brought together, in memory that does not grow with what was answered.
 
-The answers are read once, for where each custom_id's line begins; then line after line is taken from the
-disk in the order of the requests. What one request costs in memory is some 40 bytes.
-
-Where several lines answer one request, equal ones are counted and one is kept; of different ones the
-first success is kept, and the conflict is recorded.
+The answers are read once for an index of their lines; then line after line is taken from the disk in the
+order of the requests. Where several lines answer one request, equal ones are counted and one is kept; of
+different ones the first success is kept, and the conflict is recorded.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Self, TypeAlias
+from typing import Self
 
 import attrs
-import msgspec
 
 from overlay.errors import InvalidInputError, Problem
-from overlay.lines import LINE_BYTES, open_lines, split, storage_errors
-from overlay.odd_lines import decode_loosely
+from overlay.index import Fate, LineIndex
+from overlay.lines import LINE_BYTES, open_lines, split
 from overlay.result import Result, missing_result
-
-Place: TypeAlias = tuple[int, int, int]
-"""The number of a file, and the offset and length of a line in it, in bytes."""
+from overlay.shapes import MALFORMED, custom_id_bytes
 
 
 @attrs.define(kw_only=True)
@@ -42,96 +35,22 @@ class JoinReport:
     """Requests that no line answers."""
     duplicates: int = 0
     """Lines that say again what another line says."""
-    conflicts: list[str] = attrs.field(factory=list[str])
-    """The custom_ids that were answered in different ways."""
+    conflicts: dict[str, None] = attrs.field(factory=dict[str, None])
+    """The custom_ids that were answered in different ways, in the order found."""
     unknown: int = 0
     """Lines that answer a custom_id which no request has."""
     malformed: int = 0
     """Lines that cannot be read."""
 
-
-# The beginning of a line as services write it; anything else is decoded instead.
-_BEGINNING = re.compile(rb'\s*\{\s*(?:"id"\s*:\s*"[^"\\]*"\s*,\s*)?"custom_id"\s*:\s*"([^"\\]*)"\s*[,}]')
-
-
-class _Named(msgspec.Struct):
-    custom_id: str
-
-
-_decode = msgspec.json.Decoder(_Named).decode
-
-
-def custom_id_of(line: bytes) -> str | None:
-    """Whom a line names, read from its beginning alone where possible; None where it names nobody."""
-    try:
-        if found := _BEGINNING.match(line):
-            return found[1].decode()
-        return _decode(line).custom_id
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        value = decode_loosely(line) or {}
-        custom_id = value.get("custom_id")
-        return custom_id if isinstance(custom_id, str) else None
-
-
-class _Places:
-    """Where lines stand: file, offset and length, in plain arrays."""
-
-    def __init__(self) -> None:
-        self._files = array("H")
-        self._offsets = array("Q")
-        self._lengths = array("Q")
-
-    def __len__(self) -> int:
-        return len(self._offsets)
-
-    def __getitem__(self, entry: int) -> Place:
-        return self._files[entry], self._offsets[entry], self._lengths[entry]
-
-    def __setitem__(self, entry: int, place: Place) -> None:
-        self._files[entry], self._offsets[entry], self._lengths[entry] = place
-
-    def append(self, place: Place) -> None:
-        file, offset, length = place
-        self._files.append(file)
-        self._offsets.append(offset)
-        self._lengths.append(length)
-
-
-class _Index:
-    """The entries by hash: open addressing over plain arrays, for a dict of a million strings takes 200 MB.
-
-    An entry found is a candidate, which the caller confirms by reading its line.
-    """
-
-    def __init__(self) -> None:
-        self._slots = array("i", [-1]) * 1024
-        self._hashes = array("q")
-
-    def find(self, key: int, after: int = -1) -> int:
-        """The first entry with this hash, or the next one after an entry that was not it; -1 for none."""
-        mask = len(self._slots) - 1
-        slot = key & mask
-        while (entry := self._slots[slot]) >= 0:
-            # Entries with the same hash stand in the order in which they were added.
-            if entry > after and self._hashes[entry] == key:
-                return entry
-            slot = (slot + 1) & mask
-        return -1
-
-    def add(self, key: int) -> None:
-        if 2 * len(self._hashes) >= len(self._slots):
-            self._slots = array("i", [-1]) * (4 * len(self._slots))
-            for entry, known in enumerate(self._hashes):
-                self._place(known, entry)
-        self._place(key, len(self._hashes))
-        self._hashes.append(key)
-
-    def _place(self, key: int, entry: int) -> None:
-        mask = len(self._slots) - 1
-        slot = key & mask
-        while self._slots[slot] >= 0:
-            slot = (slot + 1) & mask
-        self._slots[slot] = entry
+    def count(self, result: Result) -> None:
+        self.total += 1
+        error = result.error
+        if error is None:
+            self.ok += 1
+            return
+        self.failed += 1
+        if error.code == MALFORMED:
+            self.malformed += 1
 
 
 class JoinedResults:
@@ -149,20 +68,17 @@ class JoinedResults:
     ) -> None:
         self.report = JoinReport()
         self._line_bytes = line_bytes
+        self._index = LineIndex(line_bytes)
         self._stack = ExitStack()
-        self._files: list[BinaryIO] = []
-        self._index = _Index()
-        self._places = _Places()
-        self._used = bytearray()
-        self._strays = _Places()
+        self._results = self._join(requests)
         try:
             for path in answers:
-                self._files.append(self._stack.enter_context(open_lines(Path(path))))
-                self._scan(len(self._files) - 1)
+                file = self._stack.enter_context(open_lines(Path(path)))
+                for entry, custom_id, line in self._index.scan(file):
+                    self._settle(entry, custom_id, line)
         except BaseException:
             self.close()
             raise
-        self._results = self._join(requests)
 
     def __iter__(self) -> Self:
         return self
@@ -177,101 +93,65 @@ class JoinedResults:
         self.close()
 
     def close(self) -> None:
-        """Let go of the answer files."""
+        """Let go of the files."""
+        self._results.close()
         self._stack.close()
 
     def strays(self) -> Iterator[Result]:
-        """The lines that went to no request: malformed, or of an unknown custom_id, or the losers of a
-        conflict.
+        """The lines that went to no request: of an unknown custom_id, of none, or the losers of a conflict.
 
-        Complete once the results have been iterated to the end. To be read before `close`.
+        Complete once the results have been iterated to the end; to be read before `close`.
         """
-        for entry in range(len(self._strays)):
-            yield Result(self._read(self._strays[entry]))
+        for entry in self._index.entries(Fate.UNCLAIMED, Fate.STRAY):
+            yield self._index.read(entry)
 
-    def _scan(self, file: int) -> None:
-        offset = 0
-        reader = self._files[file]
-        for line in split(reader, self._line_bytes):
-            place = (file, offset, len(line))
-            if len(line) <= self._line_bytes:
-                offset += len(line)
-            else:
-                offset = reader.tell()
-            if line.isspace():
-                continue
-            custom_id = custom_id_of(line)
-            if custom_id is None:
-                self._strays.append(place)
-                self.report.malformed += 1
-                continue
-            entry = self._entry(custom_id)
-            if entry >= 0:
-                self._settle(custom_id, entry, place, line)
-                continue
-            self._index.add(hash(custom_id))
-            self._places.append(place)
-            self._used.append(0)
-
-    def _entry(self, custom_id: str) -> int:
-        """The entry of this custom_id's line, or -1."""
-        key = hash(custom_id)
-        entry = self._index.find(key)
-        while entry >= 0 and custom_id_of(self._read(self._places[entry])) != custom_id:
-            entry = self._index.find(key, after=entry)
-        return entry
-
-    def _settle(self, custom_id: str, entry: int, place: Place, line: bytes) -> None:
-        """Choose between two lines for one request."""
-        kept, other = Result(self._read(self._places[entry])), Result(line)
-        if kept.raw == other.raw or _same_answer(kept, other):
-            self.report.duplicates += 1
+    def _settle(self, entry: int, custom_id: bytes | None, line: bytes) -> None:
+        """Decide on a line that names no request, or one that has an answer already."""
+        found = None if custom_id is None else self._index.find(custom_id)
+        if found is None:
+            self.report.malformed += 1
+            self._index.settle(entry, Fate.STRAY)
             return
-        if custom_id not in self.report.conflicts:
-            self.report.conflicts.append(custom_id)
+        kept, other = found[1], Result(line)
+        if _same_answer(kept, other):
+            self.report.duplicates += 1
+            self._index.settle(entry, Fate.IGNORED)
+            return
+        self.report.conflicts[kept.custom_id or ""] = None
         if other.ok and not kept.ok:
-            place, self._places[entry] = self._places[entry], place
-        self._strays.append(place)
+            self._index.replace(found[0], entry)
+            entry = found[0]
+        self._index.settle(entry, Fate.STRAY)
 
-    def _read(self, place: Place) -> bytes:
-        file, offset, length = place
-        with storage_errors(self._files[file].name):
-            return os.pread(self._files[file].fileno(), length, offset)
-
-    def _join(self, requests: str | os.PathLike[str] | Iterable[str]) -> Iterator[Result]:
-        if isinstance(requests, str | os.PathLike):
-            requests = _order(Path(requests), self._line_bytes)
-        for custom_id in requests:
-            entry = self._entry(custom_id)
-            if entry < 0:
-                result = missing_result(custom_id)
-                self.report.missing += 1
+    def _join(self, requests: str | os.PathLike[str] | Iterable[str]) -> Generator[Result]:
+        report, index = self.report, self._index
+        for custom_id in self._order(requests):
+            found = index.find(custom_id)
+            if found is None:
+                result = missing_result(custom_id.decode("utf-8", "replace"))
+                report.missing += 1
             else:
-                result = Result(self._read(self._places[entry]))
-                self._used[entry] = 1
-            self.report.total += 1
+                entry, result = found
+                index.settle(entry, Fate.CLAIMED)
+            report.count(result)
             yield result
-            # Judged after the caller's turn: most callers have asked by now, and asking again costs nothing.
-            if result.ok:
-                self.report.ok += 1
-            else:
-                self.report.failed += 1
-        for entry, used in enumerate(self._used):
-            if not used:
-                self.report.unknown += 1
-                self._strays.append(self._places[entry])
+        report.unknown = sum(1 for _ in index.entries(Fate.UNCLAIMED))
 
-
-def _order(path: Path, line_bytes: int) -> Iterator[str]:
-    """The custom_ids of an input file."""
-    with open_lines(path) as file:
-        for number, line in enumerate(split(file, line_bytes), start=1):
-            custom_id = custom_id_of(line)
-            if custom_id is None:
-                raise InvalidInputError(path, [Problem(number, "no custom_id to be read")])
-            yield custom_id
+    def _order(self, requests: str | os.PathLike[str] | Iterable[str]) -> Iterator[bytes]:
+        if not isinstance(requests, str | os.PathLike):
+            yield from (custom_id.encode("utf-8", "surrogatepass") for custom_id in requests)
+            return
+        path = Path(requests)
+        with open_lines(path) as file:
+            for number, line in enumerate(split(file, self._line_bytes), start=1):
+                custom_id = custom_id_bytes(line)
+                if custom_id is None:
+                    raise InvalidInputError(path, [Problem(number, "no custom_id to be read")])
+                yield custom_id
 
 
 def _same_answer(one: Result, other: Result) -> bool:
-    """Whether two lines differ only in what the service numbers anew, such as the line's own id."""
+    """Whether two lines differ in nothing but what is numbered anew when a line is written twice."""
+    if one.raw == other.raw:
+        return True
     return (one.status_code, one.error, one.body) == (other.status_code, other.error, other.body)

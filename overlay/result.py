@@ -1,9 +1,9 @@
 """One answer line, and everything a caller may ask of it.
 
 A `Result` keeps the service's bytes and looks into them when first asked: one decoding finds who is
-answered, how it went, the text and the usage; the body is decoded in full only for `body`. Lines
-shaped as OpenAI documents them are decoded straight into those fields. Whatever else a service sends
-is read loosely, and what cannot be read at all is a failed result that still has its bytes: no line
+answered, how it went, the text and the usage; the body is decoded in full only for `body`. A success
+shaped as OpenAI documents it is decoded straight into those fields; anything else is read loosely
+(`overlay.shapes`), and what cannot be read at all is a failed result that still has its bytes: no line
 ends a loop.
 """
 
@@ -17,18 +17,19 @@ import msgspec
 
 from overlay.errors import ResultError
 from overlay.lines import NESTING, brackets, is_object, too_deep
-from overlay.odd_lines import (
+from overlay.parsing import parse_text
+from overlay.shapes import (
     FAILED,
     MISSING,
     TEXT_PARTS,
     LineError,
+    Reading,
     Usage,
     body_of,
     decode_loosely,
     read_loosely,
     usage_of,
 )
-from overlay.parsing import parse_text
 
 T = TypeVar("T")
 
@@ -59,14 +60,39 @@ class _Body(msgspec.Struct):
 
 class _Response(msgspec.Struct):
     status_code: int
+    body: _Body
     request_id: str | None = None
-    body: _Body | None = None
 
 
-class _Line(msgspec.Struct):
+class _Success(msgspec.Struct):
+    """The usual line, which offers what a `Reading` does."""
+
     custom_id: str
-    response: _Response | None = None
-    error: Any = None
+    response: _Response
+    error: None = None
+
+    @property
+    def status_code(self) -> int:
+        return self.response.status_code
+
+    @property
+    def request_id(self) -> str | None:
+        return self.response.request_id
+
+    @property
+    def usage(self) -> Usage | None:
+        return usage_of(decode_loosely(bytes(self.response.body.usage)))
+
+    @property
+    def text(self) -> str | None:
+        body = self.response.body
+        if choices := body.choices:
+            message = choices[0].message
+            if message is None:
+                return choices[0].text
+            content = message.content
+            return _joined(content) if isinstance(content, list) else content
+        return _joined(part for item in body.output or () for part in item.content or ())
 
 
 class _BodyOnly(msgspec.Struct):
@@ -77,38 +103,20 @@ class _LineOfBody(msgspec.Struct):
     response: _BodyOnly | None = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(_Success).decode
 _decode_body = msgspec.json.Decoder(_LineOfBody).decode
-_UNREAD: Any = object()
 
 
 class Result:
     """The answer to one request of a batch, or the reason why there is none."""
 
-    __slots__ = (
-        "_body",
-        "_custom_id",
-        "_error",
-        "_line",
-        "_ok",
-        "_request_id",
-        "_status_code",
-        "_text",
-        "_usage",
-    )
+    __slots__ = ("_body", "_line", "_reading")
 
-    _custom_id: str | None
-    _error: LineError | None
-    _ok: bool
-    _request_id: str | None
-    _status_code: int | None
-    _text: str | None
-    _usage: Any
+    _body: Any  # not set until asked for, for None is a body too
 
     def __init__(self, line: bytes) -> None:
         self._line = line
-        self._ok = _UNREAD
-        self._body: Any = _UNREAD
+        self._reading: _Success | Reading | None = None
 
     @property
     def raw(self) -> bytes:
@@ -118,53 +126,37 @@ class Result:
     @property
     def ok(self) -> bool:
         """Whether the request succeeded, by its own status and error."""
-        if self._ok is _UNREAD:
-            self._read()
-        return self._ok
+        return (self._reading or self._read()).error is None
 
     @property
     def custom_id(self) -> str | None:
-        """Whose answer it is; None only for a malformed line."""
-        if self._ok is _UNREAD:
-            self._read()
-        return self._custom_id
+        """Whose answer it is; None only where the line is malformed."""
+        return (self._reading or self._read()).custom_id
 
     @property
     def status_code(self) -> int | None:
         """The HTTP status of this one request; None where it never ran."""
-        if self._ok is _UNREAD:
-            self._read()
-        return self._status_code
+        return (self._reading or self._read()).status_code
 
     @property
     def request_id(self) -> str | None:
         """What to quote to the service's support."""
-        if self._ok is _UNREAD:
-            self._read()
-        return self._request_id
+        return (self._reading or self._read()).request_id
 
     @property
     def text(self) -> str | None:
         """What the model wrote, whichever text endpoint it was; None where there is no text."""
-        if self._ok is _UNREAD:
-            self._read()
-        return self._text
-
-    @property
-    def error(self) -> LineError | None:
-        """Why the request failed; None where it succeeded."""
-        if self._ok is _UNREAD:
-            self._read()
-        return self._error
+        return (self._reading or self._read()).text
 
     @property
     def usage(self) -> Usage | None:
         """The tokens counted for this request; None where the service says nothing."""
-        if self._ok is _UNREAD:
-            self._read()
-        if not isinstance(self._usage, Usage | None):
-            self._usage = usage_of(decode_loosely(bytes(self._usage)))
-        return self._usage
+        return (self._reading or self._read()).usage
+
+    @property
+    def error(self) -> LineError | None:
+        """Why the request failed; None where it succeeded."""
+        return (self._reading or self._read()).error
 
     @property
     def body(self) -> Any:
@@ -172,20 +164,11 @@ class Result:
 
         Raises ResultError where arrays and objects are nested more than 200 deep in it.
         """
-        if self._body is _UNREAD:
+        try:
+            return self._body
+        except AttributeError:
             self._body = self._decode_body()
-        return self._body
-
-    def _decode_body(self) -> Any:
-        body = None
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            line = _decode_body(self._line)
-            body = line.response and line.response.body
-        if not is_object(body):  # one of the shapes that need a second look, such as an object in a string
-            body = body_of(decode_loosely(self._line))
-        if brackets(self._line) > NESTING and too_deep(body):
-            raise self._failure(f"the body is nested more than {NESTING} deep", "nested_too_deep")
-        return body
+            return self._body
 
     def raise_for_error(self) -> Self:
         """Return the result itself if the request succeeded; else raise ResultError."""
@@ -209,6 +192,29 @@ class Result:
         except ValueError as error:
             raise self._failure(f"the text is no {type.__name__}: {error}", "unexpected_text") from error
 
+    def _decode_body(self) -> Any:
+        body = None
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            line = _decode_body(self._line)
+            body = line.response and line.response.body
+        if not is_object(body):  # one of the shapes that need a second look, such as an object in a string
+            body = body_of(decode_loosely(self._line))
+        if brackets(self._line) > NESTING and too_deep(body):
+            raise self._failure(f"the body is nested more than {NESTING} deep", "nested_too_deep")
+        return body
+
+    def _read(self) -> _Success | Reading:
+        try:
+            success = _decode(self._line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            if success.response.status_code < FAILED:
+                self._reading = success
+                return success
+        self._reading = reading = read_loosely(self._line)
+        return reading
+
     def _failure(self, message: str, code: str | None) -> ResultError:
         return ResultError(
             f"request {self.custom_id!r}: {message}",
@@ -216,36 +222,6 @@ class Result:
             code=code,
             status_code=self.status_code,
         )
-
-    def _read(self) -> None:
-        try:
-            line = _decode(self._line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self._read_loosely()
-            return
-        response = line.response
-        body = None if response is None else response.body
-        if line.error is not None or response is None or body is None or response.status_code >= FAILED:
-            self._read_loosely()
-            return
-        self._custom_id = line.custom_id
-        self._status_code = response.status_code
-        self._request_id = response.request_id
-        self._error = None
-        self._usage = body.usage
-        self._text = _text(body)
-        self._ok = True
-
-    def _read_loosely(self) -> None:
-        reading = read_loosely(self._line)
-        self._custom_id = reading.custom_id
-        self._status_code = reading.status_code
-        self._request_id = reading.request_id
-        self._body = reading.body
-        self._usage = reading.usage
-        self._error = reading.error
-        self._text = reading.text
-        self._ok = reading.error is None
 
     def __repr__(self) -> str:
         return f"<Result {self.custom_id!r} {'ok' if self.ok else f'failed: {self.error}'}>"
@@ -258,18 +234,6 @@ class Result:
 
     def __reduce__(self) -> tuple[type[Result], tuple[bytes]]:
         return Result, (self._line,)
-
-
-def _text(body: _Body) -> str | None:
-    if body.choices:
-        choice = body.choices[0]
-        if choice.message is None:
-            return choice.text
-        content = choice.message.content
-        return _joined(content) if isinstance(content, list) else content
-    if body.output:
-        return _joined(part for item in body.output for part in item.content or ())
-    return None
 
 
 def _joined(parts: Iterable[_Part]) -> str | None:

@@ -15,8 +15,8 @@ from typing import BinaryIO
 from overlay.errors import InvalidResponseError
 from overlay.joined import JoinedResults, JoinReport
 from overlay.lines import LINE_BYTES, MIB, open_lines, split, storage_errors
-from overlay.reading import LineError, Usage, decode_loosely
 from overlay.result import Result
+from overlay.shapes import LineError, Usage, decode_loosely
 
 __all__ = [
     "JoinReport",

@@ -1,18 +1,20 @@
-"""Answer lines as independent services write them, and failed ones: read loosely, never refused.
+"""Reading an answer line of any shape: never refused, whatever a service has written.
 
-Seen at such services: a body that is a JSON object inside a string; errors with no response and no
-code; an error that is a bare string; `NaN` and halves of surrogate pairs, which Python's own JSON
-writer emits. Each gives a `Reading`; a line that cannot be read gives one with the error code
-`malformed_line`.
+Seen at independent services: a body that is a JSON object inside a string; errors with no response and
+no code; an error that is a bare string; `NaN` and halves of surrogate pairs, which Python's own JSON
+writer emits. Each gives a `Reading`; a line that cannot be read at all gives one with the error code
+`malformed_line`, and with whom it answers if its beginning still says so.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 import attrs
+import msgspec
 
 from overlay.lines import is_object
 
@@ -64,6 +66,34 @@ def _is_array(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+# The beginning of a line as services write it; whatever begins differently is decoded.
+_BEGINNING = re.compile(
+    rb'\s*+\{\s*+(?:"id"\s*+:\s*+"[^"\\]*+"\s*+,\s*+)?+"custom_id"\s*+:\s*+"([^"\\]*+)"\s*+[,}]'
+)
+
+
+class _Named(msgspec.Struct):
+    custom_id: str
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
+
+
+def custom_id_bytes(line: bytes) -> bytes | None:
+    """The custom_id of a line, of requests or of answers, in UTF-8; None where the line has none.
+
+    Read from the line's beginning alone where possible, which is many times faster than decoding it.
+    """
+    if found := _BEGINNING.match(line):
+        return found[1]
+    try:
+        return _decode_named(line).custom_id.encode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        value = decode_loosely(line)
+        custom_id = None if value is None else _string(value.get("custom_id"))
+        return None if custom_id is None else custom_id.encode("utf-8", "surrogatepass")
+
+
 def decode_loosely(json_object: bytes) -> dict[str, Any] | None:
     """The object that the bytes are in JSON; None where they are none. What is not UTF-8 reads as U+FFFD."""
     return _object(json_object.decode("utf-8", "replace"))
@@ -81,10 +111,12 @@ def read_loosely(line: bytes) -> Reading:
     """Read a line of any shape."""
     value = decode_loosely(line)
     if value is None:
-        return _nothing(LineError(MALFORMED, "the line is not a JSON object"))
+        found = _BEGINNING.match(line)
+        custom_id = found[1].decode("utf-8", "replace") if found else None
+        return _malformed("the line is not a JSON object", custom_id)
     custom_id = _string(value.get("custom_id"))
     if custom_id is None:
-        return _nothing(LineError(MALFORMED, "the line has no custom_id"))
+        return _malformed("the line has no custom_id", None)
     response = value.get("response")
     response = response if is_object(response) else {}
     status_code = _status_code(response.get("status_code"))
@@ -122,9 +154,15 @@ def usage_of(usage: Any) -> Usage | None:
     )
 
 
-def _nothing(error: LineError) -> Reading:
+def _malformed(message: str, custom_id: str | None) -> Reading:
     return Reading(
-        custom_id=None, status_code=None, request_id=None, body=None, usage=None, text=None, error=error
+        custom_id=custom_id,
+        status_code=None,
+        request_id=None,
+        body=None,
+        usage=None,
+        text=None,
+        error=LineError(MALFORMED, message),
     )
 
 
