@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from overlay.connection import Settings
-from overlay.flow import Awaiting, Blocking, Flow
+from overlay.drivers import Awaiting, Blocking
+from overlay.flow import Flow
 from overlay.listing import AsyncListing, Listing
 from overlay.models import Page
 

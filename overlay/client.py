@@ -23,8 +23,9 @@ from overlay import batches, files, waiting
 from overlay.auth import TokenProvider, Tokens
 from overlay.binding import AsyncResource, Resource, apaging, awaiting, blocking, paging
 from overlay.connection import Settings
+from overlay.drivers import Awaiting, Blocking
 from overlay.errors import ConfigurationError
-from overlay.flow import Awaiting, Blocking, Seconds, seconds
+from overlay.flow import Seconds, seconds
 from overlay.reading import AsyncResults, Results, asked
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"

@@ -14,14 +14,11 @@ attempt decides:
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
-import attrs
+from collections.abc import Container, Mapping
+from datetime import datetime
 
 from overlay import models, retry
-from overlay.answers import http_date
+from overlay.adopting import Began, Sought, keep_oldest, search
 from overlay.connection import Settings
 from overlay.errors import (
     APIConnectionError,
@@ -32,8 +29,8 @@ from overlay.errors import (
     RateLimitError,
     UnknownOutcomeError,
 )
-from overlay.flow import Call, Flow, Seconds, Sleep, call, deadline, seconds
-from overlay.generated.api.batch import cancel_batch, create_batch, list_batches
+from overlay.flow import Call, Flow, Seconds, Sleep, deadline, seconds
+from overlay.generated.api.batch import create_batch
 from overlay.generated.models import BatchFileExpirationAfter, CreateBatchRequest
 from overlay.models import Batch
 
@@ -42,28 +39,8 @@ _log = logging.getLogger("overlay")
 _REFUSED_BY_ANYONE = frozenset({401, 403, 404, 405, 410, 411, 413, 414, 415, 421, 422, 431})
 _AMBIGUOUS = frozenset({408, 409, 499})
 _PROPAGATION_SECONDS = 60.0
-_LOOK_SECONDS = 5.0
-_CLOCK_MARGIN = timedelta(seconds=5)
-_UNKNOWN_SKEW = timedelta(minutes=5)
 _METADATA_LIMITS = (16, 64, 512)
 """Pairs, and characters of a key and of a value: the API reference, "Create batch"."""
-
-
-@attrs.frozen
-class _Began:
-    """When an attempt began."""
-
-    monotonic: float
-    here: float
-    """By our own clock, which may be wrong, in seconds since 1970."""
-
-    def by_the_service(self, settings: Settings) -> datetime:
-        """By the service's clock, which `created_at` is written with, less a margin."""
-        header, seen_at = settings.server_date or (None, 0.0)
-        date = http_date(header)
-        if date is None:
-            return datetime.fromtimestamp(self.here, UTC) - _UNKNOWN_SKEW
-        return date - timedelta(seconds=seen_at - self.monotonic) - _CLOCK_MARGIN
 
 
 def create_once(
@@ -76,21 +53,38 @@ def create_once(
     output_expires_after: Seconds | None,
     grace: float,
 ) -> Flow[Batch]:
-    body = _body(input_file_id, endpoint, completion_window, metadata, output_expires_after)
+    """As `overlay.batches.create` describes it; `grace` is in seconds."""
+    body = request_body(input_file_id, endpoint, completion_window, metadata, output_expires_after)
+    return post(settings, body, grace=grace)
+
+
+def post(
+    settings: Settings,
+    body: CreateBatchRequest,
+    *,
+    grace: float,
+    since: datetime | None = None,
+    spent: Container[str] = (),
+) -> Flow[Batch]:
+    """Create a batch, or adopt the one that an unanswered attempt has left.
+
+    Ours cannot be older than `since`, by the service's clock; without it, than the attempt. Batches whose ids
+    are in `spent` are never adopted. Raises UnknownOutcomeError where none has shown up `grace` seconds later.
+    """
     limit = deadline(settings, retry.READ.within)
     propagated = deadline(settings, _PROPAGATION_SECONDS)
     attempt = 0
     while True:
-        began = _Began(settings.clock.monotonic(), settings.clock.time())
+        began = Began(settings.clock.monotonic(), settings.clock.time())
         try:
             return models.batch((yield Call(create_batch, {"body": body}, "create")))
         except APIError as error:
             if not _nothing_created(error):
-                _log.warning("creating a batch of %s went unanswered: %s", input_file_id, error)
-                found = yield from _search(settings, body, began, grace=grace, cause=error)
-                if found is not None:
-                    return found
-                raise
+                _log.warning("creating a batch of %s went unanswered: %s", body.input_file_id, error)
+                sought = Sought(
+                    body.input_file_id, body.metadata, since or began.by_the_service(settings), spent
+                )
+                return (yield from _adopt(settings, sought, grace=grace, cause=error))
             delay = _delay(error, attempt, settings.max_retries)
             limit = limit.later(retry.asked_wait(error))
             unpropagated = _is_propagation(error) and propagated.left > 0
@@ -102,7 +96,7 @@ def create_once(
         attempt += 1
 
 
-def _body(
+def request_body(
     input_file_id: str,
     endpoint: str,
     completion_window: str,
@@ -162,57 +156,19 @@ def _is_propagation(error: APIError) -> bool:
     return isinstance(error, BadRequestError) and ("cannot find file" in text or "not have access" in text)
 
 
-def _search(
-    settings: Settings,
-    body: CreateBatchRequest,
-    began: _Began,
-    *,
-    grace: float,
-    cause: APIError,
-) -> Flow[Batch | None]:
-    """Our batch, once it shows up. None: the service refuses the search as it did the attempt."""
-    until = deadline(settings, grace)
-    while True:
-        try:
-            found = yield from _look(settings, body, began)
-        except APIError as problem:
-            if isinstance(problem, APIStatusError) and not retry.is_transient(problem):
-                return None
-            found = []
-        if found:
-            found.sort(key=lambda batch: batch.created_at or 0)
-            for extra in found[1:]:
-                _log.warning("batch %s is a duplicate of %s: cancelling it", extra.id, found[0].id)
-                yield from call(settings, cancel_batch, batch_id=extra.id)
-            return found[0]
-        if until.left <= 0:
-            raise UnknownOutcomeError(
-                f"creating a batch of {body.input_file_id} went unanswered ({cause}), and no batch of that "
-                f"file showed up within {grace:,.0f} s. It may still exist: look for the file in the list of "
-                "batches before you create again",
-                input_file_id=body.input_file_id,
-            ) from None
-        yield Sleep(min(_LOOK_SECONDS, max(until.left, 0.05)))
-
-
-def _look(settings: Settings, body: CreateBatchRequest, began: _Began) -> Flow[list[Batch]]:
-    found: list[Batch] = []
-    cursor: str | None = None
-    while True:
-        received: Any = yield from call(settings, list_batches, after=cursor, limit=100)
-        since = began.by_the_service(settings)
-        data = [models.batch(item) for item in (received.data or ())]
-        for batch in data:
-            recent = batch.created is None or batch.created >= since
-            if batch.input_file_id == body.input_file_id and recent and _same_metadata(body, batch):
-                found.append(batch)
-        last = data[-1] if data else None
-        past = last is not None and last.created is not None and last.created < since
-        if last is None or past or received.has_more is not True or last.id == cursor:
-            return found
-        cursor = last.id
-
-
-def _same_metadata(body: CreateBatchRequest, batch: Batch) -> bool:
-    # A service that keeps no metadata cannot speak against a batch.
-    return not batch.metadata or batch.metadata == (body.metadata or {})
+def _adopt(settings: Settings, sought: Sought, *, grace: float, cause: APIError) -> Flow[Batch]:
+    try:
+        found = yield from search(settings, sought, grace=grace)
+    except APIError as problem:
+        if isinstance(problem, APIStatusError) and not retry.is_transient(problem):
+            # Refused like the attempt itself: a wrong address, most likely, rather than a lost answer.
+            raise cause from None
+        found = []
+    if not found:
+        raise UnknownOutcomeError(
+            f"creating a batch of {sought.input_file_id} went unanswered ({cause}), and no batch of that "
+            f"file showed up within {grace:,.0f} s. It may still exist: look for the file in the list of "
+            "batches before you create again",
+            input_file_id=sought.input_file_id,
+        ) from None
+    return (yield from keep_oldest(settings, found))

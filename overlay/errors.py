@@ -24,7 +24,12 @@
     ├── NoResultsError                       a completed batch that names no result file
     ├── WaitTimeoutError (TimeoutError)      the batch did not end in the time given
     ├── ResultError                          one line's failure, raised on request
+    ├── JobNotFoundError                     no job of this id in the home folder
+    ├── JobMismatchError                     the id belongs to other requests, or to another service
+    ├── JobLockedError                       another process works on the job
+    ├── JobNotEndedError                     results were asked of a job that is not done
     └── StorageError (OSError)               the local disk refused
+        └── LedgerError                      a job's ledger is damaged, gone, or too new
 
 Every one can be pickled, and none holds a token. What the service sent is kept short: error bodies are cut,
 HTML is reduced to its title.
@@ -287,3 +292,41 @@ class StorageError(OverlayError, OSError):
     def __init__(self, message: str, *, path: str | Path | None = None) -> None:
         OverlayError.__init__(self, message)
         self.path = None if path is None else Path(path)
+
+
+class LedgerError(StorageError):
+    """A job's ledger cannot be used: damaged, gone, not one, or from a newer version of this SDK."""
+
+
+class JobNotFoundError(OverlayError):
+    """There is no job of this id in the home folder."""
+
+    def __init__(self, message: str, *, job_id: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class JobMismatchError(OverlayError):
+    """A job of this id exists and is another: of other requests, or at another service."""
+
+    def __init__(self, message: str, *, job_id: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class JobLockedError(OverlayError):
+    """Another process, `pid`, has been working on the job, `since` a time in ISO 8601."""
+
+    def __init__(self, message: str, *, job_id: str, pid: int | None, since: str | None) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.pid = pid
+        self.since = since
+
+
+class JobNotEndedError(OverlayError):
+    """The job has requests that are still to be answered."""
+
+    def __init__(self, message: str, *, job_id: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id

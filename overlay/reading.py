@@ -22,6 +22,7 @@ import attrs
 
 from overlay.batches import retrieve
 from overlay.connection import Settings
+from overlay.drivers import Awaiting, Blocking
 from overlay.errors import (
     BatchFailedError,
     BatchNotEndedError,
@@ -30,7 +31,7 @@ from overlay.errors import (
     Problem,
 )
 from overlay.files import download
-from overlay.flow import Awaiting, Blocking, Flow, Sleep, Work, deadline
+from overlay.flow import Flow, Sleep, Work, deadline
 from overlay.models import Batch
 from overlay.results import JoinReport, Result, check_complete, join_results, read_results
 

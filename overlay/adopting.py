@@ -1,0 +1,116 @@
+"""Finding the batch that an unanswered `POST /batches` may have left behind.
+
+It is known by its input file, which is what no other caller's batch has, by the metadata sent, and by not being
+older than the attempt. An empty list proves nothing while the attempt may still be under way, or while the
+list lags behind: the search goes on for a grace time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+
+from overlay import models, retry
+from overlay.answers import http_date
+from overlay.connection import Settings
+from overlay.errors import APIError, APIStatusError
+from overlay.flow import Flow, Sleep, call, deadline
+from overlay.generated.api.batch import cancel_batch, list_batches
+from overlay.models import Batch
+
+_log = logging.getLogger("overlay")
+
+_LOOK_SECONDS = 5.0
+_CLOCK_MARGIN = timedelta(seconds=5)
+_UNKNOWN_SKEW = timedelta(minutes=5)
+
+
+@attrs.frozen
+class Began:
+    """When an attempt began: on the monotonic clock, and by our own, which may be wrong."""
+
+    monotonic: float
+    time: float
+
+    def by_the_service(self, settings: Settings) -> datetime:
+        """By the service's clock, which `created_at` is written with, less a margin."""
+        header, seen_at = settings.server_date or (None, 0.0)
+        date = http_date(header)
+        if date is None:
+            return datetime.fromtimestamp(self.time, UTC) - _UNKNOWN_SKEW
+        return date - timedelta(seconds=seen_at - self.monotonic) - _CLOCK_MARGIN
+
+
+@attrs.frozen
+class Sought:
+    """What tells our batch from the others in the list."""
+
+    input_file_id: str
+    metadata: Any
+    since: datetime
+    """No batch of ours is older, by the service's clock."""
+    spent: Container[str] = ()
+    """Ids that are not to be found again."""
+
+    def matches(self, batch: Batch) -> bool:
+        return (
+            batch.input_file_id == self.input_file_id
+            and batch.id not in self.spent
+            and (batch.created is None or batch.created >= self.since)
+            # A service that keeps no metadata cannot speak against a batch.
+            and (not batch.metadata or batch.metadata == (self.metadata or {}))
+        )
+
+
+def search(settings: Settings, sought: Sought, *, grace: float) -> Flow[list[Batch]]:
+    """The batches found, oldest first, as soon as there is one; none after `grace` seconds.
+
+    The last look is taken after the grace time. Raises APIError where that, or a refused look, fails.
+    """
+    until = deadline(settings, grace)
+    while True:
+        last = until.left <= 0
+        try:
+            found = yield from _look(settings, sought)
+        except APIError as error:
+            if last or (isinstance(error, APIStatusError) and not retry.is_transient(error)):
+                raise
+            found = []
+        if found or last:
+            return sorted(found, key=lambda batch: batch.created_at or 0)
+        yield Sleep(min(_LOOK_SECONDS, max(until.left, 0.05)))
+
+
+def _look(settings: Settings, sought: Sought) -> Flow[list[Batch]]:
+    found: list[Batch] = []
+    cursor: str | None = None
+    while True:
+        received: Any = yield from call(settings, list_batches, after=cursor, limit=100)
+        data = [models.batch(item) for item in (received.data or ())]
+        found += filter(sought.matches, data)
+        last = data[-1] if data else None
+        past = last is not None and last.created is not None and last.created < sought.since
+        if last is None or past or received.has_more is not True or last.id == cursor:
+            return found
+        cursor = last.id
+
+
+def keep_oldest(settings: Settings, found: Sequence[Batch]) -> Flow[Batch]:
+    """The first of the batches found; the others, made of the same requests, are cancelled."""
+    kept, *extras = found
+    for extra in extras:
+        yield from cancel_duplicate(settings, extra, of=kept.id)
+    return kept
+
+
+def cancel_duplicate(settings: Settings, extra: Batch, *, of: str) -> Flow[None]:
+    """Cancel a second batch of the same requests, as far as the service still can."""
+    _log.warning("batch %s is a duplicate of %s: cancelling it", extra.id, of)
+    try:
+        yield from call(settings, cancel_batch, batch_id=extra.id)
+    except APIStatusError as error:
+        _log.warning("batch %s could not be cancelled: %s", extra.id, error)

@@ -1,0 +1,250 @@
+"""The two drivers that run flows: `Blocking` by waiting, `Awaiting` by awaiting, under asyncio or trio.
+
+They perform a step, and send its value, or throw its typed error, into the flow. Nothing else is written twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import attrs
+import httpx
+
+from overlay.connection import (
+    STREAMED,
+    AsyncConnections,
+    Connections,
+    Settings,
+    call_name,
+    refusal,
+    transport_error,
+)
+from overlay.errors import APITimeoutError, OverlayError, StorageError
+from overlay.flow import Call, Fetch, Flow, Pull, Sleep, Step, Together, Work
+
+T = TypeVar("T")
+
+
+def failure(settings: Settings, error: Exception, step: Step) -> OverlayError | None:
+    """The typed error for what a step raised, or None where it is nobody's business but the caller's."""
+    if isinstance(error, OverlayError):
+        return error
+    if isinstance(step, Work | Fetch) and isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return StorageError(f"{place}{error.strerror or error}", path=error.filename)
+    if isinstance(step, Call | Fetch):
+        request = getattr(error, "_request", None)
+        name = call_name(request) if isinstance(request, httpx.Request) else _name(step)
+        if isinstance(error, TimeoutError):
+            return APITimeoutError(f"{name} at {settings.host}: no answer in time")
+        return transport_error(settings, error, name)
+    return None
+
+
+def _name(step: Call | Fetch) -> str:
+    if isinstance(step, Fetch):
+        return f"GET {step.path}"
+    return str(getattr(step.endpoint, "__name__", "the call")).rpartition(".")[2]
+
+
+def _parsed(settings: Settings, step: Call, response: Any) -> Any:
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise refusal(settings, 401, response.headers, response.content, _name(step))
+    return response.parsed
+
+
+@attrs.frozen
+class _Raised:
+    error: BaseException
+
+
+def _outcome_of(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except BaseException as error:  # noqa: BLE001 - handed on to the thread that waits
+        return _Raised(error)
+
+
+def _values(outcomes: dict[int, Any]) -> list[Any]:
+    """The outcomes in order, or the first that was a failure raised."""
+    ordered = [outcomes[number] for number in sorted(outcomes)]
+    for outcome in ordered:
+        if isinstance(outcome, _Raised):
+            raise outcome.error
+    return ordered
+
+
+class Blocking:
+    """Runs flows by waiting."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.connections = Connections(settings)
+
+    def run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                problem: OverlayError | None = None
+                try:
+                    value = self._perform(step)
+                except Exception as error:
+                    problem = failure(self.settings, error, step)
+                    if problem is None:
+                        raise
+                # Thrown outside of the except block, so that the cause, which may hold a token, is let go.
+                step = flow.send(value) if problem is None else flow.throw(problem)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            flow.close()
+
+    def _perform(self, step: Step) -> Any:
+        if isinstance(step, Call):
+            client = self.connections.get(step.profile)
+            return _parsed(self.settings, step, step.endpoint.sync_detailed(client=client, **step.arguments))
+        if isinstance(step, Sleep):
+            return self.settings.clock.sleep(step.seconds)
+        if isinstance(step, Work):
+            return step.function()
+        if isinstance(step, Pull):
+            assert isinstance(step.source, Iterator)
+            return list(islice(step.source, step.at_most))
+        if isinstance(step, Together):
+            return self._together(step)
+        return self._fetch(step)
+
+    def _together(self, step: Together) -> list[Any]:
+        waiting = iter(enumerate(step.flows))
+        outcomes: dict[int, Any] = {}
+        guard = threading.Lock()
+
+        def work() -> None:
+            while True:
+                with guard:
+                    number, flow = next(waiting, (-1, None))
+                if flow is None:
+                    return
+                outcomes[number] = _outcome_of(partial(self.run, flow))
+
+        # Daemons: after Ctrl-C the process ends without waiting for what they are doing.
+        count = min(step.at_most, len(step.flows))
+        workers = [threading.Thread(target=work, daemon=True, name="overlay") for _ in range(count)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return _values(outcomes)
+
+    def _fetch(self, step: Fetch) -> None:
+        client = self.connections.get("read")
+        http = client.get_httpx_client()
+        request = http.build_request("GET", step.path, headers=step.landing.request_headers)
+        request.extensions[STREAMED] = True
+        response = http.send(request, stream=True)
+        try:
+            if response.status_code == httpx.codes.UNAUTHORIZED:
+                raise refusal(self.settings, 401, response.headers, response.read(), call_name(request))
+            with step.landing.open(response.status_code, response.headers, self.settings.clock) as sink:
+                for chunk in response.iter_raw():
+                    sink.write(chunk)
+        finally:
+            response.close()
+
+
+class Awaiting:
+    """Runs flows by awaiting, under asyncio or trio."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.connections = AsyncConnections(settings)
+
+    async def run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                problem: OverlayError | None = None
+                try:
+                    value = await self._perform(step)
+                except Exception as error:
+                    problem = failure(self.settings, error, step)
+                    if problem is None:
+                        raise
+                step = flow.send(value) if problem is None else flow.throw(problem)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            flow.close()
+
+    async def _perform(self, step: Step) -> Any:
+        import anyio  # noqa: PLC0415 - not needed, and not loaded, by blocking clients
+
+        if isinstance(step, Call):
+            client = self.connections.get(step.profile)
+            response = await step.endpoint.asyncio_detailed(client=client, **step.arguments)
+            return _parsed(self.settings, step, response)
+        if isinstance(step, Sleep):
+            return await self.settings.clock.asleep(step.seconds)
+        if isinstance(step, Work):
+            return await anyio.to_thread.run_sync(step.function)
+        if isinstance(step, Pull):
+            return await self._pull(step)
+        if isinstance(step, Together):
+            return await self._together(step)
+        return await self._fetch(step)
+
+    async def _pull(self, step: Pull) -> list[Any]:
+        import anyio  # noqa: PLC0415
+
+        source = step.source
+        if isinstance(source, Iterator):
+            return await anyio.to_thread.run_sync(lambda: list(islice(source, step.at_most)))
+        taken: list[Any] = []
+        async for item in source:
+            taken.append(item)
+            if len(taken) == step.at_most:
+                break
+        return taken
+
+    async def _together(self, step: Together) -> list[Any]:
+        import anyio  # noqa: PLC0415
+
+        outcomes: dict[int, Any] = {}
+        places = anyio.Semaphore(step.at_most)
+
+        async def work(number: int, flow: Flow[Any]) -> None:
+            async with places:
+                try:
+                    outcomes[number] = await self.run(flow)
+                except Exception as error:  # noqa: BLE001 - handed on
+                    outcomes[number] = _Raised(error)
+
+        async with anyio.create_task_group() as group:
+            for number, flow in enumerate(step.flows):
+                group.start_soon(work, number, flow)
+        return _values(outcomes)
+
+    async def _fetch(self, step: Fetch) -> None:
+        import anyio  # noqa: PLC0415
+
+        http = self.connections.get("read").get_async_httpx_client()
+        request = http.build_request("GET", step.path, headers=step.landing.request_headers)
+        request.extensions[STREAMED] = True
+        answer = await http.send(request, stream=True)
+        try:
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                raise refusal(self.settings, 401, answer.headers, await answer.aread(), call_name(request))
+            with step.landing.open(answer.status_code, answer.headers, self.settings.clock) as sink:
+                async for chunk in answer.aiter_raw():
+                    if sink.take(chunk):
+                        # A megabyte at a time goes to the disk off the loop; a thread for each chunk
+                        # would cost more than the write.
+                        await anyio.to_thread.run_sync(sink.flush)
+        finally:
+            await answer.aclose()

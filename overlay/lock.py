@@ -1,0 +1,81 @@
+"""One process per job: a lock that the operating system lets go of when its holder dies.
+
+`fcntl.lockf`, not `flock`: a forked child inherits a `flock`, and would hold the job after its parent died.
+A `lockf` does not tell threads of one process apart, so those are kept apart here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from overlay.errors import JobLockedError
+
+_held: dict[str, int] = {}
+_held_guard = threading.Lock()
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class JobLock:
+    """The right to change a job, for as long as it is held. Raises JobLockedError on entry if it is taken."""
+
+    def __init__(self, folder: Path, job_id: str) -> None:
+        self._path = folder / "lock"
+        self._job_id = job_id
+        self._handle = -1
+
+    def __enter__(self) -> Self:
+        key = str(self._path.resolve())
+        with _held_guard:
+            if _held.get(key) == os.getpid():
+                raise self._taken({"pid": os.getpid()})
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                holder = _holder(handle)
+                os.close(handle)
+                raise self._taken(holder) from None
+            except BaseException:
+                os.close(handle)
+                raise
+            _held[key] = os.getpid()
+        self._handle = handle
+        record = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, msgspec.json.encode(record), 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with _held_guard:
+            # The name of the last holder is of no use to anyone; the file stays, so that no two are locked.
+            os.ftruncate(self._handle, 0)
+            os.close(self._handle)
+            _held.pop(str(self._path.resolve()), None)
+
+    def _taken(self, holder: dict[str, Any]) -> JobLockedError:
+        pid, since = holder.get("pid"), holder.get("since")
+        who = f"process {pid}" if pid else "another process"
+        return JobLockedError(
+            f"job {self._job_id} is being worked on by {who}{f' since {since}' if since else ''}; "
+            "wait for it, or stop it first",
+            job_id=self._job_id,
+            pid=pid if isinstance(pid, int) else None,
+            since=since if isinstance(since, str) else None,
+        )
+
+
+def _holder(handle: int) -> dict[str, Any]:
+    try:
+        return _decode(os.pread(handle, 4096, 0))
+    except msgspec.DecodeError:
+        return {}
