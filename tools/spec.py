@@ -1,0 +1,104 @@
+"""Bring the batch section of a new upstream document over to openapi.yaml, and say what has changed.
+
+Structure comes from the document: its operations on batches and files, and all they refer to, in the one form that
+the generator copes with. Names and descriptions stay those of the present openapi.yaml.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tools.upstream import promises
+from tools.upstream.assembling import assemble
+from tools.upstream.changes import Change, compare
+from tools.upstream.decoding import decode
+from tools.upstream.fetching import fetch
+from tools.upstream.refusal import Refused
+from tools.upstream.wording import wordless
+from tools.upstream.writing import dump, write
+
+PROJECT = Path(__file__).resolve().parents[1]
+UNCHANGED, CHANGED, REFUSED = 0, 1, 2
+
+_EXIT_CODES = """\
+exit codes:
+  0  nothing has changed
+  1  openapi.yaml was rewritten; `make generate` comes next
+  2  the document was refused, and nothing was written
+"""
+
+
+def convert(data: bytes, present: dict[str, Any], promised: promises.Promises) -> dict[str, Any]:
+    """The specification that the upstream document in *data* gives, beside the *present* one.
+
+    Raises:
+        Refused: The document cannot be used; the message says why in one sentence.
+
+    """
+    complete = data.rstrip(b" \t\r").endswith((b"\n", b"}"))
+    try:
+        return assemble(decode(data), present, promised, complete=complete)
+    except RecursionError as error:
+        raise Refused("the document is nested too deeply") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; gives its exit code."""
+    chosen = _parser().parse_args(arguments)
+    # A place that has no specification yet begins with the project's words and names.
+    source = chosen.output if chosen.output.exists() else PROJECT / "openapi.yaml"
+    try:
+        present = decode(source.read_bytes())
+        promised = promises.read(chosen.overlay, present)
+        result = convert(fetch(chosen.upstream), present, promised)
+    except Refused as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return REFUSED
+    text = dump(result)
+    if chosen.output.exists() and chosen.output.read_bytes() == text.encode():
+        print("nothing has changed")
+        return UNCHANGED
+    _report(compare(present, result, promised), wordless(result))
+    write(chosen.output, text)
+    return CHANGED
+
+
+def _report(changes: list[Change], undescribed: list[str]) -> None:
+    for change in changes:
+        print(f"  {change}")
+    if not changes:
+        print("  only the form of openapi.yaml has changed")
+    if undescribed:
+        print(f"Without a description in openapi.yaml: {', '.join(undescribed)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.spec",
+        description=__doc__,
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "upstream", metavar="UPSTREAM", help="an OpenAPI 3 document, YAML or JSON: a path or an https URL"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=PROJECT / "openapi.yaml",
+        metavar="FILE",
+        help="what to rewrite (the project's openapi.yaml); its present content lends names and descriptions",
+    )
+    parser.add_argument(
+        "--overlay",
+        type=Path,
+        default=PROJECT / "overlay",
+        metavar="FOLDER",
+        help="the package whose promises are looked at (the project's overlay)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

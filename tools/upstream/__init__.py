@@ -1,0 +1,18 @@
+"""From any published document of the API to this project's ``openapi.yaml``.
+
+The way of a document through these modules::
+
+    fetching    path or URL      → bytes, bounded in size and time
+    decoding    bytes            → a tree of dicts and lists; nothing in it can grow on being read
+    references  tree             → every `$ref` resolved, or refused
+    slicing     tree             → the nine operations, wherever the document has them
+    flattening  one schema       → without references, `allOf`, nulls and other spellings of the same thing
+    naming      schemas          → components, under the names the present openapi.yaml has for their places
+    roles       components       → lenient where answers reach, strict in what requests send
+    keeping     components       → with what the overlay uses and the document has no more
+    wording     the slice        → with the descriptions of the present openapi.yaml
+    changes     before and after → the report, with what breaks the promises of the overlay
+    writing     the slice        → the same bytes for the same content
+
+A document that cannot go this way is refused with one sentence, and nothing is written.
+"""

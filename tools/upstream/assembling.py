@@ -1,0 +1,176 @@
+"""The nine operations of a document, and all they refer to, as an ``openapi.yaml`` that has no words yet."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tools.upstream import keeping, roles, wording
+from tools.upstream.canonical import (
+    Schema,
+    alternatives,
+    answered,
+    closure,
+    in_order,
+    is_object,
+    names,
+    operations_of,
+    referred,
+    schemas_of,
+    sent,
+)
+from tools.upstream.flattening import Flattener
+from tools.upstream.naming import Components, pascal
+from tools.upstream.operations import BYTES, FORM, LINES, OPERATIONS, Operation
+from tools.upstream.promises import Promises
+from tools.upstream.references import References
+from tools.upstream.slicing import Found, find
+
+_BINARY: Schema = {"type": "string", "format": "binary"}
+# https://spec.openapis.org/oas/v3.1.0#security-scheme-object
+_SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}}
+_SERVER = "https://api.openai.com/v1"
+
+
+@dataclass
+class _Placed:
+    """One operation with its schemas in their places."""
+
+    found: Found
+    parameters: list[dict[str, Any]]
+    sends: Schema
+    answers: Schema
+
+
+def assemble(
+    document: dict[str, Any], present: dict[str, Any], promises: Promises, *, complete: bool
+) -> dict[str, Any]:
+    """The ``openapi.yaml`` that *document* gives, beside the *present* one, which lends names and words.
+
+    *complete* says whether the document's text ends as a text does.
+
+    Raises:
+        Refused: The document cannot be used.
+
+    """
+    references = References(document)
+    references.refuse_cut_off(complete=complete)
+    found = find(document, references)
+    flattener = Flattener(references)
+    # Twice, since the first pass learns which names belong to places that the present openapi.yaml has.
+    first = Components(flattener, schemas_of(present))
+    _place(document, found, present, first)
+    components = Components(flattener, schemas_of(present), earlier=first)
+    placed = _place(document, found, present, components)
+    schemas = components.schemas
+
+    answering = [one.answers for one in placed.values()]
+    roles.apply(
+        schemas,
+        answered=[*(name for schema in answering for name in names(schema)), "BatchRequestOutput"],
+        identified=_identified(answering, schemas),
+    )
+    result: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "OpenAI Batch API", "version": _version(document)},
+        "servers": [{"url": _SERVER}],
+        "security": [{name: []} for name in _SECURITY],
+        "tags": [{"name": tag} for tag in sorted({operation.tag for operation in OPERATIONS})],
+        "paths": _paths(placed),
+        "components": {"securitySchemes": _SECURITY, "schemas": schemas},
+    }
+    keeping.keep(result, present, promises)
+    used = [name for operation in operations_of(result).values() for name in names(operation)]
+    reached = closure([*used, *LINES], schemas)
+    result["components"]["schemas"] = {name: schemas[name] for name in sorted(reached)}
+    wording.lend(result, present)
+    return result
+
+
+def _version(document: dict[str, Any]) -> str:
+    info = document.get("info")
+    return str(info.get("version", "")) if isinstance(info, dict) else ""
+
+
+def _identified(answering: list[Schema], schemas: dict[str, Schema]) -> set[str]:
+    """The objects that are answers, or items of an answer's `data`."""
+    tops = {name for schema in answering for name in referred(schema)}
+    data = [schemas[name].get("properties", {}).get("data", {}) for name in tops]
+    items = [part.get("items", {}) for schema in data for part in alternatives(schema)]
+    return tops | {name for schema in items for name in referred(schema)}
+
+
+def _place(
+    document: dict[str, Any], found: dict[str, Found], present: dict[str, Any], components: Components
+) -> dict[str, _Placed]:
+    placed = {}
+    now = operations_of(present)
+    for operation in OPERATIONS:
+        if operation.id in found:
+            one = found[operation.id]
+            placed[operation.id] = _place_operation(one, now.get(operation.id, {}), components)
+    _place_lines(document, present, components)
+    return placed
+
+
+def _place_operation(found: Found, now: dict[str, Any], components: Components) -> _Placed:
+    operation = found.operation
+    here = {(one["name"], one["in"]): one.get("schema", {}) for one in now.get("parameters", [])}
+    parameters = []
+    for parameter in found.parameters:
+        at = here.get((parameter["name"], parameter["in"]), {})
+        name = operation.class_name + pascal(parameter["name"])
+        schema = components.place(parameter["schema"], at, name, null=False)
+        parameters.append({**parameter, "schema": schema})
+    sends: Schema = {}
+    if operation.sends:
+        sends = components.place(found.sends, sent(now), f"{operation.class_name}Request", null=False)
+    if operation.sends == FORM:
+        # The content of a file is bytes, whatever it is called.
+        for name in referred(sends):
+            properties = components.schemas[name].get("properties", {})
+            if "file" in properties:
+                properties["file"] = _BINARY
+    answers = _BINARY
+    if operation.answers != BYTES:
+        answers = components.place(
+            found.answers, answered(now), f"{operation.class_name}Response", null=False
+        )
+    return _Placed(found, parameters, sends, answers)
+
+
+def _place_lines(document: dict[str, Any], present: dict[str, Any], components: Components) -> None:
+    """The schemas of lines: ours, with what a document that still has them adds."""
+    theirs = References(document).mapping(document.get("components")).get("schemas")
+    for name in LINES:
+        ours = schemas_of(present).get(name)
+        if isinstance(theirs, dict) and name in theirs:
+            components.place({"$ref": f"#/components/schemas/{name}"}, {"$ref": name}, name, null=False)
+        if ours is None:
+            continue
+        schema = components.schemas.setdefault(name, {"type": "object", "properties": {}, "required": []})
+        if is_object(schema):
+            schema["properties"] = in_order({**ours["properties"], **schema["properties"]})
+            schema["required"] = sorted(ours.get("required", []))
+        for inner in closure([name], schemas_of(present)):
+            components.schemas.setdefault(inner, schemas_of(present)[inner])
+
+
+def _paths(placed: dict[str, _Placed]) -> dict[str, dict[str, Any]]:
+    paths: dict[str, dict[str, Any]] = {}
+    for one in placed.values():
+        operation = one.found.operation
+        paths.setdefault(operation.path, {})[operation.method] = _operation(one, operation)
+    return paths
+
+
+def _operation(one: _Placed, operation: Operation) -> dict[str, Any]:
+    stated: dict[str, Any] = {"operationId": operation.id, "tags": [operation.tag]}
+    if one.found.deprecated:
+        stated["deprecated"] = True
+    if one.parameters:
+        stated["parameters"] = one.parameters
+    if operation.sends:
+        stated["requestBody"] = {"required": True, "content": {operation.sends: {"schema": one.sends}}}
+    content = {operation.answers: {"schema": one.answers}}
+    # Only successes: a documented error would be returned by generated code as if it were a value.
+    stated["responses"] = {code: {"content": content} for code in one.found.codes}
+    return stated

@@ -1,0 +1,107 @@
+"""The shape of ``openapi.yaml``, to those that read and write it.
+
+Every object and every enum is a component; a property is a primitive, a reference, an array, an `anyOf` of these,
+or `{}` for anything. Nothing else occurs, which is what makes two of them easy to compare.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Schema = dict[str, Any]
+
+# What a request is checked for, in numbers; `pattern` is written for another language's expressions.
+LIMITS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems")
+PREFIX = "#/components/schemas/"
+NULL: Schema = {"type": "null"}
+# Set on what a document has no more and the overlay still uses.
+REMOVED = "x-removed-upstream"
+# What tells an object apart is what a reader looks for first.
+_FIRST = ("id", "custom_id", "object")
+
+
+def reference(name: str) -> Schema:
+    """A reference to the component *name*."""
+    return {"$ref": PREFIX + name}
+
+
+def alternatives(schema: Schema) -> list[Schema]:
+    """The alternatives of a schema; itself where it has none."""
+    return list(schema.get("anyOf", [schema]))
+
+
+def joined(schemas: Iterable[Schema]) -> Schema:
+    """One schema of several alternatives, each once."""
+    once: list[Schema] = []
+    for schema in schemas:
+        for alternative in alternatives(schema):
+            if alternative not in once:
+                once.append(alternative)
+    return once[0] if len(once) == 1 else {"anyOf": once}
+
+
+def names(schema: Any) -> Iterator[str]:
+    """The components that a schema refers to, at any depth, in order."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"].removeprefix(PREFIX)
+        schema = schema.values()
+    if not isinstance(schema, str | int | float | None):
+        for part in schema:
+            yield from names(part)
+
+
+def referred(schema: Schema) -> list[str]:
+    """The components that are alternatives of a schema by themselves."""
+    return [part["$ref"].removeprefix(PREFIX) for part in alternatives(schema) if "$ref" in part]
+
+
+def closure(start: Iterable[str], schemas: dict[str, Schema]) -> set[str]:
+    """The components that *start* and all that they refer to reach."""
+    reached: set[str] = set()
+    waiting = [name for name in start if name in schemas]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting.extend(inner for inner in names(schemas[name]) if inner in schemas)
+    return reached
+
+
+def is_object(schema: Schema) -> bool:
+    return schema.get("type") == "object"
+
+
+def in_order(properties: dict[str, Schema]) -> dict[str, Schema]:
+    """Properties in the order of ``openapi.yaml``, which owes nothing to the order of the document."""
+    first = [name for name in _FIRST if name in properties]
+    return {name: properties[name] for name in [*first, *sorted(properties.keys() - set(first))]}
+
+
+def schemas_of(document: dict[str, Any]) -> dict[str, Schema]:
+    """The components of an ``openapi.yaml``."""
+    found = document.get("components", {}).get("schemas", {})
+    return found if isinstance(found, dict) else {}
+
+
+def operations_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The operations of an ``openapi.yaml`` by id, each with its `path` and `method`."""
+    return {
+        operation["operationId"]: {**operation, "path": path, "method": method}
+        for path, item in document.get("paths", {}).items()
+        for method, operation in item.items()
+    }
+
+
+def sent(operation: dict[str, Any]) -> Schema:
+    """The schema of an operation's request body; empty where it has none."""
+    return _only(operation.get("requestBody", {}))
+
+
+def answered(operation: dict[str, Any]) -> Schema:
+    """The schema of an operation's answer; empty where it has none."""
+    return _only(operation.get("responses", {}).get("200", {}))
+
+
+def _only(holder: dict[str, Any]) -> Schema:
+    content = list(holder.get("content", {}).values())
+    return content[0].get("schema", {}) if content else {}

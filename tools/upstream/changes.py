@@ -1,0 +1,181 @@
+"""What is different between two ``openapi.yaml``, one line each, and what of it breaks a promise of the overlay.
+
+Both are laid out flat first, as places with what can be said of each; then places are compared, and words are not.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tools.upstream.canonical import (
+    LIMITS,
+    REMOVED,
+    Schema,
+    alternatives,
+    answered,
+    operations_of,
+    referred,
+    schemas_of,
+    sent,
+)
+from tools.upstream.promises import Promises
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference: `sign` is `+`, `-` or `~`; `breaks` says what it breaks, and in which modules."""
+
+    sign: str
+    kind: str
+    place: str
+    detail: str = ""
+    breaks: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.sign} {self.kind:<7} {self.place}  {self.detail}".rstrip()
+        return f"{line}\n      BREAKING: {self.breaks}" if self.breaks else line
+
+
+@dataclass
+class _Place:
+    """What stands at one place of a specification."""
+
+    kind: str
+    owner: str
+    name: str
+    type: str = ""
+    values: set[Any] = field(default_factory=set)
+    required: bool = False
+    deprecated: bool = False
+    limits: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.owner}.{self.name}" if self.owner else self.name
+
+    def stating(self, schema: Schema, schemas: dict[str, Schema]) -> "_Place":
+        """The place itself, with what its schema says."""
+        self.type = _describe(schema, schemas)
+        self.values = {value for one in _enums(schema, schemas) for value in one["enum"]}
+        self.deprecated = schema.get("deprecated", False)
+        self.limits = ", ".join(f"{key} {schema[key]:,}" for key in LIMITS if key in schema)
+        return self
+
+
+def compare(before: dict[str, Any], after: dict[str, Any], promises: Promises) -> list[Change]:
+    """The differences in structure between two specifications, in the order of their places."""
+    old, new = _places(before), _places(after)
+    changes: list[Change] = []
+    was, now = (document.get("info", {}).get("version") for document in (before, after))
+    if was != now:
+        changes.append(Change("~", "version", "info.version", f"{was} → {now}"))
+    for key in sorted(old.keys() | new.keys()):
+        if key not in old:
+            changes.append(_added(new[key], promises))
+        elif key not in new:
+            changes.append(_removed(old[key], promises, kept=_is_kept(after, old[key])))
+        else:
+            changes.extend(_differences(old[key], new[key], promises))
+    return changes
+
+
+def _added(place: _Place, promises: Promises) -> Change:
+    detail = f"{place.type}, required" if place.required and place.kind == "param" else place.type
+    adder = promises.adder(place.owner, place.name) if place.kind == "field" else None
+    if adder:
+        breaks = f"{adder} gives {place.owner} a name of its own that is {place.name}"
+    else:
+        breaks = _newly_required(place, promises) if place.required else ""
+    return Change("+", place.kind, str(place), detail, breaks)
+
+
+def _removed(place: _Place, promises: Promises, *, kept: bool) -> Change:
+    # What is used has been kept (see `keeping`), and what went with a field that nothing uses is used by nothing.
+    users = _users(place, promises) if kept else ""
+    note = "kept in openapi.yaml until decided" if kept else ""
+    return Change("-", place.kind, str(place), note, f"used by {users}" if users else "")
+
+
+def _differences(old: _Place, new: _Place, promises: Promises) -> Iterator[Change]:
+    kind, place = new.kind, str(new)
+    if old.type != new.type:
+        users = _users(new, promises)
+        yield Change("~", "type", place, f"{old.type} → {new.type}", f"used by {users}" if users else "")
+    for sign, values in (("+", new.values - old.values), ("-", old.values - new.values)):
+        for value in sorted(values, key=str):
+            yield Change(sign, "value", place, str(value))
+    if old.required != new.required:
+        breaks = _newly_required(new, promises) if new.required else ""
+        yield Change("~", kind, place, "now required" if new.required else "no longer required", breaks)
+    if old.deprecated != new.deprecated:
+        yield Change("~", kind, place, "now deprecated" if new.deprecated else "no longer deprecated")
+    if old.limits != new.limits:
+        yield Change("~", kind, place, f"{old.limits or 'no limits'} → {new.limits or 'no limits'}")
+
+
+def _users(place: _Place, promises: Promises) -> str:
+    if place.kind == "operation":
+        return ", ".join(promises.importers(place.name))
+    if place.kind == "param":
+        return ", ".join(promises.senders(place.owner, place.name))
+    return ", ".join(promises.readers(place.owner, place.name))
+
+
+def _newly_required(place: _Place, promises: Promises) -> str:
+    """What breaks when a request must have what it need not have before; answers are never strict."""
+    users = ", ".join(promises.importers(place.owner))
+    return f"it must be sent now, by {users}" if users else ""
+
+
+def _places(document: dict[str, Any]) -> dict[tuple[str, str], _Place]:
+    """What stands where, without what is only kept."""
+    schemas = schemas_of(document)
+    places: list[_Place] = []
+    for name, operation in operations_of(document).items():
+        if REMOVED in operation:
+            continue
+        body, answer = (_describe(of(operation), schemas) for of in (sent, answered))
+        stated = f"{operation['method'].upper()} {operation['path']}: {body} → {answer}"
+        codes = {int(code) for code in operation["responses"]}
+        deprecated = operation.get("deprecated", False)
+        places.append(_Place("operation", "", name, stated, codes, deprecated=deprecated))
+        for parameter in operation.get("parameters", []):
+            if REMOVED not in parameter:
+                place = _Place("param", name, parameter["name"], required=parameter.get("required", False))
+                places.append(place.stating(parameter["schema"], schemas))
+    for name, schema in schemas.items():
+        for key, stated in schema.get("properties", {}).items():
+            if REMOVED not in stated:
+                place = _Place("field", name, key, required=key in schema.get("required", []))
+                places.append(place.stating(stated, schemas))
+    return {(str(place.kind != "operation"), str(place)): place for place in places}
+
+
+def _describe(schema: Schema, schemas: dict[str, Schema]) -> str:
+    """A type in a few words; that of an enum is the type of its values."""
+    stated: list[str] = []
+    for part in alternatives(schema):
+        if "$ref" in part:
+            name = referred(part)[0]
+            found = schemas.get(name, {})
+            stated.append(str(found["type"]) if "enum" in found else name)
+        elif "items" in part:
+            stated.append(f"list of {_describe(part['items'], schemas)}")
+        elif part.get("format") == "binary":
+            stated.append("bytes")
+        else:
+            stated.append(str(part.get("type", "any")))
+    return " | ".join(dict.fromkeys(stated))
+
+
+def _enums(stated: Schema, schemas: dict[str, Schema]) -> list[Schema]:
+    parts = [inner for part in alternatives(stated) for inner in (part, *alternatives(part.get("items", {})))]
+    return [schemas[name] for part in parts for name in referred(part) if "enum" in schemas.get(name, {})]
+
+
+def _is_kept(document: dict[str, Any], place: _Place) -> bool:
+    if place.kind == "operation":
+        return place.name in operations_of(document)
+    if place.kind == "param":
+        operation = operations_of(document).get(place.owner, {})
+        return any(one["name"] == place.name for one in operation.get("parameters", []))
+    return place.name in schemas_of(document).get(place.owner, {}).get("properties", {})

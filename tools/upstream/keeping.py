@@ -1,0 +1,69 @@
+"""What a document has no more and the overlay still uses stays in ``openapi.yaml``, marked.
+
+Services go on sending a field after its documentation is gone, and the SDK serves services that never read it. So
+a removal does not break the overlay's imports and attributes; it is reported as breaking, with the modules that use
+what was removed, and the mark (`x-removed-upstream`) stays until somebody has decided. What nothing uses goes.
+"""
+
+from typing import Any
+
+from tools.upstream.canonical import REMOVED, in_order, is_object, names, operations_of, schemas_of
+from tools.upstream.operations import OPERATIONS
+from tools.upstream.promises import Promises
+
+
+def keep(result: dict[str, Any], present: dict[str, Any], promises: Promises) -> None:
+    """Put into *result* what is in *present*, is missing there, and is used."""
+    before, after = operations_of(present), operations_of(result)
+    for operation in OPERATIONS:
+        if operation.id in after and operation.id in before:
+            here, there = after[operation.id], before[operation.id]
+            _keep_parameters(result["paths"][operation.path][operation.method], here, there, promises)
+        elif operation.id in before:
+            whole = {
+                key: value for key, value in before[operation.id].items() if key not in {"path", "method"}
+            }
+            result["paths"].setdefault(operation.path, {})[operation.method] = {**whole, REMOVED: True}
+    used = {name for operation in operations_of(result).values() for name in names(operation)}
+    _keep_schemas(schemas_of(result), schemas_of(present), used | promises.imported, promises)
+
+
+def _keep_parameters(
+    operation: dict[str, Any], here: dict[str, Any], there: dict[str, Any], promises: Promises
+) -> None:
+    has = {(one["name"], one["in"]) for one in here.get("parameters", [])}
+    lost = [
+        {**one, REMOVED: True}
+        for one in there.get("parameters", [])
+        if (one["name"], one["in"]) not in has and promises.senders(here["operationId"], one["name"])
+    ]
+    if lost:
+        parameters = [*here.get("parameters", []), *lost]
+        operation["parameters"] = sorted(
+            parameters, key=lambda one: (one["in"] != "path", one["name"], one["in"])
+        )
+
+
+def _keep_schemas(
+    schemas: dict[str, Any], present: dict[str, Any], wanted: set[str], promises: Promises
+) -> None:
+    waiting = sorted(name for name in wanted if name not in schemas and name in present)
+    while waiting:
+        name = waiting.pop()
+        if name not in schemas:
+            schemas[name] = present[name]
+            waiting.extend(inner for inner in names(present[name]) if inner in present)
+    for name in sorted(schemas.keys() & present.keys()):
+        schema, before = schemas[name], present[name]
+        if schema is before or not is_object(schema) or not is_object(before):
+            continue
+        lost = {
+            key: {**stated, REMOVED: True}
+            for key, stated in before["properties"].items()
+            if key not in schema["properties"] and promises.readers(name, key)
+        }
+        if lost:
+            schema["properties"] = in_order({**schema["properties"], **lost})
+            # Those that it refers to may have lost fields as well, so once more with them.
+            inner = {found for stated in lost.values() for found in names(stated)}
+            _keep_schemas(schemas, present, inner, promises)

@@ -1,0 +1,92 @@
+"""What the overlay builds on: the fields its modules use, and the names it adds to the generated models.
+
+Read from the overlay's source, so that it cannot go stale, and by name, since Python tells no types without being
+run. A module uses `Batch.status` when it knows batches and has an attribute, a keyword or a string `status`. It
+knows the models that it imports or extends, what the operations that it calls send and answer, what all these
+contain, and what the modules that it imports know. So now and then a module too many is named.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tools.upstream.canonical import closure, names, operations_of, schemas_of
+from tools.upstream.overlay_source import Module, read_module
+
+
+@dataclass
+class Promises:
+    """The overlay's modules, by what they use of the specification; empty for no overlay."""
+
+    modules: list[Module] = field(default_factory=list)
+    knows: dict[str, set[str]] = field(default_factory=dict)
+    """The models that a module knows, by the module's path."""
+
+    @property
+    def imported(self) -> set[str]:
+        """Names of generated models and operations that some module imports."""
+        return {name for module in self.modules for name in module.generated}
+
+    def readers(self, model: str, name: str) -> list[str]:
+        """The modules that use a field of *model*; *name* is its name on the wire."""
+        users = [module.path for module in self.modules if _spellings(name) & module.mentioned]
+        return [path for path in users if model in self.knows[path]]
+
+    def senders(self, operation: str, name: str) -> list[str]:
+        """The modules that call *operation* and give it a parameter called *name*."""
+        callers = [module for module in self.modules if module_name(operation) in module.generated]
+        return [module.path for module in callers if _spellings(name) & module.mentioned]
+
+    def importers(self, name: str) -> list[str]:
+        """The modules that import an operation or a model."""
+        return [module.path for module in self.modules if {name, module_name(name)} & module.generated]
+
+    def adder(self, model: str, name: str) -> str | None:
+        """The module that gives *model* a name of its own that is *name*."""
+        for module in self.modules:
+            if any(_spellings(name) & added for extended, added in module.added if extended == model):
+                return module.path
+        return None
+
+
+def read(overlay: Path, specification: dict[str, Any]) -> Promises:
+    """The promises of the package in the folder *overlay*, which is built on *specification*."""
+    paths = [
+        path for path in sorted(overlay.rglob("*.py")) if path.relative_to(overlay).parts[0] != "generated"
+    ]
+    modules = [module for path in paths if (module := read_module(path, overlay)) is not None]
+    return Promises(modules, _knowledge(modules, specification))
+
+
+def module_name(operation: str) -> str:
+    """The generated module of an operation: `create_batch` for `createBatch`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
+
+
+def _knowledge(modules: Iterable[Module], specification: dict[str, Any]) -> dict[str, set[str]]:
+    schemas = schemas_of(specification)
+    of_operations = {
+        module_name(name): set(names(stated)) for name, stated in operations_of(specification).items()
+    }
+    knows = {}
+    for module in modules:
+        direct = module.generated | {model for model, _ in module.added}
+        called = [of_operations.get(name, set()) for name in module.generated]
+        knows[module.path] = closure(direct.union(*called), schemas)
+    changed = True
+    while changed:
+        changed = False
+        for module in modules:
+            before = len(knows[module.path])
+            knows[module.path].update(
+                *(knows[other.path] for other in modules if other.name in module.imported)
+            )
+            changed |= len(knows[module.path]) != before
+    return knows
+
+
+def _spellings(name: str) -> set[str]:
+    """A field's name as Python may have it: generated code writes `object` as `object_`."""
+    return {name, f"{name}_"}
