@@ -1,0 +1,81 @@
+"""What most tests start from: a service, a client of each kind that talks to it, and a clock that does not wait."""
+
+from contextlib import ExitStack
+
+import pytest
+from harness import KINDS, TOKEN, FakeClock, advancing, calling, write_lines
+from raw_server import RawServer
+
+from overlay.emulator import Service
+
+_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OVERLAY_HOME")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch):
+    for name in (
+        *_VARIABLES,
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def service():
+    """The embedded service; a batch completes as soon as it is created."""
+    with Service() as service:
+        yield service
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def connect(kind):
+    """Makes clients of the kind under test, with a clock that does not wait; they are closed at the end."""
+    with ExitStack() as stack:
+
+        def make(base_url, *, clock=None, **options):
+            api = stack.enter_context(calling(kind, base_url=base_url, **{"token": TOKEN} | options))
+            api.settings.clock = clock or FakeClock()
+            return api
+
+        yield make
+
+
+@pytest.fixture
+def clock(service):
+    """The clock of `api`; the service's time goes with it."""
+    return FakeClock(advancing(service))
+
+
+@pytest.fixture
+def api(connect, service, clock):
+    """A client of each kind in turn, of the embedded service."""
+    return connect(service.base_url, clock=clock)
+
+
+@pytest.fixture
+def raw_server():
+    """Starts servers that answer by a script."""
+    with ExitStack() as stack:
+
+        def start(script):
+            server = RawServer(script)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def requests_file(tmp_path):
+    """A file of three requests, r0 to r2."""
+    return write_lines(tmp_path / "requests.jsonl", 3)
