@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Reset,
         Silence,
     )
+    from overlay.emulator.forwarding import upstream
     from overlay.emulator.record import RecordedRequest
     from overlay.emulator.server import serve
     from overlay.emulator.service import Service
@@ -86,6 +87,7 @@ _HOMES = {
     "Silence": "faults",
     "echo": "echoes",
     "serve": "server",
+    "upstream": "forwarding",
 }
 
 

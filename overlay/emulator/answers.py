@@ -1,9 +1,8 @@
 """What answers the lines of a batch: a source of answers takes lines as they stand in the input file and gives
 back outcomes, ready to be written.
 
-    Echo        repeats, and says so
-    Function    any Python callable, sync or async
-    Upstream    a real OpenAI-compatible server (in upstream.py)
+    Function    any Python callable, sync or async; `echo` is the one by default
+    Upstream    a real OpenAI-compatible server (in forwarding.py)
 """
 
 import asyncio

@@ -84,9 +84,11 @@ class Application:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._control and scope["type"] == "http" and scope["path"].startswith(PREFIX):
+        if scope["type"] == "lifespan":
+            await self._routes(scope, receive, send)
+        elif self._control and scope["path"].startswith(PREFIX):
             await self._control(scope, receive, send)
-        else:
+        elif scope["type"] == "http":
             await self._record(scope, receive, send)
 
     def leave(self) -> None:

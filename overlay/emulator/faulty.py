@@ -34,9 +34,8 @@ class Faulty:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
-        if scope["type"] == "http":
-            for effect in reversed(self._faults.meet(scope["method"], scope["path"])):
-                app = self._around(effect, app)
+        for effect in reversed(self._faults.meet(scope["method"], scope["path"])):
+            app = self._around(effect, app)
         await app(scope, receive, send)
 
     def _around(self, effect: faults.Effect, app: ASGIApp) -> ASGIApp:

@@ -23,14 +23,13 @@ class Gate:
         self._accepted = _asking(tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            token = bearer(scope)
-            try:
-                await self._check(token)
-            except Refusal as refusal:
-                await refused(refusal)(scope, receive, send)
-                return
-            scope["overlay.token"] = token
+        token = bearer(scope)
+        try:
+            await self._check(token)
+        except Refusal as refusal:
+            await refused(refusal)(scope, receive, send)
+            return
+        scope["overlay.token"] = token
         await self._app(scope, receive, send)
 
     async def _check(self, token: str) -> None:

@@ -61,9 +61,6 @@ class Record:
         self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         request = RecordedRequest(
             scope["method"],
             scope["path"],
