@@ -11,29 +11,25 @@ import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from enum import IntEnum
 from typing import BinaryIO
 
 from overlay.errors import StorageError
 from overlay.lines import split
 from overlay.result import Result
-from overlay.shapes import custom_id_bytes
+from overlay.shapes import BEGINNING, custom_id_bytes
 
 _hash = hash
 _FREE = -1
 
-
-class Fate(IntEnum):
-    """What became of a line."""
-
-    UNCLAIMED = 0
-    """It answers a custom_id that nobody has asked for yet."""
-    CLAIMED = 1
-    """It is a request's result."""
-    STRAY = 2
-    """It goes to no request: it names none, or another line was preferred."""
-    IGNORED = 3
-    """It says nothing, or nothing new."""
+# What became of a line, one byte each.
+UNCLAIMED = 0
+"""It answers a custom_id that nobody has asked for yet."""
+CLAIMED = 1
+"""It is a request's result."""
+STRAY = 2
+"""It goes to no request: it names none, or another line was preferred."""
+IGNORED = 3
+"""It says nothing, or nothing new."""
 
 
 class LineIndex:
@@ -45,7 +41,7 @@ class LineIndex:
         self._first_entries: list[int] = []
         self._starts = array("Q")
         self._hashes = array("q")
-        self._fates = bytearray()
+        self.fates = bytearray()
         self._slots = array("i", [_FREE]) * 1024
         self._indexed = 0
 
@@ -58,13 +54,15 @@ class LineIndex:
         entry = len(self._starts)
         self._first_entries.append(entry)
         slots, hashes, mask = self._slots, self._hashes, len(self._slots) - 1
+        match = BEGINNING.match  # the one call that most lines need
         start = 0
         for line in split(file, self._line_bytes):
-            custom_id = custom_id_bytes(line)
+            found = match(line)
+            custom_id = found[1] if found else custom_id_bytes(line)
             key = 0 if custom_id is None else _hash(custom_id)
             self._starts.append(start)
             hashes.append(key)
-            self._fates.append(Fate.UNCLAIMED)
+            self.fates.append(UNCLAIMED)
             slot = key & mask
             while (other := slots[slot]) != _FREE and hashes[other] != key:
                 slot = (slot + 1) & mask
@@ -75,7 +73,7 @@ class LineIndex:
                     self._grow()
                     slots, mask = self._slots, len(self._slots) - 1
             elif line.isspace():
-                self.settle(entry, Fate.IGNORED)
+                self.fates[entry] = IGNORED
             elif custom_id is not None and self.find(custom_id) is None:  # another one with the same hash
                 self._insert(key, entry)
                 self._indexed += 1
@@ -86,7 +84,7 @@ class LineIndex:
         # An entry of its own says where the last line ends.
         self._starts.append(start)
         hashes.append(0)
-        self._fates.append(Fate.IGNORED)
+        self.fates.append(IGNORED)
 
     def find(self, custom_id: bytes) -> tuple[int, Result] | None:
         """The entry and line that answer a custom_id, given in UTF-8. Raises StorageError."""
@@ -105,19 +103,18 @@ class LineIndex:
     def read(self, entry: int) -> Result:
         """The line of an entry, cut as `split` cuts it. Raises StorageError."""
         start = self._starts[entry]
-        size = min(self._starts[entry + 1] - start, self._line_bytes + 1)
+        size = self._starts[entry + 1] - start
+        if size > self._line_bytes:
+            size = self._line_bytes + 1
         file = self._files[bisect_right(self._first_entries, entry) - 1]
         try:
             return Result(os.pread(file.fileno(), size, start))
         except OSError as error:
             raise StorageError(f"{file.name}: {error.strerror}", path=file.name) from error
 
-    def settle(self, entry: int, fate: Fate) -> None:
-        self._fates[entry] = fate
-
-    def entries(self, *fates: Fate) -> Iterator[int]:
+    def entries(self, *fates: int) -> Iterator[int]:
         """The entries with one of these fates, in the order of the files."""
-        return (entry for entry, fate in enumerate(self._fates) if fate in fates)
+        return (entry for entry, fate in enumerate(self.fates) if fate in fates)
 
     def replace(self, old: int, new: int) -> None:
         """Let the newer of two lines for a custom_id be found instead of the older."""

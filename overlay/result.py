@@ -107,16 +107,14 @@ _decode = msgspec.json.Decoder(_Success).decode
 _decode_body = msgspec.json.Decoder(_LineOfBody).decode
 
 
-class Result:
+class Result(msgspec.Struct, eq=False, gc=False):
     """The answer to one request of a batch, or the reason why there is none."""
 
-    __slots__ = ("_body", "_line", "_reading")
-
-    _body: Any  # not set until asked for, for None is a body too
-
-    def __init__(self, line: bytes) -> None:
-        self._line = line
-        self._reading: _Success | Reading | None = None
+    # A Struct, for its constructor is many times faster than one written in Python. Without the garbage
+    # collector, for nothing that is kept here can refer to the result itself.
+    _line: bytes
+    _reading: _Success | Reading | None = None
+    _body: Any = msgspec.UNSET  # None is a body too
 
     @property
     def raw(self) -> bytes:
@@ -164,11 +162,9 @@ class Result:
 
         Raises ResultError where arrays and objects are nested more than 200 deep in it.
         """
-        try:
-            return self._body
-        except AttributeError:
+        if self._body is msgspec.UNSET:
             self._body = self._decode_body()
-            return self._body
+        return self._body
 
     def raise_for_error(self) -> Self:
         """Return the result itself if the request succeeded; else raise ResultError."""

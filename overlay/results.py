@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import filterfalse
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,9 +42,7 @@ def read_results(
     """
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         with open_lines(Path(path)) as file:
-            for line in split(file, line_bytes):
-                if not line.isspace():
-                    yield Result(line)
+            yield from map(Result, filterfalse(bytes.isspace, split(file, line_bytes)))
 
 
 def join_results(

@@ -66,10 +66,10 @@ def _is_array(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
-# The beginning of a line as services write it; whatever begins differently is decoded.
-_BEGINNING = re.compile(
+BEGINNING = re.compile(
     rb'\s*+\{\s*+(?:"id"\s*+:\s*+"[^"\\]*+"\s*+,\s*+)?+"custom_id"\s*+:\s*+"([^"\\]*+)"\s*+[,}]'
 )
+"""A line as services begin it, up to its custom_id; whatever begins differently is decoded."""
 
 
 class _Named(msgspec.Struct):
@@ -84,7 +84,7 @@ def custom_id_bytes(line: bytes) -> bytes | None:
 
     Read from the line's beginning alone where possible, which is many times faster than decoding it.
     """
-    if found := _BEGINNING.match(line):
+    if found := BEGINNING.match(line):
         return found[1]
     try:
         return _decode_named(line).custom_id.encode()
@@ -111,7 +111,7 @@ def read_loosely(line: bytes) -> Reading:
     """Read a line of any shape."""
     value = decode_loosely(line)
     if value is None:
-        found = _BEGINNING.match(line)
+        found = BEGINNING.match(line)
         custom_id = found[1].decode("utf-8", "replace") if found else None
         return _malformed("the line is not a JSON object", custom_id)
     custom_id = _string(value.get("custom_id"))
