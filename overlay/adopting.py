@@ -51,16 +51,20 @@ class Sought:
 
     input_file_id: str
     metadata: Any
-    since: datetime
-    """No batch of ours is older, by the service's clock."""
+    since: datetime | Began
+    """No batch of ours is older: a moment by the service's clock, or an attempt."""
     spent: Container[str] = ()
     """Ids that are not to be found again."""
 
-    def matches(self, batch: Batch) -> bool:
+    def earliest(self, settings: Settings) -> datetime:
+        # Asked for after each look: the first answer of all may be what tells the service's time.
+        return self.since.by_the_service(settings) if isinstance(self.since, Began) else self.since
+
+    def matches(self, batch: Batch, since: datetime) -> bool:
         return (
             batch.input_file_id == self.input_file_id
             and batch.id not in self.spent
-            and (batch.created is None or batch.created >= self.since)
+            and (batch.created is None or batch.created >= since)
             # A service that keeps no metadata cannot speak against a batch.
             and (not batch.metadata or batch.metadata == (self.metadata or {}))
         )
@@ -81,6 +85,7 @@ def search(settings: Settings, sought: Sought, *, grace: float) -> Flow[list[Bat
                 raise
             found = []
         if found or last:
+            found.reverse()  # the list is newest first, also among those of one second
             return sorted(found, key=lambda batch: batch.created_at or 0)
         yield Sleep(min(_LOOK_SECONDS, max(until.left, 0.05)))
 
@@ -90,10 +95,11 @@ def _look(settings: Settings, sought: Sought) -> Flow[list[Batch]]:
     cursor: str | None = None
     while True:
         received: Any = yield from call(settings, list_batches, after=cursor, limit=100)
+        since = sought.earliest(settings)
         data = [models.batch(item) for item in (received.data or ())]
-        found += filter(sought.matches, data)
+        found += (batch for batch in data if sought.matches(batch, since))
         last = data[-1] if data else None
-        past = last is not None and last.created is not None and last.created < sought.since
+        past = last is not None and last.created is not None and last.created < since
         if last is None or past or received.has_more is not True or last.id == cursor:
             return found
         cursor = last.id

@@ -36,7 +36,7 @@ from overlay.models import Batch
 
 _log = logging.getLogger("overlay")
 
-_REFUSED_BY_ANYONE = frozenset({401, 403, 404, 405, 410, 411, 413, 414, 415, 421, 422, 431})
+_REFUSED_BY_ANYONE = frozenset({401, 403, 404, 405, 410, 411, 413, 414, 415, 421, 422, 429, 431})
 _AMBIGUOUS = frozenset({408, 409, 499})
 _PROPAGATION_SECONDS = 60.0
 _METADATA_LIMITS = (16, 64, 512)
@@ -63,7 +63,7 @@ def post(
     body: CreateBatchRequest,
     *,
     grace: float,
-    since: datetime | None = None,
+    since: datetime | Began | None = None,
     spent: Container[str] = (),
 ) -> Flow[Batch]:
     """Create a batch, or adopt the one that an unanswered attempt has left.
@@ -81,9 +81,7 @@ def post(
         except APIError as error:
             if not _nothing_created(error):
                 _log.warning("creating a batch of %s went unanswered: %s", body.input_file_id, error)
-                sought = Sought(
-                    body.input_file_id, body.metadata, since or began.by_the_service(settings), spent
-                )
+                sought = Sought(body.input_file_id, body.metadata, since or began, spent)
                 return (yield from _adopt(settings, sought, grace=grace, cause=error))
             delay = _delay(error, attempt, settings.max_retries)
             limit = limit.later(retry.asked_wait(error))
