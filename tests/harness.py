@@ -5,6 +5,7 @@ import time
 from contextlib import contextmanager, suppress
 
 import anyio
+import httpx
 from anyio.from_thread import start_blocking_portal
 
 from overlay import AsyncClient, AsyncListing, AsyncResults, Client
@@ -151,6 +152,12 @@ def advancing(service):
     return passed
 
 
+def once(function):
+    """Lets a clock call it after its next sleep only."""
+    functions = iter([function])
+    return lambda _: [each() for each in functions]
+
+
 def request_line(custom_id, **body):
     body = {"model": "m", "messages": [{"role": "user", "content": f"ask {custom_id}"}]} | body
     return {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body}
@@ -164,9 +171,20 @@ def write_lines(path, lines):
     return path
 
 
+def create(api, file_id, **options):
+    return api.batches.create(input_file_id=file_id, endpoint=ENDPOINT, **options)
+
+
 def started(api, path):
     """A batch of the requests in a file."""
-    return api.batches.create(input_file_id=api.files.upload(path).id, endpoint=ENDPOINT)
+    return create(api, api.files.upload(path).id)
+
+
+def somebody_creates(service, file_id, metadata=None):
+    """A batch of another client."""
+    body = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": "24h", "metadata": metadata}
+    with httpx.Client(base_url=service.base_url, headers={"Authorization": "Bearer other"}) as http:
+        http.post("/batches", json=body).raise_for_status()
 
 
 def batch_object(**fields):
