@@ -1,0 +1,82 @@
+"""The command with its subcommands, and the frame around a run of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Annotated
+
+import typer
+
+from overlay.cli import batches, check, endings, files, output, serve
+from overlay.cli import run as run_command
+from overlay.cli.endings import EXPLAINED, Exit, PipeClosedError
+from overlay.cli.shell import root
+from overlay.cli.signals import Interrupted, Stopping
+from overlay.connection import VERSION
+
+app = typer.Typer(
+    name="overlay",
+    help="The OpenAI Batch API, and every service that speaks it, from a shell.",
+    epilog=EXPLAINED,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    # Typer's own would show local variables, tokens among them.
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        output.write(f"overlay {VERSION}\n".encode())
+        output.finish()
+        raise typer.Exit
+
+
+@app.callback()
+@root
+def overlay(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The OpenAI Batch API, and every service that speaks it, from a shell."""
+
+
+check.register(app)
+run_command.register(app)
+app.add_typer(batches.app, name="batches")
+app.add_typer(files.app, name="files")
+serve.register(app)
+
+
+def run(stopping: Stopping) -> int:
+    """Run the command that the arguments name; gives the exit status."""
+    if os.environ.get(endings.DEBUG):
+        logging.basicConfig(level=logging.DEBUG)
+    try:
+        status = _run(stopping)
+        output.finish()
+    except PipeClosedError:
+        status = Exit.PIPE_CLOSED
+    except Interrupted as interrupted:
+        stopping.say()
+        status = interrupted.exit_status
+    except Exception as error:  # noqa: BLE001 - nothing ends in a traceback
+        status = endings.report(error)
+        if stopping.advise_on_error:
+            endings.say(stopping.advice)
+    else:
+        return status
+    output.rescue()
+    return status
+
+
+def _run(stopping: Stopping) -> int:
+    try:
+        app(obj=stopping)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0

@@ -1,0 +1,70 @@
+"""Options that several commands take, and how their text is read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([smhd]?)")
+
+
+def seconds(text: str | float) -> float:
+    """`90`, `1.5s`, `10m`, `26h` or `2d` as seconds. Raises typer.BadParameter for anything else, and for 0."""
+    if not isinstance(text, str):  # typer has defaults parsed too
+        return float(text)
+    found = _DURATION.fullmatch(text.strip())
+    value = float(found[1]) * _SECONDS[found[2]] if found else 0.0
+    if not value > 0:
+        raise typer.BadParameter(f"{text!r} is not a time such as 90, 1.5s, 10m, 26h or 2d")
+    return value
+
+
+def pairs(texts: list[str] | None) -> dict[str, str]:
+    """`key=value` texts as a dict. Raises typer.BadParameter for one without a key, and for a key twice."""
+    read: dict[str, str] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{text!r} is not key=value", param_hint="--metadata")
+        if key in read:
+            raise typer.BadParameter(f"{key!r} is given twice", param_hint="--metadata")
+        read[key] = value
+    return read
+
+
+BatchId = Annotated[str, typer.Argument(metavar="BATCH_ID", show_default=False)]
+FileId = Annotated[str, typer.Argument(metavar="FILE_ID", show_default=False)]
+RequestsFile = Annotated[Path, typer.Argument(metavar="FILE", help="A JSONL file of requests.")]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(help="The endpoint that each line must name, such as /v1/chat/completions."),
+]
+Window = Annotated[str, typer.Option("--completion-window", help="24h at OpenAI; other services differ.")]
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", metavar="KEY=VALUE", help="To be kept with the batch; may be repeated."),
+]
+Output = Annotated[
+    str, typer.Option("--output", "-o", metavar="PATH", help="Where to write; - is standard output.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        parser=seconds, metavar="TIME", help="Stop waiting after this time: seconds, or 10m, 26h, 2d."
+    ),
+]
+Poll = Annotated[
+    float,
+    typer.Option(parser=seconds, metavar="TIME", help="The first pause between two looks; it grows to 60 s."),
+]
+Most = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
+Everything = Annotated[bool, typer.Option("--all", help="Show all, whatever --limit says.")]
+After = Annotated[str | None, typer.Option(metavar="ID", help="Begin behind this one.")]
+CreatedAfter = Annotated[
+    str | None, typer.Option(metavar="DATE", help="ISO 8601, UTC where it names no zone; inclusive.")
+]
+CreatedBefore = Annotated[str | None, typer.Option(metavar="DATE", help="Likewise; exclusive.")]

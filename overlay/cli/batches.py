@@ -1,0 +1,167 @@
+"""`overlay batches …`: one command for each thing that can be done with a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overlay.cli import output
+from overlay.cli.arguments import (
+    After,
+    BatchId,
+    CreatedAfter,
+    CreatedBefore,
+    Everything,
+    Metadata,
+    Most,
+    Output,
+    Poll,
+    Timeout,
+    Window,
+    pairs,
+    seconds,
+)
+from overlay.cli.delivery import deliver
+from overlay.cli.destination import STDOUT, check_destination
+from overlay.cli.endings import Exit
+from overlay.cli.progress import Progress
+from overlay.cli.shell import Shell, command
+from overlay.lines import is_object
+from overlay.models import Batch
+
+app = typer.Typer(help="Create, watch and end batches, and fetch their results.", rich_markup_mode=None)
+
+
+@command(app)
+def create(
+    shell: Shell,
+    input_file_id: Annotated[str, typer.Argument(metavar="FILE_ID", help="What `files upload` printed.")],
+    *,
+    endpoint: Annotated[str, typer.Option(help="What each line names, such as /v1/chat/completions.")],
+    completion_window: Window = "24h",
+    metadata: Metadata = None,
+    output_expires_after: Annotated[
+        float | None,
+        typer.Option(parser=seconds, metavar="TIME", help="How long the service is to keep result files."),
+    ] = None,
+) -> None:
+    """Create a batch of an uploaded file. This is what is paid for."""
+    shell.advise("a batch may have been created: " + shell.again("batches", "list"))
+    with shell.client() as client:
+        batch = client.batches.create(
+            input_file_id=input_file_id,
+            endpoint=endpoint,
+            completion_window=completion_window,
+            metadata=pairs(metadata),
+            output_expires_after=output_expires_after,
+        )
+    shell.show(batch, facts)
+
+
+@command(app)
+def retrieve(shell: Shell, batch_id: BatchId) -> None:
+    """Show a batch as it is now."""
+    with shell.client() as client:
+        shell.show(client.batches.retrieve(batch_id), facts)
+
+
+@command(app, name="list")
+def list_(
+    shell: Shell,
+    *,
+    limit: Most = 20,
+    everything: Everything = False,
+    after: After = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+) -> None:
+    """List batches, newest first."""
+    with shell.client() as client:
+        found = client.batches.list(
+            after=after,
+            limit=100 if everything else min(limit, 100),
+            created_after=created_after,
+            created_before=created_before,
+        )
+        header = ("ID", "STATUS", "DONE", "TOTAL", "CREATED", "ENDPOINT")
+        output.listing(found, header, _row, most=None if everything else limit, as_json=bool(shell.json))
+
+
+@command(app)
+def cancel(shell: Shell, batch_id: BatchId) -> None:
+    """Ask to stop a batch. What was done is kept, and billed."""
+    with shell.client() as client:
+        shell.show(client.batches.cancel(batch_id), facts)
+
+
+@command(app)
+def wait(shell: Shell, batch_id: BatchId, timeout: Timeout = None, poll: Poll = 5.0) -> Exit:
+    """Wait until a batch has ended; exit status 1 where it did not complete."""
+    shell.advise(
+        f"{batch_id} goes on at the service; to wait again: {shell.again('batches', 'wait', batch_id)}"
+    )
+    with shell.client() as client, Progress() as progress:
+        batch = client.batches.wait(batch_id, timeout=timeout, poll=poll, on_change=progress.watch)
+    shell.show(batch, facts)
+    if batch.succeeded:
+        shell.say(
+            f"to fetch its results: {shell.again('batches', 'results', batch_id, '-o', 'results.jsonl')}"
+        )
+    return Exit.OK if batch.succeeded else Exit.INCOMPLETE
+
+
+@command(app)
+def results(
+    shell: Shell,
+    batch_id: BatchId,
+    output_path: Output = STDOUT,
+    requests: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Your copy of the input, for the order; else the service's is fetched."
+        ),
+    ] = None,
+    unordered: Annotated[
+        bool, typer.Option("--unordered", help="The lines as the service's files have them; needs no input.")
+    ] = False,
+) -> Exit:
+    """Fetch the results of a batch that has ended: one line for each request, in the requests' order."""
+    check_destination(output_path)
+    with shell.client() as client:
+        found = client.batches.results(batch_id, requests=requests, ordered=not unordered)
+        return deliver(shell, found, output_path)
+
+
+def facts(batch: Batch) -> Iterator[tuple[str, object]]:
+    """What people want to know of a batch."""
+    counts = batch.request_counts
+    yield "id", batch.id
+    yield "status", batch.status
+    yield "endpoint", batch.endpoint
+    if counts is not None:
+        yield (
+            "requests",
+            f"{counts.total or 0:,}: {counts.completed or 0:,} completed, {counts.failed or 0:,} failed",
+        )
+    for name in ("created", "expires", "completed", "failed", "expired", "cancelled"):
+        yield name, getattr(batch, name)
+    yield "input file", batch.input_file_id
+    yield "output file", batch.output_file_id or None
+    yield "error file", batch.error_file_id or None
+    metadata: object = batch.metadata
+    for key, value in metadata.items() if is_object(metadata) else ():
+        yield f"metadata {key}", value
+    for problem in (batch.errors.data if batch.errors is not None else None) or ():
+        place = f"line {problem.line}: " if problem.line is not None else ""
+        yield "error", f"{place}{problem.message} ({problem.code})"
+
+
+def _row(batch: Batch) -> tuple[str, ...]:
+    counts = batch.request_counts
+    done = (counts.completed or 0) + (counts.failed or 0) if counts is not None else None
+    total = counts.total if counts is not None else None
+    cells = (batch.id, batch.status, done, total, batch.created, batch.endpoint)
+    return tuple(output.shown(each) for each in cells)

@@ -1,0 +1,61 @@
+"""The results of a batch, byte for byte to where the user wants them, and what they come to."""
+
+from __future__ import annotations
+
+from overlay.cli import output
+from overlay.cli.destination import STDOUT, destination
+from overlay.cli.endings import Exit
+from overlay.cli.shell import Shell
+from overlay.models import Batch
+from overlay.reading import Results
+from overlay.shapes import MISSING
+
+
+def deliver(shell: Shell, results: Results, path: str) -> Exit:
+    """Write every line, and say how many there were; INCOMPLETE where some failed, or the batch did not complete.
+
+    Raises what reading the results raises, and StorageError.
+    """
+    total = failed = missing = 0
+    with results, destination(path) as write:
+        for result in results:
+            write(result.raw + b"\n")
+            total += 1
+            error = result.error
+            if error is not None:
+                failed += 1
+                missing += error.code == MISSING
+        batch = results.batch
+    assert batch is not None
+    _summarise(
+        shell, batch, path, {"total": total, "ok": total - failed, "failed": failed, "missing": missing}
+    )
+    _mention_oddities(shell, results)
+    return Exit.OK if batch.succeeded and not failed else Exit.INCOMPLETE
+
+
+def _summarise(shell: Shell, batch: Batch, path: str, counts: dict[str, int]) -> None:
+    if shell.json and path != STDOUT:
+        output.document({"batch": batch.to_dict(), "output": path, "results": counts})
+        return
+    place = "standard output" if path == STDOUT else path
+    text = f"{place}: {counts['total']:,} results, {counts['ok']:,} ok, {counts['failed']:,} failed"
+    if counts["missing"]:
+        text += f", {counts['missing']:,} of them missing"
+    if not batch.succeeded:
+        text += f"; the batch is {batch.status}"
+    shell.say(text)
+
+
+def _mention_oddities(shell: Shell, results: Results) -> None:
+    report = results.report
+    if report is None:
+        return
+    for count, text in (
+        (report.unknown, "answers name no request of the input and were left out"),
+        (report.duplicates, "answers came twice and were written once"),
+        (len(report.conflicts), "requests were answered in different ways; the first success was written"),
+        (report.malformed, "lines could not be read"),
+    ):
+        if count:
+            shell.say(f"warning: {count:,} {text}")

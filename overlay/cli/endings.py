@@ -1,0 +1,115 @@
+"""How a command ends: its exit status, and the one line that says why."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from enum import IntEnum
+
+from overlay.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    BatchFailedError,
+    BatchNotEndedError,
+    ConfigurationError,
+    InvalidInputError,
+    OverlayError,
+    ResultError,
+    StorageError,
+    TokenProviderError,
+    UnknownOutcomeError,
+    WaitTimeoutError,
+)
+
+DEBUG = "OVERLAY_DEBUG"
+
+
+class Exit(IntEnum):
+    """The exit statuses. What a signal ended has the shell's: 130 for Ctrl-C, 143 for SIGTERM."""
+
+    OK = 0
+    INCOMPLETE = 1
+    USAGE = 2
+    SERVICE = 3
+    WOULD_PAY_AGAIN = 4
+    PIPE_CLOSED = 141
+
+
+EXPLAINED = """\
+Exit status:
+
+\b
+  0    done
+  1    some lines failed, or the batch did not complete
+  2    wrong usage, bad input, or a local file that cannot be read or written
+  3    the service, the network or the token refused
+  4    would pay again: this file was sent before
+  130  stopped by Ctrl-C; 143 by SIGTERM. Work at the service goes on.
+"""
+
+
+class WouldPayAgainError(OverlayError):
+    """The file was sent before; its batch is named in the message."""
+
+
+class PipeClosedError(Exception):
+    """Whoever read our output has left, as `head` does."""
+
+
+_STATUSES: tuple[tuple[tuple[type[OverlayError], ...], Exit], ...] = (
+    ((BatchFailedError, BatchNotEndedError, WaitTimeoutError, ResultError), Exit.INCOMPLETE),
+    ((ConfigurationError, InvalidInputError, StorageError), Exit.USAGE),
+    ((WouldPayAgainError,), Exit.WOULD_PAY_AGAIN),
+)
+
+_HINTS: tuple[tuple[type[OverlayError], str], ...] = (
+    (AuthenticationError, "check OPENAI_API_KEY, or the file of --token-file"),
+    (TokenProviderError, "check the file of --token-file"),
+    (APIConnectionError, "check the network, and --base-url"),
+    (UnknownOutcomeError, "`overlay batches list` shows what exists"),
+)
+
+
+def exit_status(error: BaseException) -> Exit:
+    """The exit status for what was raised."""
+    for types, status in _STATUSES:
+        if isinstance(error, types):
+            return status
+    return Exit.SERVICE
+
+
+def report(error: Exception) -> Exit:
+    """Say on stderr, in one line, what went wrong and what to do; gives the exit status."""
+    text = str(error)
+    hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
+    if not isinstance(error, OverlayError):
+        text = f"{type(error).__name__}: {text}; this should not happen"
+        hint = f"set {DEBUG}=1 to see where"
+    complain(f"{text} ({hint})" if hint else text)
+    if os.environ.get(DEBUG):
+        with suppress(OSError, ValueError):
+            traceback.print_exception(error)
+    return exit_status(error)
+
+
+def complain(text: str) -> None:
+    """One line of error on stderr."""
+    say(f"error: {text}")
+
+
+def say(text: str) -> None:
+    """One line on stderr. Where that is closed or full, the work goes on without words."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(one_line(text) + "\n")
+        sys.stderr.flush()
+
+
+def one_line(text: str) -> str:
+    """The text with line breaks and control characters made harmless to a terminal; services send them."""
+    text = text.replace("\r\n", " ").replace("\n", " ")
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode()
+        for each in text
+    )

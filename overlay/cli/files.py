@@ -1,0 +1,115 @@
+"""`overlay files …`: one command for each thing that can be done with a file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overlay.cli import output
+from overlay.cli.arguments import (
+    After,
+    CreatedAfter,
+    CreatedBefore,
+    Everything,
+    FileId,
+    Most,
+    Output,
+    seconds,
+)
+from overlay.cli.destination import STDOUT, check_destination, destination
+from overlay.cli.progress import Progress
+from overlay.cli.shell import Shell, command
+from overlay.models import File
+
+app = typer.Typer(help="Send files, list, fetch and delete them.", rich_markup_mode=None)
+
+_CHUNK = 1024 * 1024
+
+
+@command(app)
+def upload(
+    shell: Shell,
+    path: Annotated[Path, typer.Argument(metavar="FILE")],
+    purpose: Annotated[str, typer.Option(help="What it is for.")] = "batch",
+    filename: Annotated[str | None, typer.Option(help="The name to store it under; else its own.")] = None,
+    expires_after: Annotated[
+        float | None, typer.Option(parser=seconds, metavar="TIME", help="When the service is to delete it.")
+    ] = None,
+) -> None:
+    """Send a file, and print what the service calls it."""
+    with shell.client() as client, Progress() as progress:
+        progress.step(f"uploading {path}")
+        sent = client.files.upload(path, purpose=purpose, filename=filename, expires_after=expires_after)
+    shell.show(sent, facts)
+
+
+@command(app)
+def retrieve(shell: Shell, file_id: FileId) -> None:
+    """Show what the service knows about a file."""
+    with shell.client() as client:
+        shell.show(client.files.retrieve(file_id), facts)
+
+
+@command(app, name="list")
+def list_(
+    shell: Shell,
+    *,
+    limit: Most = 20,
+    everything: Everything = False,
+    after: After = None,
+    purpose: Annotated[str | None, typer.Option(help="Only those for batch, batch_output, ....")] = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+) -> None:
+    """List files, newest first."""
+    with shell.client() as client:
+        found = client.files.list(
+            after=after,
+            limit=100 if everything else min(limit, 100),
+            purpose=purpose,
+            created_after=created_after,
+            created_before=created_before,
+        )
+        header = ("ID", "PURPOSE", "BYTES", "CREATED", "NAME")
+        output.listing(found, header, _row, most=None if everything else limit, as_json=bool(shell.json))
+
+
+@command(app)
+def download(shell: Shell, file_id: FileId, output_path: Output = STDOUT) -> None:
+    """Fetch the content of a file."""
+    check_destination(output_path)
+    with shell.client() as client, tempfile.TemporaryDirectory(prefix="overlay-") as folder:
+        fetched = client.files.download(file_id, Path(folder) / "content")
+        with fetched.open("rb") as source, destination(output_path) as write:
+            while chunk := source.read(_CHUNK):
+                write(chunk)
+
+
+@command(app)
+def delete(shell: Shell, file_id: FileId) -> None:
+    """Delete a file."""
+    with shell.client() as client:
+        client.files.delete(file_id)
+    if shell.json:
+        output.document({"id": file_id, "deleted": True})
+    else:
+        shell.say(f"{file_id} is deleted")
+
+
+def facts(file: File) -> Iterator[tuple[str, object]]:
+    """What people want to know of a file."""
+    yield "id", file.id
+    yield "name", file.filename
+    yield "purpose", file.purpose
+    yield "bytes", file.bytes
+    yield "created", file.created
+    yield "expires", file.expires
+
+
+def _row(file: File) -> tuple[str, ...]:
+    cells = (file.id, file.purpose, file.bytes, file.created, file.filename)
+    return tuple(output.shown(each) for each in cells)

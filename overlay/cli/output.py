@@ -1,0 +1,114 @@
+"""What goes to stdout: one JSON document, JSON lines, or a table for people."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from overlay.cli.endings import PipeClosedError, one_line, say
+from overlay.errors import StorageError
+
+_NO_LIMIT = 10_000
+"""Columns: wider than any table, so that no id is cut; a terminal wraps what it cannot show."""
+
+
+def write(data: bytes) -> None:
+    """Bytes to stdout. Raises PipeClosedError where nobody reads any more, StorageError where it is full."""
+    try:
+        sys.stdout.buffer.write(data)
+    except (OSError, AttributeError) as error:
+        raise _closed(error) from None
+
+
+def finish() -> None:
+    """Hand on what is still held back, so that it fails here and not, untidily, at the interpreter's end."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        raise _closed(error) from None
+
+
+def rescue() -> None:
+    """Hand on what can be, after a failure; the interpreter's last flush is then harmless."""
+    try:
+        finish()
+    except (PipeClosedError, StorageError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _closed(error: Exception) -> Exception:
+    if isinstance(error, OSError):
+        if error.errno == errno.EPIPE:
+            return PipeClosedError()
+        return StorageError(f"standard output: {error.strerror}")
+    return StorageError("standard output is closed")
+
+
+def document(value: Mapping[str, Any]) -> None:
+    """One JSON document on a line."""
+    write(json.dumps(value).encode() + b"\n")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns for people; nothing is cut."""
+    from rich.console import Console  # noqa: PLC0415 - not loaded where a machine reads
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    grid = Table(*header, box=None, pad_edge=False, show_header=any(header))
+    for row in rows:
+        grid.add_row(*(Text(one_line(cell)) for cell in row))
+    console = Console(width=_NO_LIMIT, color_system=None)
+    with console.capture() as captured:
+        console.print(grid)
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one pair a line; what is None is left out."""
+    table(("", ""), [(name, shown(value)) for name, value in pairs if value is not None])
+
+
+def shown(value: object) -> str:
+    """A value for people: times in their own zone, numbers with commas."""
+    if isinstance(value, datetime):
+        return value.astimezone().isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "" if value is None else str(value)
+
+
+def lines(texts: Iterable[str]) -> None:
+    """One text a line."""
+    for text in texts:
+        write(one_line(text).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def listing(
+    items: Iterable[Any],
+    header: Sequence[str],
+    row: Callable[[Any], Sequence[str]],
+    *,
+    most: int | None,
+    as_json: bool,
+) -> None:
+    """Objects of the API, `most` of them: as they come as JSON lines, or as a table."""
+    rest = iter(items)
+    shown_items = islice(rest, most)
+    if as_json:
+        for item in shown_items:
+            document(item.to_dict())
+            finish()
+    else:
+        table(header, map(row, shown_items))
+    if most is not None and next(rest, None) is not None:
+        say(f"there are more than these {most}: --limit N, or --all")

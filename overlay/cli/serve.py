@@ -1,0 +1,108 @@
+"""`overlay serve`: the embedded service in the foreground."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from overlay.cli import output
+from overlay.cli.shell import Shell, command
+from overlay.errors import ConfigurationError, StorageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app)
+    def serve(
+        shell: Shell,
+        *,
+        host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+        port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+        state: Annotated[
+            Path | None,
+            typer.Option(metavar="DIR", help="Keep everything here, and go on with it next time."),
+        ] = None,
+        upstream: Annotated[
+            str | None,
+            typer.Option(
+                metavar="URL",
+                help="An OpenAI-compatible server that answers the lines; else they are echoed.",
+            ),
+        ] = None,
+        at_once: Annotated[
+            int, typer.Option("--at-once", min=1, help="How many lines --upstream is given at a time.")
+        ] = 16,
+        token: Annotated[
+            str | None,
+            typer.Option(help="Accept this token only; `ps` shows it, so give a real one by --token-file."),
+        ] = None,
+        pace: Annotated[
+            str | None,
+            typer.Option(
+                metavar="TIMES", help="Seconds in each status: one number, or validating=2,in_progress=30,..."
+            ),
+        ] = None,
+    ) -> None:
+        """Serve the Batch API from this machine until stopped.
+
+        With --upstream, a server that has no batches of its own (vLLM, llama.cpp, Ollama) gets them. It is sent
+        the token in OVERLAY_UPSTREAM_API_KEY, or else the one that a batch was created with.
+        """
+        try:
+            from overlay.emulator import Pace  # noqa: PLC0415 - the extra may not be installed
+            from overlay.emulator.server import serve as run  # noqa: PLC0415
+            from overlay.emulator.store import StateInUseError  # noqa: PLC0415
+        except ImportError as error:
+            shell.complain(f"{error.name} is missing: pip install 'openai-batch-overlay[serve]'")
+            raise typer.Exit(1) from None
+        try:
+            speed = Pace.parse(pace) if pace is not None else None
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--pace") from None
+        answer = _answer(upstream, at_once)
+        accepted = _tokens(shell, token)
+
+        def ready(url: str) -> None:
+            if shell.json:
+                output.document({"base_url": url})
+                output.finish()
+            shell.say(f"serving at {url}; for clients: export OPENAI_BASE_URL={url}")
+
+        # It ends by itself on a signal, once answers that have begun are done.
+        shell.stopping.disarm()
+        try:
+            run(host, port, answer=answer, pace=speed, tokens=accepted, state=state, on_ready=ready)
+        except (OSError, ValueError, StateInUseError) as error:
+            reason = str(error)
+            raise StorageError(f"cannot serve at {host}:{port}: {reason}") from None
+
+
+def _answer(upstream: str | None, at_once: int) -> Any:
+    if upstream is None:
+        return None
+    from overlay.emulator.forwarding import upstream as forwarding  # noqa: PLC0415
+
+    try:
+        return forwarding(upstream, at_once=at_once, api_key=os.environ.get("OVERLAY_UPSTREAM_API_KEY"))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--upstream") from None
+
+
+def _tokens(shell: Shell, token: str | None) -> Any:
+    if shell.token_file is None:
+        return token
+    if token is not None:
+        raise typer.BadParameter("give --token or --token-file, not both", param_hint="--token")
+    try:
+        accepted = shell.token_file.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"--token-file {shell.token_file}: {getattr(error, 'strerror', 'not text')}"
+        ) from None
+    if not accepted:
+        raise ConfigurationError(f"--token-file {shell.token_file}: no token in it")
+    return accepted

@@ -1,0 +1,176 @@
+"""What every command is given: which service, which token, and who reads its output."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import shlex
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import attrs
+import typer
+
+from overlay.auth import TokenProvider
+from overlay.cli import endings, output
+from overlay.cli.signals import Stopping
+from overlay.client import Client
+from overlay.errors import ConfigurationError
+
+P = ParamSpec("P")
+
+_GROUP = "For every command"
+_OPTIONS: dict[str, Any] = {
+    "base_url": Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="The service; else OPENAI_BASE_URL, else OpenAI's.", rich_help_panel=_GROUP
+        ),
+    ],
+    "token_file": Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A file with the token, read again for each request; else OPENAI_API_KEY.",
+            rich_help_panel=_GROUP,
+        ),
+    ],
+    "allow_insecure": Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-insecure", help="Send the token over http:// to another machine.", rich_help_panel=_GROUP
+        ),
+    ],
+    "json": Annotated[
+        bool | None,
+        typer.Option("--json", help="JSON for machines; lists as JSON lines.", rich_help_panel=_GROUP),
+    ],
+}
+
+
+@attrs.frozen(kw_only=True)
+class Shell:
+    """One run of the command, with the options that all commands have."""
+
+    stopping: Stopping
+    base_url: str | None = None
+    token_file: Path | None = None
+    allow_insecure: bool | None = None
+    json: bool | None = None
+
+    def client(self) -> Client:
+        """A client of the service. Raises ConfigurationError where there is no token."""
+        token: str | TokenProvider
+        if self.token_file is not None:
+            token = _token_from(self.token_file)
+        elif "OPENAI_API_KEY" in os.environ:
+            token = os.environ["OPENAI_API_KEY"]
+        else:
+            raise ConfigurationError("no token: set OPENAI_API_KEY, or give --token-file PATH")
+        return Client(token=token, base_url=self.base_url, allow_insecure=bool(self.allow_insecure))
+
+    def again(self, *words: str | Path) -> str:
+        """A command line to type, for the same service and token."""
+        command = ["overlay", *map(str, words)]
+        if self.base_url is not None:
+            command += ["--base-url", self.base_url]
+        if self.token_file is not None:
+            command += ["--token-file", str(self.token_file)]
+        if self.allow_insecure:
+            command.append("--allow-insecure")
+        return shlex.join(command)
+
+    def advise(self, line: str, *, on_error: bool = False) -> None:
+        """What to print if the command is stopped from now on, or if an error ends it."""
+        self.stopping.advice = line
+        self.stopping.advise_on_error = on_error
+
+    def say(self, text: str) -> None:
+        """A line for people, on stderr."""
+        endings.say(text)
+
+    def complain(self, text: str) -> None:
+        """A line of error, on stderr."""
+        endings.complain(text)
+
+    def show(self, value: Any, pairs: Callable[[Any], Any]) -> None:
+        """One object of the API on stdout: as JSON, or as the names and values that `pairs` gives."""
+        if self.json:
+            output.document(value.to_dict())
+        else:
+            output.facts(pairs(value))
+
+
+def _token_from(path: Path) -> str | TokenProvider:
+    """The token in a file: read for each request where it can be, so that it may be renewed meanwhile."""
+
+    def read() -> str:
+        return path.read_text(encoding="ascii").strip()
+
+    try:
+        first = read()
+        rereadable = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        raise ConfigurationError(f"--token-file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"--token-file {path}: it holds characters outside ASCII") from None
+    # What a shell's <(command) gives can be read once.
+    return read if rereadable else first
+
+
+def command(
+    app: typer.Typer, **settings: Any
+) -> Callable[[Callable[Concatenate[Shell, P], int | None]], Callable[..., None]]:
+    """Make a function a command: it is given the shell first, and returns its exit status, None for 0.
+
+    The options that every command has may stand before the command's name and after it.
+    """
+
+    def register(function: Callable[Concatenate[Shell, P], int | None]) -> Callable[..., None]:
+        def run(context: typer.Context, **arguments: Any) -> None:
+            shell: Shell = context.obj
+            given = {name: arguments.pop(name) for name in _OPTIONS}
+            shell = attrs.evolve(shell, **{name: value for name, value in given.items() if value is not None})
+            status = function(shell, **arguments)  # type: ignore[call-arg]
+            output.finish()
+            raise typer.Exit(int(status or 0))
+
+        functools.update_wrapper(run, function)
+        del run.__wrapped__  # type: ignore[attr-defined]
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        _set_parameters(run, own)
+        return app.command(**settings)(run)
+
+    return register
+
+
+def root(function: Callable[..., None]) -> Callable[..., None]:
+    """The same options for the command without a name, which keeps them for the commands below it."""
+
+    def run(context: typer.Context, **arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in _OPTIONS}
+        context.obj = Shell(stopping=context.obj, **given)
+        function(**arguments)
+
+    functools.update_wrapper(run, function)
+    del run.__wrapped__  # type: ignore[attr-defined]
+    _set_parameters(run, list(inspect.signature(function, eval_str=True).parameters.values()))
+    return run
+
+
+def _set_parameters(run: Callable[..., None], own: list[inspect.Parameter]) -> None:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
+        *(each.replace(kind=keyword) for each in own),
+        *(
+            inspect.Parameter(name, keyword, annotation=annotation, default=None)
+            for name, annotation in _OPTIONS.items()
+        ),
+    ]
+    presented: Any = run
+    presented.__signature__ = inspect.Signature(parameters)
+    presented.__annotations__ = {each.name: each.annotation for each in parameters}
