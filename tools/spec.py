@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     # A place that has no specification yet begins with the project's words and names.
     source = chosen.output if chosen.output.exists() else PROJECT / "openapi.yaml"
     try:
-        present = decode(source.read_bytes())
+        present = _present(source)
         promised = promises.read(chosen.overlay, present)
         result = convert(fetch(chosen.upstream), present, promised)
     except Refused as error:
@@ -62,6 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
     _report(compare(present, result, promised), wordless(result))
     write(chosen.output, text)
     return CHANGED
+
+
+def _present(path: Path) -> dict[str, Any]:
+    try:
+        return decode(path.read_bytes())
+    except (OSError, Refused) as error:
+        raise Refused(f"{path.name}, which lends names and descriptions, cannot be read: {error}") from error
 
 
 def _report(changes: list[Change], undescribed: list[str]) -> None:

@@ -9,19 +9,21 @@ from tools.upstream.canonical import (
     alternatives,
     answered,
     closure,
-    in_order,
     is_object,
     names,
     operations_of,
+    reference,
     referred,
     schemas_of,
     sent,
+    without_words,
 )
 from tools.upstream.flattening import Flattener
 from tools.upstream.naming import Components, pascal
 from tools.upstream.operations import BYTES, FORM, LINES, OPERATIONS, Operation
 from tools.upstream.promises import Promises
 from tools.upstream.references import References
+from tools.upstream.refusal import Refused
 from tools.upstream.slicing import Found, find
 
 _BINARY: Schema = {"type": "string", "format": "binary"}
@@ -118,11 +120,12 @@ def _place_operation(found: Found, now: dict[str, Any], components: Components) 
     for parameter in found.parameters:
         at = here.get((parameter["name"], parameter["in"]), {})
         name = operation.class_name + pascal(parameter["name"])
-        schema = components.place(parameter["schema"], at, name, null=False)
+        schema = components.place(parameter["schema"], at, name)
         parameters.append({**parameter, "schema": schema})
     sends: Schema = {}
     if operation.sends:
-        sends = components.place(found.sends, sent(now), f"{operation.class_name}Request", null=False)
+        sends = components.place(found.sends, sent(now), f"{operation.class_name}Request")
+        _refuse_fieldless(operation, sends, components)
     if operation.sends == FORM:
         # The content of a file is bytes, whatever it is called.
         for name in referred(sends):
@@ -137,21 +140,20 @@ def _place_operation(found: Found, now: dict[str, Any], components: Components) 
     return _Placed(found, parameters, sends, answers)
 
 
+def _refuse_fieldless(operation: Operation, schema: Schema, components: Components) -> None:
+    if not any(is_object(components.schemas[name]) for name in referred(schema)):
+        raise Refused(f"the document does not say which fields {operation} sends or answers with")
+
+
 def _place_lines(document: dict[str, Any], present: dict[str, Any], components: Components) -> None:
     """The schemas of lines: ours, with what a document that still has them adds."""
-    theirs = References(document).mapping(document.get("components")).get("schemas")
+    theirs = schemas_of(document)
     for name in LINES:
-        ours = schemas_of(present).get(name)
-        if isinstance(theirs, dict) and name in theirs:
-            components.place({"$ref": f"#/components/schemas/{name}"}, {"$ref": name}, name, null=False)
-        if ours is None:
-            continue
-        schema = components.schemas.setdefault(name, {"type": "object", "properties": {}, "required": []})
-        if is_object(schema):
-            schema["properties"] = in_order({**ours["properties"], **schema["properties"]})
-            schema["required"] = sorted(ours.get("required", []))
-        for inner in closure([name], schemas_of(present)):
-            components.schemas.setdefault(inner, schemas_of(present)[inner])
+        if name in theirs:
+            components.place(reference(name), reference(name), name)
+    ours = schemas_of(present)
+    for name in sorted(closure(LINES, ours)):
+        components.adopt(name, without_words(ours[name]))
 
 
 def _paths(placed: dict[str, _Placed]) -> dict[str, dict[str, Any]]:

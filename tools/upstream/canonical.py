@@ -68,7 +68,23 @@ def closure(start: Iterable[str], schemas: dict[str, Schema]) -> set[str]:
 
 
 def is_object(schema: Schema) -> bool:
-    return schema.get("type") == "object"
+    return schema.get("type") == "object" and isinstance(schema.get("properties"), dict)
+
+
+def without_words(schema: Any) -> Any:
+    """A schema without its descriptions."""
+    if isinstance(schema, list):
+        return [without_words(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # Among properties, one may have the name "description"; then its value is a schema.
+    return {
+        key: {name: without_words(part) for name, part in value.items()}
+        if key == "properties"
+        else without_words(value)
+        for key, value in schema.items()
+        if key != "description"
+    }
 
 
 def in_order(properties: dict[str, Schema]) -> dict[str, Schema]:
@@ -79,7 +95,8 @@ def in_order(properties: dict[str, Schema]) -> dict[str, Schema]:
 
 def schemas_of(document: dict[str, Any]) -> dict[str, Schema]:
     """The components of an ``openapi.yaml``."""
-    found = document.get("components", {}).get("schemas", {})
+    components = document.get("components")
+    found = components.get("schemas") if isinstance(components, dict) else None
     return found if isinstance(found, dict) else {}
 
 

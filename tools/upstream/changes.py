@@ -68,7 +68,9 @@ def compare(before: dict[str, Any], after: dict[str, Any], promises: Promises) -
     was, now = (document.get("info", {}).get("version") for document in (before, after))
     if was != now:
         changes.append(Change("~", "version", "info.version", f"{was} → {now}"))
-    for key in sorted(old.keys() | new.keys()):
+    # The parameters of an operation come and go with it.
+    both = {key for key in old.keys() | new.keys() if _stays(old.get(key) or new[key], old, new)}
+    for key in sorted(both):
         if key not in old:
             changes.append(_added(new[key], promises))
         elif key not in new:
@@ -133,8 +135,9 @@ def _places(document: dict[str, Any]) -> dict[tuple[str, str], _Place]:
     for name, operation in operations_of(document).items():
         if REMOVED in operation:
             continue
-        body, answer = (_describe(of(operation), schemas) for of in (sent, answered))
-        stated = f"{operation['method'].upper()} {operation['path']}: {body} → {answer}"
+        stated = _describe(answered(operation), schemas)
+        if body := sent(operation):
+            stated = f"{_describe(body, schemas)} to {stated}"
         codes = {int(code) for code in operation["responses"]}
         deprecated = operation.get("deprecated", False)
         places.append(_Place("operation", "", name, stated, codes, deprecated=deprecated))
@@ -147,7 +150,16 @@ def _places(document: dict[str, Any]) -> dict[tuple[str, str], _Place]:
             if REMOVED not in stated:
                 place = _Place("field", name, key, required=key in schema.get("required", []))
                 places.append(place.stating(stated, schemas))
-    return {(str(place.kind != "operation"), str(place)): place for place in places}
+    return {_key(place): place for place in places}
+
+
+def _key(place: _Place) -> tuple[str, str]:
+    return str(place.kind != "operation"), str(place)
+
+
+def _stays(place: _Place, *sides: dict[tuple[str, str], _Place]) -> bool:
+    holder = _key(_Place("operation", "", place.owner))
+    return place.kind != "param" or all(holder in side for side in sides)
 
 
 def _describe(schema: Schema, schemas: dict[str, Schema]) -> str:

@@ -23,14 +23,15 @@ def fetch(source: str, *, transport: httpx.BaseTransport | None = None) -> bytes
         return _download(source, transport)
     if "://" in source:
         raise Refused(f"{source} is not a path and not an https URL")
-    path = Path(source)
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise _too_large(source)
-        return path.read_bytes()
+        with Path(source).open("rb") as file:
+            # Not by its size, which a device or a pipe does not have.
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise Refused(f"{source} cannot be read: {error.strerror or error}") from error
+    if len(data) > LARGEST:
+        raise _too_large(source)
+    return data
 
 
 def _download(url: str, transport: httpx.BaseTransport | None) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tools.upstream.references import References, items
+from tools.upstream.refusal import Refused
 
 PRIMITIVES = ("string", "integer", "number", "boolean")
 _STRUCTURE = frozenset(
@@ -64,20 +65,23 @@ class Flattener:
         if not alternatives or len(above) > _DEEPEST:
             forms, null = _forms(node, pointer)
             return Meaning(forms, nullable or null, deprecated)
+        read = [self.read(part, above=above) for part in alternatives if self._pointer(part) not in above]
+        nullable |= any(meaning.nullable for meaning in read)
+        told = [meaning for meaning in read if meaning.forms]
+        if len(told) == 1:
+            deprecated |= told[0].deprecated
         forms = []
-        for alternative in alternatives:
-            if self._pointer(alternative) in above:
-                continue
-            meaning = self.read(alternative, above=above)
-            nullable |= meaning.nullable
+        for meaning in told:
             forms.extend(form for form in meaning.forms if form not in forms)
         return Meaning(forms or [Form("any")], nullable, deprecated)
 
     def _joined(self, raw: Any, above: tuple[str, ...]) -> tuple[dict[str, Any], str | None]:
         """*raw* without a reference and without `allOf`, and the reference that names it."""
         node, pointer = self._references.resolve(raw)
-        if not isinstance(node, dict):
+        if isinstance(node, bool):
             return {}, pointer
+        if not isinstance(node, dict):
+            raise Refused(f"the document has {type(node).__name__} where a schema belongs")
         if not isinstance(node.get("allOf"), list):
             return node, pointer
         above = (*above, pointer) if pointer else above

@@ -7,7 +7,15 @@ what was removed, and the mark (`x-removed-upstream`) stays until somebody has d
 
 from typing import Any
 
-from tools.upstream.canonical import REMOVED, in_order, is_object, names, operations_of, schemas_of
+from tools.upstream.canonical import (
+    REMOVED,
+    in_order,
+    is_object,
+    names,
+    operations_of,
+    schemas_of,
+    without_words,
+)
 from tools.upstream.operations import OPERATIONS
 from tools.upstream.promises import Promises
 
@@ -51,11 +59,11 @@ def _keep_schemas(
     while waiting:
         name = waiting.pop()
         if name not in schemas:
-            schemas[name] = present[name]
+            schemas[name] = without_words(present[name])
             waiting.extend(inner for inner in names(present[name]) if inner in present)
     for name in sorted(schemas.keys() & present.keys()):
         schema, before = schemas[name], present[name]
-        if schema is before or not is_object(schema) or not is_object(before):
+        if not is_object(schema) or not is_object(before):
             continue
         lost = {
             key: {**stated, REMOVED: True}

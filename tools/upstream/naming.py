@@ -24,7 +24,21 @@ from tools.upstream.references import items
 
 # Names that generated modules import for themselves.
 _TAKEN = frozenset(
-    {"any", "bytesio", "client", "authenticatedclient", "file", "mapping", "response", "unset"}
+    {
+        *(
+            "annotations",
+            "any",
+            "authenticatedclient",
+            "binaryio",
+            "bytesio",
+            "cast",
+            "client",
+            "errors",
+            "file",
+        ),
+        *("generator", "generic", "httpstatus", "httpx", "json", "literal", "mapping", "models", "response"),
+        *("t", "textio", "typechecking", "types", "typevar", "unset"),
+    }
 )
 _TIMESTAMP_KINDS = frozenset({"any", "enum", "integer", "number", "string"})
 
@@ -47,16 +61,17 @@ class Components:
         self.schemas: dict[str, Schema] = {}
         self.known: dict[str, str] = dict(earlier.known) if earlier else {}
         self.owners: dict[str, str] = dict(earlier.owners) if earlier else {}
+        self._named: dict[str, str] = {}
         self._claimed: dict[str, str] = dict(self.owners)
         self._flattener = flattener
         self._present = present
         self._done: set[tuple[str, str]] = set()
 
-    def place(self, raw: Any, present: Schema, fallback: str, *, null: bool = True) -> Schema:
+    def place(self, raw: Any, present: Schema, fallback: str, *, null: bool = False) -> Schema:
         """The schema to stand at a place for *raw*.
 
         *present* stands there now (empty where the place is new), and *fallback* names an object or enum that has
-        no name yet. Without *null* it is dropped: a property that may be absent need not be null as well.
+        no name yet. Only with *null* may null stand there: a field that is null is taken as absent.
         """
         meaning = self._flattener.read(raw)
         forms = _one_enum_each(meaning.forms)
@@ -65,6 +80,13 @@ class Components:
         if null and meaning.nullable and {} not in stated:
             stated.append(NULL)
         return joined(stated or [{}])
+
+    def adopt(self, name: str, ours: Schema) -> None:
+        """Have what the present component *ours* has, beside what the document has under its name."""
+        schema = self.schemas.setdefault(name, ours)
+        if is_object(schema) and is_object(ours):
+            schema["properties"] = in_order({**ours["properties"], **schema["properties"]})
+            schema["required"] = sorted(ours.get("required", []))
 
     def _state(self, form: Form, present: Schema, name: str) -> Schema:
         limits = {key: form.raw[key] for key in LIMITS if type(form.raw.get(key)) in {int, float}}
@@ -77,7 +99,7 @@ class Components:
                 return reference(name)
             case "array":
                 below: Schema = next((part["items"] for part in alternatives(present) if "items" in part), {})
-                inner = self.place(form.raw.get("items", {}), below, name + "Item")
+                inner = self.place(form.raw.get("items", {}), below, name + "Item", null=True)
                 return {"type": "array", "items": inner, **limits}
             case "binary":
                 return {"type": "string", "format": "binary"}
@@ -103,13 +125,13 @@ class Components:
         present = self._present.get(name, {}).get("properties", {})
         properties = dict(schema["properties"])
         for key, raw in sorted(form.raw["properties"].items()):
-            stated = self._property(name, key, raw, present.get(key, {}), null=key in required)
+            stated = self._property(name, key, raw, present.get(key, {}))
             properties.setdefault(key, stated)
         schema["properties"] = in_order(properties)
         kept = required if fresh else required & set(schema["required"])
         schema["required"] = sorted(kept & properties.keys())
 
-    def _property(self, parent: str, key: str, raw: Any, present: Schema, *, null: bool) -> Schema:
+    def _property(self, parent: str, key: str, raw: Any, present: Schema) -> Schema:
         meaning = self._flattener.read(raw)
         if key == "metadata":
             # A mapping of the caller's own: a plain dict, not a class without `get`.
@@ -118,7 +140,7 @@ class Components:
             # Unix seconds on the wire, as all examples have it, although one revision types them as strings.
             stated = {"type": "integer"}
         else:
-            stated = self.place(raw, present, parent + pascal(key), null=null)
+            stated = self.place(raw, present, parent + pascal(key))
         return {**stated, "deprecated": True} if meaning.deprecated else stated
 
     def _names_for(self, forms: list[Form], present: Schema, fallback: str) -> list[str]:
@@ -158,13 +180,14 @@ class Components:
             self.known.setdefault(form.pointer, name)
 
     def _new_name(self, form: Form, fallback: str) -> str:
-        if form.pointer in self.known:
-            return self.known[form.pointer]
+        if form.pointer and (known := self.known.get(form.pointer) or self._named.get(form.pointer)):
+            return known
         owner = form.pointer or f"at {fallback}"
         wanted = [name for name in (_own_name(form), fallback) if name]
         wanted += [f"{fallback}{number}" for number in range(2, 100)]
         for name in wanted:
             if _key(name) not in _TAKEN and self._claimed.setdefault(_key(name), owner) == owner:
+                self._named[owner] = name
                 return name
         raise AssertionError("a hundred schemas of one name")
 

@@ -12,8 +12,8 @@ class Module:
 
     path: str
     name: str
-    imported: set[str] = field(default_factory=set)
-    """Modules of the overlay, and names in them, that it imports, dotted."""
+    imported: set[tuple[str, str]] = field(default_factory=set)
+    """What it imports and is not generated: a module, and a name in it, which may be a module too."""
     generated: set[str] = field(default_factory=set)
     """Generated models and modules of operations that it imports, by their bare names."""
     mentioned: set[str] = field(default_factory=set)
@@ -35,7 +35,7 @@ def read_module(path: Path, package: Path) -> Module | None:
     aliases: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            module.imported.update(alias.name for alias in node.names)
+            module.imported.update((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             _read_import(module, node, _source(node, parts), f"{package.name}.generated", aliases)
         elif isinstance(node, ast.Attribute):
@@ -62,7 +62,7 @@ def _read_import(
     for alias in node.names:
         dotted = f"{source}.{alias.name}"
         if not f"{dotted}.".startswith(f"{generated}."):
-            module.imported.update((source, dotted))
+            module.imported.add((source, alias.name))
         elif alias.name == "models":
             # The module of all models: `models.Batch` is one of them.
             aliases[alias.asname or alias.name] = "*"

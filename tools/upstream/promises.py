@@ -70,20 +70,24 @@ def _knowledge(modules: Iterable[Module], specification: dict[str, Any]) -> dict
     of_operations = {
         module_name(name): set(names(stated)) for name, stated in operations_of(specification).items()
     }
-    knows = {}
+    knows: dict[str, set[str]] = {}
     for module in modules:
         direct = module.generated | {model for model, _ in module.added}
         called = [of_operations.get(name, set()) for name in module.generated]
         knows[module.path] = closure(direct.union(*called), schemas)
+    paths = {module.name: module.path for module in modules}
+    imports = {
+        # `from overlay import files` imports the module files, not all that the package has.
+        module.path: {paths.get(f"{source}.{name}") or paths.get(source) for source, name in module.imported}
+        for module in modules
+    }
     changed = True
     while changed:
         changed = False
-        for module in modules:
-            before = len(knows[module.path])
-            knows[module.path].update(
-                *(knows[other.path] for other in modules if other.name in module.imported)
-            )
-            changed |= len(knows[module.path]) != before
+        for path, others in imports.items():
+            before = len(knows[path])
+            knows[path].update(*(knows[other] for other in others if other))
+            changed |= len(knows[path]) != before
     return knows
 
 

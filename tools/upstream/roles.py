@@ -7,7 +7,7 @@ as the document has it. What is both is lenient: an answer must never fail to be
 
 from collections.abc import Iterable
 
-from tools.upstream.canonical import LIMITS, NULL, Schema, alternatives, closure, is_object, joined, referred
+from tools.upstream.canonical import LIMITS, Schema, alternatives, closure, is_object, joined, referred
 
 # Strings of requests for which services have values of their own; that of a file's purpose did not have `batch`
 # in the first revisions that had batches.
@@ -69,9 +69,9 @@ def _constants(schema: Schema, schemas: dict[str, Schema]) -> set[str]:
 
 
 def _lenient(stated: Schema, schemas: dict[str, Schema]) -> Schema:
-    """A field of an answer: without limits and null, open to values and alternatives that are new."""
-    parts = [_without_limits(part, schemas) for part in alternatives(stated) if part != NULL]
-    opened = _opened({**_words(stated), **joined(parts or [{}])}, schemas)
+    """A field of an answer: without limits, open to values and alternatives that are new."""
+    parts = [_without_limits(part, schemas) for part in alternatives(stated)]
+    opened = _opened({**_words(stated), **joined(parts)}, schemas)
     objects = [name for name in referred(opened) if is_object(schemas[name])]
     if len(objects) > 1 and {} not in alternatives(opened):
         return {**_words(stated), "anyOf": [*alternatives(opened), {}]}
@@ -82,9 +82,7 @@ def _without_limits(part: Schema, schemas: dict[str, Schema]) -> Schema:
     part = {key: value for key, value in part.items() if key not in {*LIMITS, "deprecated"}}
     if "items" not in part:
         return part
-    # Null is dropped from fields only: in a list it is an item.
-    null = [NULL] if NULL in alternatives(part["items"]) else []
-    return {**part, "items": joined([_lenient(part["items"], schemas), *null])}
+    return {**part, "items": _lenient(part["items"], schemas)}
 
 
 def _opened(stated: Schema, schemas: dict[str, Schema]) -> Schema:
