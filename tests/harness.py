@@ -163,11 +163,16 @@ def request_line(custom_id, **body):
     return {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body}
 
 
-def write_lines(path, lines):
-    """Write objects as JSONL; a number stands for as many requests."""
+def jsonl(lines):
+    """Objects as JSONL; a number stands for as many requests."""
     if isinstance(lines, int):
         lines = [request_line(f"r{number}") for number in range(lines)]
-    path.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def write_lines(path, lines):
+    """Write objects, or so many requests, into a file."""
+    path.write_bytes(jsonl(lines))
     return path
 
 
@@ -180,11 +185,23 @@ def started(api, path):
     return create(api, api.files.upload(path).id)
 
 
+def somebody_uploads(service, lines=1):
+    """A file of another client."""
+    content = jsonl(lines)
+    with _somebody(service) as http:
+        sent = http.post("/files", data={"purpose": "batch"}, files={"file": ("theirs.jsonl", content)})
+    return sent.raise_for_status().json()["id"]
+
+
 def somebody_creates(service, file_id, metadata=None):
     """A batch of another client."""
     body = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": "24h", "metadata": metadata}
-    with httpx.Client(base_url=service.base_url, headers={"Authorization": "Bearer other"}) as http:
-        http.post("/batches", json=body).raise_for_status()
+    with _somebody(service) as http:
+        return http.post("/batches", json=body).raise_for_status().json()["id"]
+
+
+def _somebody(service):
+    return httpx.Client(base_url=service.base_url, headers={"Authorization": "Bearer other"})
 
 
 def batch_object(**fields):
