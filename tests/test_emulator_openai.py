@@ -1,5 +1,5 @@
-"""The official `openai` package drives the embedded service, told to validate every answer strictly; and each answer
-is also held against `strict_schema.json`, which leaves nothing open. Services that answer less are found out."""
+"""The official `openai` package drives the embedded service, told to validate every answer strictly; each answer is
+also held against `strict_schema.json`, which leaves nothing open. Services that answer less are found out."""
 
 import asyncio
 import json

@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from overlay.emulator.answers import AnswerFunction, Function, Source
@@ -124,10 +126,16 @@ async def _refusal(request: Request, error: Exception) -> Response:
 
 async def _unrouted(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = (
-        f"Invalid URL ({request.method} {request.url.path})" if error.status_code == 404 else error.detail
-    )
-    return refused(Refusal(error.status_code, message, headers=dict(error.headers or {})))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # Starlette names the methods of one route, and a path has several.
+        routes = [each for each in request.app.routes if each.matches(request.scope)[0] is not Match.NONE]
+        allowed = {method for each in routes for method in each.methods}
+        refusal = Refusal(405, "Method not allowed.", headers={"Allow": ", ".join(sorted(allowed))})
+    elif error.status_code == HTTPStatus.NOT_FOUND:
+        refusal = Refusal(404, f"Invalid URL ({request.method} {request.url.path})")
+    else:
+        refusal = Refusal(error.status_code, error.detail)
+    return refused(refusal)
 
 
 async def _broken(request: Request, error: Exception) -> Response:
