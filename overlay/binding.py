@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from overlay.connection import Settings
 from overlay.drivers import Awaiting, Blocking
 from overlay.flow import Flow
+from overlay.job import Job
+from overlay.jobs import open_run
 from overlay.listing import AsyncListing, Listing
 from overlay.models import Page
+from overlay.reading import AsyncResults, Opened, Opener, Results
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,18 +80,47 @@ def apaging(
     return _presented(method, flow, AsyncListing)
 
 
+def running(
+    submit: Callable[Concatenate[Settings, P], Flow[Job]],
+) -> Callable[Concatenate[Any, P], Results]:
+    """A method that submits a job, waits for it and gives its results, when the first of them is asked for."""
+
+    def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> Results:
+        return Results(self._driver, _opener(submit, *args, **kwargs))
+
+    return _presented(method, submit, returned=Results)
+
+
+def arunning(
+    submit: Callable[Concatenate[Settings, P], Flow[Job]],
+) -> Callable[Concatenate[Any, P], AsyncResults]:
+    """The same, for `async for`."""
+
+    def method(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResults:
+        return AsyncResults(self._driver, _opener(submit, *args, **kwargs))
+
+    return _presented(method, submit, returned=AsyncResults)
+
+
+def _opener(submit: Callable[..., Flow[Job]], *args: Any, **kwargs: Any) -> Opener:
+    def open_(settings: Settings, stack: ExitStack) -> Flow[Opened]:
+        return open_run(submit(settings, *args, **kwargs), kwargs.get("on_change"), settings, stack)
+
+    return open_
+
+
 def _after(arguments: dict[str, Any]) -> str | None:
     after: str | None = arguments.get("after")
     return after
 
 
-def _presented(method: M, flow: Callable[..., Any], of_pages: Any = None) -> M:
+def _presented(method: M, flow: Callable[..., Any], of_pages: Any = None, returned: Any = None) -> M:
     """The method with the flow's name, docstring and parameters, and with what it returns itself."""
     presented: Any = functools.update_wrapper(method, flow)
     del presented.__wrapped__
     signature = inspect.signature(flow, eval_str=True)
     first, *rest = signature.parameters.values()
-    returned = signature.return_annotation.__args__[-1]
+    returned = returned or signature.return_annotation.__args__[-1]
     if of_pages is not None:
         returned = of_pages[returned.__args__]
     owner = first.replace(name="self", annotation=inspect.Parameter.empty)

@@ -10,17 +10,17 @@ The rules are those of the Batch API's guide (https://platform.openai.com/docs/g
 
 from __future__ import annotations
 
+import codecs
 import hashlib
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import msgspec
 
 from overlay.errors import InvalidInputError, Problem
-from overlay.lines import LINE_BYTES, NESTING, brackets, is_object, too_deep
+from overlay.lines import LINE_BYTES, NESTING
+from overlay.reasons import is_too_deep, nesting_reason, quoted, reasons
 
 PROBLEMS_KEPT = 100
 
@@ -91,6 +91,7 @@ class InputCheck:
         self._model_from = 0
         self._first_lines: dict[str, int] = {}
         self._digest = hashlib.sha256()
+        self._foreign = False
 
     def feed(self, line: bytes) -> None:
         r"""Judge the next line, given with its `\n`."""
@@ -99,6 +100,8 @@ class InputCheck:
         self._digest.update(line)
         if self.requests == 1:
             line = self._without_byte_order_mark(line)
+        if self._foreign:
+            return
         if self.requests - 1 == self.limits.requests:
             self.report(f"more than {self.limits.requests:,} requests")
         if len(line) > self.limits.line_bytes:
@@ -109,20 +112,21 @@ class InputCheck:
                 line.decode()  # the decoder does not look into what it skips
             request = _decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self._explain(line)
+            for reason in reasons(line, self.limits.nesting):
+                self.report(reason)
             return
-        if brackets(line) > self.limits.nesting and self._is_too_deep(line):
-            self.report(self._nesting_reason)
+        if is_too_deep(line, self.limits.nesting):
+            self.report(nesting_reason(self.limits.nesting))
             return
         self._compare(request.custom_id, request.url, request.body.model)
         if request.url.endswith("/embeddings"):
             self._count_inputs(request.body.input)
 
-    def report(self, reason: str, *, whole_file: bool = False) -> None:
-        """Note a problem of the present line, or of the file."""
+    def report(self, reason: str, *, line: int | None = None, whole_file: bool = False) -> None:
+        """Note a problem of a line, by default the present one, or of the file."""
         self.count += 1
         if len(self.problems) < PROBLEMS_KEPT:
-            self.problems.append(Problem(None if whole_file else self.requests, reason))
+            self.problems.append(Problem(None if whole_file else line or self.requests, reason))
 
     def finish(self, path: str | Path) -> InputSummary:
         """Judge the file as a whole. Raises InvalidInputError with the problems of all lines."""
@@ -141,15 +145,18 @@ class InputCheck:
             embedding_inputs=self.embedding_inputs,
         )
 
-    def raise_problems(self, path: str | Path) -> None:
+    def raise_problems(self, path: str | Path | None) -> None:
         """Raise InvalidInputError if there has been any problem so far."""
         if self.count:
             raise InvalidInputError(path, self.problems, count=self.count)
 
     def _without_byte_order_mark(self, line: bytes) -> bytes:
-        if line.startswith(b"\xef\xbb\xbf"):
+        if line.startswith(codecs.BOM_UTF8):
             self.report("the file begins with a byte order mark (BOM); save it as UTF-8 without one")
-            return line[3:]
+            return line.removeprefix(codecs.BOM_UTF8)
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            self.report("the file is not UTF-8 but UTF-16, by its byte order mark (BOM); save it as UTF-8")
+            self._foreign = True  # every further line would only say the same
         return line
 
     def _compare(self, custom_id: str, url: str, model: str | None) -> None:
@@ -159,101 +166,34 @@ class InputCheck:
         elif self.limits.requests is None or self.requests <= self.limits.requests:
             first = self._first_lines.setdefault(custom_id, self.requests)
             if first != self.requests:
-                self.report(f'"custom_id" {_short(custom_id)} is already that of line {first:,}')
+                self.report(f'"custom_id" {quoted(custom_id)} is already that of line {first:,}')
         if self.endpoint is None:
             self.endpoint = url
             self._endpoint_from = f"that of line {self.requests:,}"
         elif url != self.endpoint:
-            self.report(f'"url" is {_short(url)}, {self._endpoint_from} is {_short(self.endpoint)}')
+            self.report(f'"url" is {quoted(url)}, {self._endpoint_from} is {quoted(self.endpoint)}')
         if model is not None and model != self.model:
             if self.model is None:
                 self.model, self._model_from = model, self.requests
             else:
                 self.report(
-                    f"model {_short(model)}; line {self._model_from:,} asks for {_short(self.model)}, "
+                    f"model {quoted(model)}; line {self._model_from:,} asks for {quoted(self.model)}, "
                     "and a batch has one model"
                 )
 
     def _count_inputs(self, given: msgspec.Raw) -> None:
         before = self.embedding_inputs
-        self.embedding_inputs += _inputs(given)
+        self.embedding_inputs += inputs_of(given)
         most = self.limits.embedding_inputs
         if most is not None and before <= most < self.embedding_inputs:
             self.report(f"more than {most:,} texts to embed, counted up to this line")
 
-    @property
-    def _nesting_reason(self) -> str:
-        return f"arrays and objects nested more than {self.limits.nesting} deep"
 
-    def _is_too_deep(self, line: bytes) -> bool:
-        return too_deep(json.loads(line, parse_int=str), self.limits.nesting)
-
-    def _explain(self, line: bytes) -> None:
-        for reason in self._reasons(line):
-            self.report(reason)
-
-    def _reasons(self, line: bytes) -> Iterator[str]:
-        if not line.strip():
-            yield "a blank line"
-            return
-        if b"\0" in line:
-            yield "not UTF-8 text: it holds NUL bytes, as UTF-16 does; save the file as UTF-8"
-            return
-        try:
-            value: Any = json.loads(line.decode(), parse_constant=_refuse_constant, parse_int=str)
-        except UnicodeDecodeError as error:
-            yield f"not UTF-8 (byte {error.start + 1:,} of the line)"
-        except json.JSONDecodeError as error:
-            yield f"not valid JSON ({error.msg}, at character {error.pos + 1:,})"
-        except _ConstantError as error:
-            yield f"not valid JSON ({error} is no JSON number)"
-        except RecursionError:
-            yield self._nesting_reason
-        else:
-            if not is_object(value):
-                yield "not a JSON object"
-            elif too_deep(value, self.limits.nesting):
-                yield self._nesting_reason
-            else:
-                yield from self._misfits(value)
-
-    def _misfits(self, line: dict[str, Any]) -> Iterator[str]:
-        found = False
-        for name, kind in (("custom_id", str), ("method", str), ("url", str), ("body", dict)):
-            if name not in line:
-                found = True
-                yield f'no "{name}"'
-            elif not isinstance(line[name], kind):
-                found = True
-                yield f'"{name}" is not {"an object" if kind is dict else "a string"}'
-        if isinstance(method := line.get("method"), str) and method != "POST":
-            found = True
-            yield f'"method" is {_short(method)}, which must be "POST"'
-        if is_object(body := line.get("body")) and not isinstance(body.get("model"), str | None):
-            found = True
-            yield '"model" is not a string'
-        if not found:
-            # What the two decoders read differently: only one takes "\ud800" for a character.
-            yield "half of a surrogate pair in a string, which is no character"
-
-
-class _ConstantError(Exception):
-    pass
-
-
-def _refuse_constant(name: str) -> Any:
-    raise _ConstantError(name)
-
-
-def _short(value: str) -> str:
-    return json.dumps(value if len(value) <= 80 else value[:77] + "...", ensure_ascii=False)  # noqa: PLR2004
-
-
-def _inputs(given: msgspec.Raw) -> int:
+def inputs_of(given: msgspec.Raw) -> int:
     """How many texts an embedding request holds: a string and an array of tokens are one each."""
     try:
         items = _decode_input(given)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return 1
     if items and bytes(items[0])[:1] in {b'"', b"["}:
         return len(items)

@@ -13,20 +13,23 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
 
-from overlay import batches, files, waiting
+from overlay import batches, files, jobs, waiting
 from overlay.auth import TokenProvider, Tokens
-from overlay.binding import AsyncResource, Resource, apaging, awaiting, blocking, paging
+from overlay.binding import AsyncResource, Resource, apaging, arunning, awaiting, blocking, paging, running
+from overlay.collecting import asked, open_batch
 from overlay.connection import Settings
 from overlay.drivers import Awaiting, Blocking
 from overlay.errors import ConfigurationError
 from overlay.flow import Seconds, seconds
-from overlay.reading import AsyncResults, Results, asked
+from overlay.reading import AsyncResults, Results
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -51,7 +54,7 @@ class Batches(Resource):
 
         Raises, when iterated, BatchNotEndedError, BatchFailedError, NoResultsError and FileGoneError.
         """
-        return Results(self._driver, asked(batch_id, requests, ordered=ordered))
+        return Results(self._driver, partial(open_batch, asked(batch_id, requests, ordered=ordered)))
 
 
 class AsyncBatches(AsyncResource):
@@ -67,7 +70,7 @@ class AsyncBatches(AsyncResource):
         self, batch_id: str, *, requests: str | os.PathLike[str] | None = None, ordered: bool = True
     ) -> AsyncResults:
         """As `Batches.results`, for `async for` and `async with`."""
-        return AsyncResults(self._driver, asked(batch_id, requests, ordered=ordered))
+        return AsyncResults(self._driver, partial(open_batch, asked(batch_id, requests, ordered=ordered)))
 
 
 class Files(Resource):
@@ -90,6 +93,43 @@ class AsyncFiles(AsyncResource):
     delete = awaiting(files.delete)
 
 
+class Jobs(Resource):
+    """Any number of requests as one durable job."""
+
+    submit = blocking(jobs.submit)
+    resume = blocking(jobs.resume)
+    wait = blocking(jobs.wait)
+    retrieve = blocking(jobs.retrieve)
+    list = blocking(jobs.list_jobs)
+    cancel = blocking(jobs.cancel)
+    delete = blocking(jobs.delete)
+    run = running(jobs.submit)
+
+    def results(self, job_id: str) -> Results:
+        """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
+
+        Raises, when iterated, JobNotFoundError and JobNotEndedError.
+        """
+        return Results(self._driver, partial(jobs.open_results, job_id))
+
+
+class AsyncJobs(AsyncResource):
+    """Any number of requests as one durable job, awaited."""
+
+    submit = awaiting(jobs.submit)
+    resume = awaiting(jobs.resume)
+    wait = awaiting(jobs.wait)
+    retrieve = awaiting(jobs.retrieve)
+    list = awaiting(jobs.list_jobs)
+    cancel = awaiting(jobs.cancel)
+    delete = awaiting(jobs.delete)
+    run = arunning(jobs.submit)
+
+    def results(self, job_id: str) -> AsyncResults:
+        """As `Jobs.results`, for `async for` and `async with`."""
+        return AsyncResults(self._driver, partial(jobs.open_results, job_id))
+
+
 class Client:
     """The Batch API, blocking. One client serves many threads; close it, or use it in a `with` block.
 
@@ -98,7 +138,8 @@ class Client:
     `organization` and `project` are by default OPENAI_ORG_ID and OPENAI_PROJECT_ID. `timeout` (a timedelta or
     seconds) bounds the wait for an answer, and then for the rest of it. `max_retries` is how often a call that
     does no harm when repeated is repeated. `headers` go along with every request. `transport` is an httpx
-    transport to use in place of the network.
+    transport to use in place of the network. `home` is the folder that keeps jobs, by default OVERLAY_HOME, then
+    `overlay` in the folder for programs' state.
 
     Raises ConfigurationError where there is no token, or where one of these cannot be used.
     """
@@ -114,14 +155,25 @@ class Client:
         max_retries: int = 5,
         headers: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
+        home: str | os.PathLike[str] | None = None,
         allow_insecure: bool = False,
     ) -> None:
         settings = _settings(
-            token, base_url, organization, project, timeout, max_retries, headers, transport, allow_insecure
+            token=token,
+            base_url=base_url,
+            organization=organization,
+            project=project,
+            timeout=timeout,
+            max_retries=max_retries,
+            headers=headers,
+            transport=transport,
+            home=home,
+            allow_insecure=allow_insecure,
         )
         self._driver = Blocking(settings)
         self.batches = Batches(self._driver)
         self.files = Files(self._driver)
+        self.jobs = Jobs(self._driver)
 
     def __repr__(self) -> str:
         return f"Client(base_url={self._driver.settings.base_url!r})"
@@ -153,14 +205,25 @@ class AsyncClient:
         max_retries: int = 5,
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        home: str | os.PathLike[str] | None = None,
         allow_insecure: bool = False,
     ) -> None:
         settings = _settings(
-            token, base_url, organization, project, timeout, max_retries, headers, transport, allow_insecure
+            token=token,
+            base_url=base_url,
+            organization=organization,
+            project=project,
+            timeout=timeout,
+            max_retries=max_retries,
+            headers=headers,
+            transport=transport,
+            home=home,
+            allow_insecure=allow_insecure,
         )
         self._driver = Awaiting(settings)
         self.batches = AsyncBatches(self._driver)
         self.files = AsyncFiles(self._driver)
+        self.jobs = AsyncJobs(self._driver)
 
     def __repr__(self) -> str:
         return f"AsyncClient(base_url={self._driver.settings.base_url!r})"
@@ -178,7 +241,8 @@ class AsyncClient:
         await self.aclose()
 
 
-def _settings(  # noqa: PLR0917 - the arguments of both clients, in their order
+def _settings(
+    *,
     token: str | TokenProvider | None,
     base_url: str | None,
     organization: str | None,
@@ -187,6 +251,7 @@ def _settings(  # noqa: PLR0917 - the arguments of both clients, in their order
     max_retries: int,
     headers: Mapping[str, str] | None,
     transport: Any,
+    home: str | os.PathLike[str] | None,
     allow_insecure: bool,
 ) -> Settings:
     token = token if token is not None else os.environ.get("OPENAI_API_KEY")
@@ -211,8 +276,14 @@ def _settings(  # noqa: PLR0917 - the arguments of both clients, in their order
         headers={name: value for name, value in sent.items() if value},
         timeout=limit,
         max_retries=max_retries,
+        home=Path(home or os.environ.get("OVERLAY_HOME") or _state_folder()),
         transport=transport,
     )
+
+
+def _state_folder() -> Path:
+    """Where a program keeps its state: the XDG Base Directory Specification, "XDG_STATE_HOME"."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "overlay"
 
 
 def _base_url(text: str, allow_insecure: bool) -> str:

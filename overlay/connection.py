@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -58,6 +59,8 @@ class Settings:
     headers: Mapping[str, str] = attrs.field(repr=False)
     timeout: float
     max_retries: int
+    home: Path = attrs.field(factory=Path)
+    """The folder of the jobs."""
     transport: Any = None
     clock: Clock = attrs.field(factory=SystemClock)
     server_date: tuple[str, float] | None = None

@@ -110,16 +110,17 @@ def request_body(
         completion_window=completion_window,
     )
     if metadata is not None:
-        body.metadata = _metadata(metadata)
+        body.metadata = checked_metadata(metadata)
     if output_expires_after is not None:
         body.output_expires_after = BatchFileExpirationAfter("created_at", int(seconds(output_expires_after)))
     return body
 
 
-def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+def checked_metadata(metadata: Mapping[str, str], *, taken: int = 0) -> dict[str, str]:
+    """Metadata that the API takes, `taken` pairs being someone else's. Raises ConfigurationError."""
     pairs, key_length, value_length = _METADATA_LIMITS
-    if len(metadata) > pairs:
-        raise ConfigurationError(f"metadata has {len(metadata)} pairs; {pairs} are allowed")
+    if len(metadata) > pairs - taken:
+        raise ConfigurationError(f"metadata has {len(metadata)} pairs; {pairs - taken} are allowed")
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ConfigurationError(f"metadata {key!r}: keys and values are strings")

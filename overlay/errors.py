@@ -266,9 +266,9 @@ class NoResultsError(OverlayError):
 
 
 class WaitTimeoutError(OverlayError, TimeoutError):
-    """The batch had not ended when the time given was over. It goes on running at the service."""
+    """The batch, or job, had not ended when the time given was over. It goes on running at the service."""
 
-    def __init__(self, message: str, *, batch_id: str, status: str | None) -> None:
+    def __init__(self, message: str, *, batch_id: str | None, status: str | None) -> None:
         super().__init__(message)
         self.batch_id = batch_id
         self.status = status

@@ -1,8 +1,9 @@
 """Logic once: flows, the steps they take, and retries.
 
-A flow is a generator that yields steps and returns a value. It decides; a driver (`overlay.drivers`) acts. It is the idea of httpx's `auth_flow`, one level up. An error of a step is thrown into
-the flow at its `yield`, so try, except and retry are ordinary code, and a flow can be tested by hand with
-`next` and `send`, without a server, a loop, or time passing.
+A flow is a generator that yields steps and returns a value. It decides; a driver (`overlay.drivers`) acts. It
+is the idea of httpx's `auth_flow`, one level up. An error of a step is thrown into the flow at its `yield`, so
+try, except and retry are ordinary code, and a flow can be tested by hand with `next` and `send`, without a
+server, a loop, or time passing.
 """
 
 from __future__ import annotations

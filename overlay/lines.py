@@ -108,7 +108,7 @@ def replacing(path: str | Path) -> Generator[BinaryIO]:
     """
     target = Path(path)
     with storage_errors(path):
-        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        part = target.with_name(f".{secrets.token_hex(8)}.part")
         file = part.open("xb", buffering=_BUFFER_BYTES)
     try:
         try:
@@ -121,13 +121,14 @@ def replacing(path: str | Path) -> Generator[BinaryIO]:
                 file.close()
         with storage_errors(path):
             part.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a loss of power."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -156,8 +156,13 @@ def _status(batch: models.Batch) -> str:
 
 
 def rank(batch: models.Batch) -> int:
-    """How far along a status is; -1 for one that is unknown."""
-    status = _status(batch)
+    """How far along a batch's status is; -1 for one that is unknown."""
+    return rank_of(batch.status)
+
+
+def rank_of(status: str | None) -> int:
+    """How far along a status is."""
+    status = (status or "").lower()
     return min(_ORDER.index(status), _ORDER.index("cancelled")) if status in _ORDER else -1
 
 

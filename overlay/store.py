@@ -10,17 +10,19 @@ need it.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 import msgspec
 
 from overlay.errors import LedgerError, StorageError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 APPLICATION_ID = 0x4F564C59
 """What marks a SQLite file as a ledger: "OVLY"."""
@@ -44,6 +46,8 @@ class Unit:
     endpoint: str
     model: str | None
     requests: int
+    shard_requests: int
+    """How many the shard had in its first generation."""
     bytes: int
     tokens: int
     """Estimated prompt tokens."""
@@ -58,6 +62,12 @@ class Unit:
     """The batch's, as last seen."""
     completed: int = 0
     failed: int = 0
+    ok: int = 0
+    """Successes on disk; this and the following are known when it is done."""
+    missing: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    strays: int = 0
 
     @property
     def key(self) -> tuple[int, int]:
@@ -81,13 +91,7 @@ class JobRecord:
     requests: int
     options: dict[str, Any]
     state: Literal["open", "cancelled"] = "open"
-    ok: int = 0
-    failed: int = 0
-    missing: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
     duplicates_cancelled: int = 0
-    strays: int = 0
 
 
 def _columns(kind: type) -> str:
@@ -118,12 +122,15 @@ class Ledger:
     """An open ledger. Threads may share it; each method is one transaction."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
+        import sqlite3  # noqa: PLC0415 - not loaded by `import overlay`
+
+        self._sqlite = sqlite3
         self.path = path
         self._guard = threading.RLock()
         if not create and not path.exists():
             raise LedgerError(f"{path}: the ledger is gone; `overlay jobs recover` rebuilds it", path=path)
         with self._translated():
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+            self._db = self._sqlite.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
         try:
             with self._translated():
                 self._prepare(create=create)
@@ -132,7 +139,7 @@ class Ledger:
             raise
 
     def _prepare(self, *, create: bool) -> None:
-        self._db.row_factory = sqlite3.Row
+        self._db.row_factory = self._sqlite.Row
         self._db.execute("PRAGMA journal_mode=DELETE")
         self._db.execute("PRAGMA synchronous=EXTRA")
         if create:
@@ -157,10 +164,10 @@ class Ledger:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.OperationalError, OSError) as error:
+        except (self._sqlite.OperationalError, OSError) as error:
             # Full, read-only, locked for too long: the file may be sound.
             raise StorageError(f"{self.path}: {error}", path=self.path) from error
-        except sqlite3.DatabaseError as error:
+        except self._sqlite.DatabaseError as error:
             raise LedgerError(
                 f"{self.path}: {error}; `overlay jobs recover` rebuilds it from the service's records",
                 path=self.path,

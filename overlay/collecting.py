@@ -1,0 +1,140 @@
+"""The files of an ended batch, brought to disk and joined there with the requests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import attrs
+
+from overlay.batches import retrieve
+from overlay.connection import Settings
+from overlay.errors import (
+    BatchFailedError,
+    BatchNotEndedError,
+    FileGoneError,
+    NoResultsError,
+    Problem,
+)
+from overlay.files import download
+from overlay.flow import Flow, Sleep, Work, deadline
+from overlay.models import Batch
+from overlay.reading import Opened
+from overlay.results import check_complete, join_results, read_results
+
+_FILES_APPEAR_SECONDS = 10.0
+"""For how long a completed batch may lack the id of a file that its counts promise."""
+_LOOK_SECONDS = 1.0
+
+
+@attrs.frozen
+class Asked:
+    """What results were asked for."""
+
+    batch_id: str
+    requests: Path | None
+    ordered: bool
+
+
+def open_batch(asked: Asked, settings: Settings, stack: ExitStack) -> Flow[Opened]:
+    """Fetch a batch's files into a temporary folder, and begin to read them. `stack` lets go of both."""
+    folder: Path = yield Work(partial(_folder, stack))
+    batch = yield from with_files(settings, asked.batch_id)
+    if (batch.status or "").lower() == "failed" and not (batch.output_file_id or batch.error_file_id):
+        raise failed(batch, asked.requests)
+    answers: list[Path] = []
+    for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
+        # An empty id stands for none at some services.
+        if file_id:
+            path = yield from download(settings, file_id, folder / f"{name}.jsonl")
+            yield Work(partial(check_complete, path))
+            answers.append(path)
+    if not asked.ordered:
+        return Opened(read_results(answers), batch)
+    requests = asked.requests
+    if requests is None:
+        if not batch.input_file_id:
+            raise NoResultsError(
+                f"batch {batch.id} names no input file to take the order from; give requests=, or ordered=False",
+                batch_id=batch.id,
+            )
+        try:
+            requests = yield from download(settings, batch.input_file_id, folder / "input.jsonl")
+        except FileGoneError as error:
+            raise FileGoneError(
+                f"the input file {batch.input_file_id} is gone, and with it the order of the results: give "
+                "requests=, your copy of it, or ordered=False",
+                status_code=error.status_code,
+                request_id=error.request_id,
+            ) from None
+    joined = yield Work(partial(join_results, requests, answers))
+    stack.push(joined)
+    return Opened(joined, batch, joined.report)
+
+
+def with_files(settings: Settings, batch_id: str) -> Flow[Batch]:
+    """An ended batch, once the files that its counts promise are there, if they ever are.
+
+    Raises BatchNotEndedError, and NoResultsError where a completed batch goes on naming no file at all.
+    """
+    until = deadline(settings, _FILES_APPEAR_SECONDS)
+    while True:
+        batch = yield from retrieve(settings, batch_id)
+        if not batch.ended:
+            raise BatchNotEndedError(
+                f"batch {batch.id} is {batch.status}: wait for its end before you read its results",
+                batch_id=batch.id,
+                status=batch.status,
+            )
+        if not _lacks_files(batch):
+            break
+        if until.left <= 0:
+            if batch.succeeded and not (batch.output_file_id or batch.error_file_id):
+                raise NoResultsError(
+                    f"batch {batch.id} is completed but names no result file; ask the service's support",
+                    batch_id=batch.id,
+                )
+            break
+        yield Sleep(_LOOK_SECONDS)
+    return batch
+
+
+def _lacks_files(batch: Batch) -> bool:
+    """Whether a completed batch has not yet named the files its results must be in."""
+    if not batch.succeeded:
+        return False
+    counts = batch.request_counts
+    if not (batch.output_file_id or batch.error_file_id):
+        return True
+    return counts is not None and bool(
+        (counts.completed and not batch.output_file_id) or (counts.failed and not batch.error_file_id)
+    )
+
+
+def failed(batch: Batch, requests: Path | None) -> BatchFailedError:
+    """The error for a batch that was refused as a whole, its reasons by line of the user's own file."""
+    entries = (batch.errors.data if batch.errors is not None else None) or []
+    problems = [
+        Problem(entry.line, f"{entry.message or 'no message'} ({entry.code or 'no code'})")
+        for entry in entries
+    ]
+    place = str(requests) if requests is not None else f"input file {batch.input_file_id}"
+    shown = "; ".join(str(problem) for problem in problems[:3]) or "the service gives no reason"
+    more = f" (and {len(problems) - 3:,} more)" if len(problems) > 3 else ""  # noqa: PLR2004 - those shown
+    return BatchFailedError(
+        f"batch {batch.id} failed, nothing ran: {place}: {shown}{more}", batch_id=batch.id, problems=problems
+    )
+
+
+def _folder(stack: ExitStack) -> Path:
+    folder = tempfile.mkdtemp(prefix="overlay-")
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def asked(batch_id: str, requests: str | os.PathLike[str] | None, *, ordered: bool) -> Asked:
+    return Asked(batch_id, None if requests is None else Path(requests), ordered)

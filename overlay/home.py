@@ -1,0 +1,120 @@
+"""Where jobs live: a folder each, under its id, with requests, ledger, lock and results.
+
+home/jobs/<id>/ledger.db            what was promised, and what came of it
+lock                 who works on it
+shards/              the requests, a file for each shard and generation
+order                which shard each request went to, where that is not plain
+results/             the answers, a file for each shard
+strays/              answers to no request
+home/spool/                         requests coming in, and folders on their way out
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self, TypeAlias
+
+import attrs
+
+from overlay.connection import Settings
+from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundError
+from overlay.job import EventKind, Job, JobEvent, view
+from overlay.lines import storage_errors
+from overlay.lock import JobLock
+from overlay.shards import JobContext
+from overlay.store import JobRecord, Ledger, Unit
+
+OnChange: TypeAlias = Callable[[JobEvent], object]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def checked_job_id(job_id: object) -> str:
+    """A job's id that can be a folder's name and stand in a file's name at the service."""
+    if isinstance(job_id, str) and _ID.fullmatch(job_id):
+        return job_id
+    raise ConfigurationError(
+        f"{job_id!r:.200} is not a job id: 1 to 64 letters, digits, dots, dashes and underscores, not "
+        "beginning with a dot or dash"
+    )
+
+
+def check_service(record: JobRecord, base_url: str) -> None:
+    """Raise JobMismatchError where the job runs elsewhere."""
+    if record.base_url != base_url:
+        raise JobMismatchError(
+            f"job {record.id} runs at {record.base_url}, not at {base_url}", job_id=record.id
+        )
+
+
+def existing(settings: Settings, job_id: str) -> Path:
+    """The folder of a job. Raises JobNotFoundError."""
+    folder = settings.home / "jobs" / checked_job_id(job_id)
+    if not folder.is_dir():
+        raise JobNotFoundError(f"there is no job {job_id} in {settings.home}", job_id=job_id)
+    return folder
+
+
+def view_of(folder: Path) -> Job:
+    """A job as its ledger has it. Raises LedgerError."""
+    ledger = Ledger(folder / "ledger.db")
+    try:
+        return view(ledger.job(), ledger.units())
+    finally:
+        ledger.close()
+
+
+def remove(settings: Settings, folder: Path) -> None:
+    """Remove a job's folder."""
+    doomed = settings.home / "spool" / secrets.token_hex(8)
+    with storage_errors(folder):
+        doomed.parent.mkdir(exist_ok=True)
+        folder.rename(doomed)  # in one step: half a job must not be found
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+@attrs.define
+class OpenJob:
+    """A job that is locked and worked on."""
+
+    context: JobContext
+    _stack: ExitStack
+
+    def view(self) -> Job:
+        return view(self.context.record, self.context.ledger.units())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+
+def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> OpenJob:
+    """Lock a job and open its ledger. Raises JobNotFoundError, JobLockedError, LedgerError, JobMismatchError."""
+    folder = existing(settings, job_id)
+    with ExitStack() as stack:
+        stack.enter_context(JobLock(folder, job_id))
+        ledger = Ledger(folder / "ledger.db")
+        stack.callback(ledger.close)
+        record = ledger.job()
+        check_service(record, settings.base_url)
+
+        one_at_a_time = threading.Lock()
+
+        def report(kind: EventKind, unit: Unit | None, message: str) -> None:
+            if on_change is not None:
+                with one_at_a_time:
+                    job = view(record, ledger.units())
+                    on_change(
+                        JobEvent(kind=kind, job=job, shard=unit.shard if unit else None, message=message)
+                    )
+
+        return OpenJob(JobContext(settings, folder, ledger, record, report), stack.pop_all())
+    raise AssertionError("unreachable: the block returns or raises")

@@ -1,0 +1,183 @@
+"""What callers see of a job: its shards, its counts, its events, its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+import attrs
+
+from overlay.store import JobRecord, Unit
+
+EventKind: TypeAlias = Literal[
+    "spooled",
+    "uploaded",
+    "created",
+    "adopted",
+    "progress",
+    "waiting",
+    "fetched",
+    "resubmitted",
+    "duplicate",
+    "outage",
+    "ended",
+]
+_MILLION = 1_000_000
+
+
+@attrs.frozen(kw_only=True)
+class Shard:
+    """One batch's worth of a job's requests, as its latest generation stands."""
+
+    number: int
+    generation: int
+    """How often its unanswered requests have been sent again."""
+    state: str
+    """planned, uploading, uploaded, creating, fencing, created, ended or done."""
+    model: str | None
+    endpoint: str
+    requests: int
+    batch_id: str | None
+    status: str | None
+    """The batch's, as last seen."""
+    completed: int
+    failed: int
+
+
+@attrs.frozen
+class Price:
+    """What a million tokens cost, in any currency: the batch price, which is mostly half of the other."""
+
+    input: float
+    output: float = 0.0
+
+
+@attrs.frozen
+class Cost:
+    """In the currency of the price table."""
+
+    estimated_input: float
+    """Of all prompts, before anything is sent, from a count of four bytes to a token."""
+    actual: float
+    """Of what has been answered so far, by the service's own count of tokens."""
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """A durable job as it is now."""
+
+    id: str
+    created: datetime
+    base_url: str
+    requests: int
+    answered: int
+    """Requests that batches have worked off so far, failures included."""
+    ok: int
+    """Final successes."""
+    failed: int
+    """Final failures, the missing ones among them. Complete once the job has ended."""
+    missing: int
+    """Requests that no batch answered, however often they were sent."""
+    input_tokens: int
+    output_tokens: int
+    estimated_tokens: int
+    """Prompt tokens of all requests, estimated at four bytes each."""
+    duplicates_cancelled: int
+    """Second batches of the same requests that were found and cancelled."""
+    strays: int
+    """Lines that answer no request of ours, or answer one twice and differently; kept in `strays/`."""
+    cancelled: bool
+    ended: bool
+    """Whether every request has its final answer on disk."""
+    shards: tuple[Shard, ...] = attrs.field(repr=False)
+    _tokens_by_model: Mapping[str, tuple[int, int, int]] = attrs.field(repr=False, alias="tokens_by_model")
+
+    @property
+    def progress(self) -> float:
+        """The share of requests worked off, from 0.0 to 1.0."""
+        return 1.0 if self.ended else min(1.0, self.answered / max(1, self.requests))
+
+    def cost(self, prices: Mapping[str, Price]) -> Cost:
+        """What the job costs by a table of prices by model. Raises KeyError for a model that is not in it."""
+        estimated = actual = 0.0
+        for model, (expected, came_in, went_out) in self._tokens_by_model.items():
+            price = prices[model]
+            estimated += expected * price.input / _MILLION
+            actual += (came_in * price.input + went_out * price.output) / _MILLION
+        return Cost(estimated, actual)
+
+
+@attrs.frozen(kw_only=True)
+class JobEvent:
+    """Something that happened to a job; what `on_change` is called with."""
+
+    kind: EventKind
+    job: Job
+    shard: int | None
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.job.id}: {self.message}"
+
+
+def view(record: JobRecord, units: list[Unit]) -> Job:
+    """A job from its ledger."""
+    latest: dict[int, Unit] = {}
+    for unit in units:
+        latest[unit.shard] = unit  # they come by shard, then by generation
+    ended = all(unit.state == "done" for unit in latest.values())
+    ok = sum(unit.ok for unit in units)
+    by_model: dict[str, tuple[int, int, int]] = {}
+    for unit in units:
+        expected, came_in, went_out = by_model.get(unit.model or "", (0, 0, 0))
+        by_model[unit.model or ""] = (
+            expected + (unit.tokens if unit.generation == 0 else 0),
+            came_in + unit.input_tokens,
+            went_out + unit.output_tokens,
+        )
+    return Job(
+        id=record.id,
+        created=datetime.fromtimestamp(record.created_at, UTC),
+        base_url=record.base_url,
+        requests=record.requests,
+        answered=sum(_answered(unit) for unit in latest.values()),
+        ok=ok,
+        failed=record.requests - ok
+        if ended
+        else sum(u.requests - u.ok for u in latest.values() if u.state == "done"),
+        missing=sum(unit.missing for unit in latest.values() if unit.state == "done"),
+        input_tokens=sum(unit.input_tokens for unit in units),
+        output_tokens=sum(unit.output_tokens for unit in units),
+        estimated_tokens=sum(unit.tokens for unit in units if unit.generation == 0),
+        duplicates_cancelled=record.duplicates_cancelled,
+        strays=sum(unit.strays for unit in units),
+        cancelled=record.state == "cancelled",
+        ended=ended,
+        shards=tuple(_shard(unit) for unit in latest.values()),
+        tokens_by_model=by_model,
+    )
+
+
+def _answered(unit: Unit) -> int:
+    """How many of a shard's requests are worked off; those being sent again are not."""
+    return (
+        unit.shard_requests
+        - unit.requests
+        + (unit.requests if unit.state == "done" else min(unit.requests, unit.completed + unit.failed))
+    )
+
+
+def _shard(unit: Unit) -> Shard:
+    return Shard(
+        number=unit.shard,
+        generation=unit.generation,
+        state=unit.state,
+        model=unit.model,
+        endpoint=unit.endpoint,
+        requests=unit.requests,
+        batch_id=unit.batch_id,
+        status=unit.status,
+        completed=unit.completed,
+        failed=unit.failed,
+    )

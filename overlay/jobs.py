@@ -1,0 +1,238 @@
+"""Many requests as one durable job: any number, each answered once, through every crash.
+
+A job is a folder: its requests in shards, its ledger, its lock and, shard by shard, its results. It comes into
+being under its name in one step, complete, before anything is sent; so a generator that raises, or a crash while
+requests come in, leaves nothing behind. From then on whoever runs the same requests under the same id, or types
+the same command, goes on where the last process stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from overlay.checks import Limits
+from overlay.connection import Settings
+from overlay.create import checked_metadata
+from overlay.errors import (
+    ConfigurationError,
+    JobNotEndedError,
+    LedgerError,
+    NotFoundError,
+    WaitTimeoutError,
+)
+from overlay.files import delete as delete_file
+from overlay.flow import Flow, Seconds, Work, deadline, seconds
+from overlay.home import OnChange, OpenJob, existing, open_job, remove, view_of
+from overlay.job import Job
+from overlay.preparing import Requests, prepare
+from overlay.reading import Opened
+from overlay.results import Result, read_results
+from overlay.schedule import work
+from overlay.settling import results_path
+from overlay.spool import read_in_order
+from overlay.store import Unit
+
+_OUR_METADATA = 3
+_DEFAULT_LIMITS = Limits()
+
+
+def submit(
+    settings: Settings,
+    requests: Requests,
+    *,
+    id: str | None = None,  # noqa: A002 - what it is
+    completion_window: str = "24h",
+    metadata: Mapping[str, str] | None = None,
+    output_expires_after: Seconds | None = None,
+    max_enqueued_tokens: int | None = None,
+    max_creates_per_hour: int = 2000,
+    max_attempts: int = 3,
+    limits: Limits = _DEFAULT_LIMITS,
+    delete_files: bool = False,
+    grace: Seconds = 180.0,
+    poll: Seconds = 5.0,
+    on_change: OnChange | None = None,
+) -> Flow[Job]:
+    """Put requests on disk as a job, start as many of its batches as may run, and return.
+
+    `id` names the job, in up to 64 letters, digits, dots, dashes and underscores; by default it derives from the
+    requests and the base URL. Submitting the same requests again under the same id goes on with the job.
+
+    Requests are split into batches by endpoint, model and `limits`, and so that none is estimated at more than
+    `max_enqueued_tokens` prompt tokens, nor all of a model together. `max_creates_per_hour` is 2,000 at OpenAI.
+    A request that fails in a way that may pass is sent up to `max_attempts` times. `metadata` is for up to 13
+    pairs of your own. `delete_files` removes input and result files from the service when all results are on
+    disk. `grace` is how long a lost create is searched for; `poll` is the first pause between two looks at the
+    service while waiting, which grows to a minute: timedeltas or seconds. `on_change` is called with a JobEvent
+    for everything that happens.
+
+    Raises InvalidInputError with every bad request, and nothing is sent; JobMismatchError where the id belongs
+    to other requests or another service; JobLockedError where another process works on it; StorageError.
+    """
+    options = _options(
+        completion_window=completion_window,
+        metadata=dict(metadata or {}),
+        output_expires_after=None if output_expires_after is None else seconds(output_expires_after),
+        max_enqueued_tokens=max_enqueued_tokens,
+        max_creates_per_hour=max_creates_per_hour,
+        max_attempts=max_attempts,
+        delete_files=delete_files,
+        grace=seconds(grace),
+        poll=seconds(poll),
+    )
+    job_id = yield from prepare(settings, requests, job_id=id, options=options, limits=limits)
+    return (yield from resume(settings, job_id, on_change=on_change))
+
+
+def resume(settings: Settings, job_id: str, *, on_change: OnChange | None = None) -> Flow[Job]:
+    """Go on with a job after a crash: find out what became of it, start what may start, and return.
+
+    Raises JobNotFoundError, JobLockedError, LedgerError, and what the service refuses.
+    """
+    with (yield from _open(settings, job_id, on_change)) as opened:
+        yield from work(opened.context, until=deadline(settings, None), poll=1.0, once=True)
+        return opened.view()
+
+
+def wait(
+    settings: Settings,
+    job_id: str,
+    *,
+    timeout: Seconds | None = None,
+    poll: Seconds | None = None,
+    on_change: OnChange | None = None,
+) -> Flow[Job]:
+    """Work on a job until every request has its answer on disk, and return it.
+
+    `timeout` and `poll` are timedeltas or seconds; `poll` is as submitted by default. `on_change` is called with
+    a JobEvent for everything that happens.
+
+    Raises WaitTimeoutError, BatchFailedError where the service refuses a batch as a whole, and what `resume`
+    raises. The job can be waited for again after each of them.
+    """
+    with (yield from _open(settings, job_id, on_change)) as opened:
+        pause = opened.context.record.options["poll"] if poll is None else seconds(poll)
+        yield from work(opened.context, until=deadline(settings, timeout), poll=_checked_poll(pause))
+        job = opened.view()
+    if not job.ended:
+        raise WaitTimeoutError(
+            f"job {job_id} has not ended after {seconds(timeout or 0):,.0f} s ({job.progress:.0%}); wait again",
+            batch_id=None,
+            status=None,
+        )
+    return job
+
+
+def retrieve(settings: Settings, job_id: str) -> Flow[Job]:
+    """A job as its ledger has it, without asking the service. Raises JobNotFoundError, LedgerError."""
+    folder = yield Work(partial(existing, settings, job_id))
+    job: Job = yield Work(partial(view_of, folder))
+    return job
+
+
+def list_jobs(settings: Settings) -> Flow[list[Job]]:
+    """All jobs in the home folder, newest first; those with an unusable ledger are left to `recover`."""
+
+    def read() -> list[Job]:
+        folder = settings.home / "jobs"
+        found = []
+        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+            with suppress(LedgerError):
+                found.append(view_of(entry))
+        return sorted(found, key=lambda job: job.created, reverse=True)
+
+    jobs: list[Job] = yield Work(read)
+    return jobs
+
+
+def cancel(settings: Settings, job_id: str) -> Flow[Job]:
+    """Stop a job: its batches are cancelled, no further one is created. What was answered is kept, and billed.
+
+    Wait for it afterwards to bring in what was answered; a request that was not gets the error code `missing`
+    or `batch_cancelled`.
+    """
+    with (yield from _open(settings, job_id, None)) as opened:
+        opened.context.record.state = "cancelled"
+        yield Work(partial(opened.context.ledger.save_job, opened.context.record))
+        yield from work(opened.context, until=deadline(settings, None), poll=1.0, once=True)
+        return opened.view()
+
+
+def delete(settings: Settings, job_id: str, *, files: bool = False) -> Flow[None]:
+    """Remove a job's requests, ledger and results from this machine; with `files`, its files at the service too.
+
+    Raises JobNotEndedError where batches of it may still run: cancel it, or wait for it, first.
+    """
+    with (yield from _open(settings, job_id, None)) as opened:
+        ledger = opened.context.ledger
+        units: list[Unit] = yield Work(ledger.units)
+        if any(unit.live for unit in units):
+            raise JobNotEndedError(
+                f"job {job_id} has batches running; cancel it or wait for it", job_id=job_id
+            )
+        if files:
+            for file_id in [*(unit.file_id for unit in units), *ledger.litter()]:
+                if file_id:
+                    with suppress(NotFoundError):
+                        yield from delete_file(settings, file_id)
+        yield Work(partial(remove, settings, opened.context.folder))
+
+
+def open_results(job_id: str, settings: Settings, stack: ExitStack) -> Flow[Opened]:
+    """The results of an ended job, from disk."""
+    folder: Path = yield Work(partial(existing, settings, job_id))
+    job: Job = yield Work(partial(view_of, folder))
+    if not job.ended:
+        raise JobNotEndedError(
+            f"job {job_id} has answers for {job.progress:.0%} of its requests; wait for it", job_id=job_id
+        )
+    results = _read(folder, [shard.number for shard in job.shards])
+    stack.callback(results.close)
+    return Opened(results)
+
+
+def open_run(
+    submitted: Flow[Job], on_change: OnChange | None, settings: Settings, stack: ExitStack
+) -> Flow[Opened]:
+    """Submit, wait, and open the results: what `run` does when its first result is asked for."""
+    job = yield from submitted
+    if not job.ended:
+        job = yield from wait(settings, job.id, on_change=on_change)
+    return (yield from open_results(job.id, settings, stack))
+
+
+def _read(folder: Path, shards: list[int]) -> Any:
+    order = folder / "order"
+    paths = {shard: results_path(folder, shard) for shard in shards}
+    if not order.exists():
+        return read_results(paths[shard] for shard in sorted(paths))
+    return (Result(line) for line in read_in_order(order, paths))
+
+
+def _options(**options: Any) -> dict[str, Any]:
+    metadata = checked_metadata(options["metadata"], taken=_OUR_METADATA)
+    if any(key.startswith("overlay_") for key in metadata):
+        raise ConfigurationError("metadata keys that begin with overlay_ are the job's own")
+    for name in ("max_enqueued_tokens", "max_creates_per_hour", "max_attempts"):
+        value = options[name]
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ConfigurationError(f"{name} is a number from 1 on, not {value!r}")
+    _checked_poll(options["poll"])
+    if not options["grace"] >= 0:
+        raise ConfigurationError(f"grace is a time from zero on, not {options['grace']!r}")
+    return options
+
+
+def _checked_poll(poll: float) -> float:
+    if not poll > 0:
+        raise ConfigurationError(f"poll is a time greater than zero, not {poll!r}")
+    return poll
+
+
+def _open(settings: Settings, job_id: str, on_change: OnChange | None) -> Flow[OpenJob]:
+    opened: OpenJob = yield Work(partial(open_job, settings, job_id, on_change))
+    return opened

@@ -1,0 +1,46 @@
+"""Which custom_ids have come by: a set on the disk, so that a million of them take no memory.
+
+A digest stands for each. It is thrown away after use and after a crash, so nothing about it needs to be safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from overlay.errors import StorageError
+
+
+class SeenIds:
+    """Digests of ids, and the place where each came first."""
+
+    def __init__(self, path: Path) -> None:
+        import sqlite3  # noqa: PLC0415 - costs `import overlay` as much as httpx's own models do
+
+        self._path = path
+        self._error = sqlite3.Error
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._db.executescript(
+                "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-16000;"
+                "CREATE TABLE seen (id BLOB PRIMARY KEY, place INTEGER) WITHOUT ROWID; BEGIN"
+            )
+        except self._error as error:
+            raise StorageError(f"{path}: {error}", path=path) from error
+
+    def add(self, ids: Sequence[tuple[bytes, int]]) -> Iterator[tuple[int, int]]:
+        """Take in ids with their places; gives those that came before, with the place where they did."""
+        before = self._db.total_changes
+        try:
+            self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", ids)
+        except self._error as error:
+            raise StorageError(f"{self._path}: {error}", path=self._path) from error
+        if self._db.total_changes - before < len(ids):
+            for name, place in ids:
+                (first,) = self._db.execute("SELECT place FROM seen WHERE id = ?", (name,)).fetchone()
+                if first != place:
+                    yield place, first
+
+    def close(self) -> None:
+        self._db.close()
+        self._path.unlink(missing_ok=True)

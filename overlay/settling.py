@@ -1,0 +1,155 @@
+"""From a batch's files to final answers: pure work on the disk.
+
+Each generation of a shard is joined with the requests it was made of. What failed for good or succeeded goes to
+the shard's results, in the order of its requests; what may succeed yet goes to the next generation's requests.
+Doing it again after a crash gives the same files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+
+from overlay.errors import StorageError
+from overlay.lines import open_lines, replacing, split, storage_errors
+from overlay.results import Result, join_results
+from overlay.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
+from overlay.spool import estimated_tokens, shard_path
+from overlay.store import Unit
+
+_NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING, MALFORMED})
+_WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
+_SERVER_ERROR = 500
+
+
+def results_path(folder: Path, shard: int) -> Path:
+    """Where a shard's answers stand in a job's folder, one line for each of its requests, in their order."""
+    return folder / "results" / f"{shard:05}.jsonl"
+
+
+def may_succeed(result: Result) -> bool:
+    """Whether a failed request is worth sending again."""
+    status = result.status_code
+    if status is not None and status >= FAILED:
+        return status in _WORTH_ANOTHER_TRY or status >= _SERVER_ERROR
+    return result.error is not None and result.error.code in _NEVER_RAN
+
+
+def settle(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> Unit | None:
+    """Write the results of a generation, count them on the unit, and give the next generation, if any.
+
+    `again` says whether one may follow. Raises StorageError where a file of ours is damaged, or the disk refuses.
+    """
+    for name in ("results", "strays"):
+        (folder / name).mkdir(exist_ok=True)
+    requests = shard_path(folder, unit.shard, unit.generation)
+    following = shard_path(folder, unit.shard, unit.generation + 1)
+    unit.ok = unit.missing = unit.input_tokens = unit.output_tokens = unit.strays = 0
+    next_unit = _following(unit)
+    digest = hashlib.sha256()
+    fresh = folder / "results" / f"{unit.shard:05}.fresh"
+    with ExitStack() as stack:
+        order = _Order(requests)
+        joined = stack.enter_context(join_results(order, answers))
+        out = stack.enter_context(replacing(fresh))
+        retry = stack.enter_context(replacing(following) if again else nullcontext())
+        for result in joined:
+            with storage_errors(fresh):
+                out.write(result.raw + b"\n")
+            usage = result.usage
+            if usage is not None:
+                unit.input_tokens += usage.input_tokens or 0
+                unit.output_tokens += usage.output_tokens or 0
+            if result.ok:
+                unit.ok += 1
+            elif retry is not None and may_succeed(result):
+                with storage_errors(following):
+                    retry.write(order.line)
+                digest.update(order.line)
+                next_unit.requests += 1
+                next_unit.bytes += len(order.line)
+                next_unit.tokens += estimated_tokens(order.line)
+        if joined.report.total != unit.requests:
+            raise StorageError(
+                f"{requests}: holds {joined.report.total:,} requests instead of {unit.requests:,}",
+                path=requests,
+            )
+        unit.missing = joined.report.missing
+        unit.strays = _keep_strays(folder, unit, joined.strays())
+    _merge(folder, unit, fresh)
+    if not next_unit.requests:
+        following.unlink(missing_ok=True)
+        return None
+    next_unit.sha256 = digest.hexdigest()
+    return next_unit
+
+
+class _Order:
+    """The custom_ids of a shard; `line` is the request that the last one given is of."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.line = b""
+
+    def __iter__(self) -> Iterator[str]:
+        with open_lines(self._path) as file:
+            for self.line in split(file):
+                yield (custom_id_bytes(self.line) or b"").decode()
+
+
+def _following(unit: Unit) -> Unit:
+    return Unit(
+        shard=unit.shard,
+        generation=unit.generation + 1,
+        endpoint=unit.endpoint,
+        model=unit.model,
+        requests=0,
+        shard_requests=unit.shard_requests,
+        bytes=0,
+        tokens=0,
+        sha256="",
+    )
+
+
+def _keep_strays(folder: Path, unit: Unit, strays: Iterator[Result]) -> int:
+    path = folder / "strays" / f"{unit.shard:05}-{unit.generation}.jsonl"
+    count = 0
+    with replacing(path) as file:
+        for stray in strays:
+            file.write(stray.raw + b"\n")
+            count += 1
+    if not count:
+        path.unlink()
+    return count
+
+
+def _merge(folder: Path, unit: Unit, fresh: Path) -> None:
+    """Put a generation's answers in the place of those that they are better than."""
+    target = results_path(folder, unit.shard)
+    if unit.generation == 0:
+        fresh.replace(target)
+        return
+    with open_lines(target) as old, open_lines(fresh) as new, replacing(target) as merged:
+        better = split(new)
+        line = next(better, b"")
+        for kept in split(old):
+            if line and custom_id_bytes(line) == custom_id_bytes(kept):
+                kept, line = line, next(better, b"")  # noqa: PLW2901 - the better of two
+            merged.write(kept)
+        if line:
+            raise StorageError(f"{target}: does not hold the requests of {fresh}", path=target)
+    fresh.unlink()
+
+
+def verify(folder: Path, unit: Unit) -> Path:
+    """The file of a unit's requests, once it has been found to be what the ledger says."""
+    path = shard_path(folder, unit.shard, unit.generation)
+    digest = hashlib.sha256()
+    with storage_errors(path), path.open("rb") as file:
+        while chunk := file.read(1024 * 1024):
+            digest.update(chunk)
+    if digest.hexdigest() != unit.sha256:
+        raise StorageError(f"{path}: changed since it was spooled; the job cannot go on", path=path)
+    return path

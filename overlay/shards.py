@@ -1,0 +1,287 @@
+"""The life of one shard's generation: upload, create, fetch, settle.
+
+What makes it safe to die anywhere is the order: the ledger says what is about to be done before it is done, and
+whoever comes next finds out whether it was.
+
+Creating is the one thing that costs money twice if done twice. A unit in the state `creating` may have a batch:
+it is searched for, for a grace time. Where none shows up, the input file is deleted, so that a create that is
+still on its way can only fail; after another grace time without a batch the file is uploaded and the batch
+created anew. A batch that comes to light later still is cancelled as a duplicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from overlay import files
+from overlay.adopting import Sought, cancel_duplicate, search
+from overlay.batches import cancel
+from overlay.collecting import failed, with_files
+from overlay.connection import Settings
+from overlay.create import post, request_body
+from overlay.errors import APIError, ConflictError, NotFoundError, UnknownOutcomeError
+from overlay.flow import Flow, Work
+from overlay.generated.models import CreateBatchRequest
+from overlay.job import EventKind
+from overlay.models import Batch
+from overlay.results import check_complete
+from overlay.settling import settle, verify
+from overlay.spool import shard_path
+from overlay.store import JobRecord, Ledger, Unit
+
+TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
+_CLOCK_MARGIN = timedelta(seconds=5)
+
+
+@attrs.define
+class JobContext:
+    """A job that is being worked on."""
+
+    settings: Settings
+    folder: Path
+    ledger: Ledger
+    record: JobRecord
+    report: Callable[[EventKind, Unit | None, str], None]
+
+    @property
+    def grace(self) -> float:
+        return float(self.record.options["grace"])
+
+    def save(self, *units: Unit) -> Flow[None]:
+        yield Work(partial(self.ledger.save, *units))
+
+    def metadata(self, unit: Unit) -> dict[str, str]:
+        """What is written on a unit's batch: enough to rebuild a ledger from, and the caller's own."""
+        return {
+            **self.record.options["metadata"],
+            "overlay_job": self.record.id,
+            "overlay_shard": str(unit.shard),
+            "overlay_generation": str(unit.generation),
+        }
+
+    def body(self, unit: Unit) -> CreateBatchRequest:
+        options = self.record.options
+        return request_body(
+            unit.file_id or "",
+            unit.endpoint,
+            options["completion_window"],
+            self.metadata(unit),
+            options["output_expires_after"],
+        )
+
+    def sought(self, unit: Unit, spent: Any) -> Sought:
+        # A batch cannot be older than its input file, and both are dated by the service.
+        created = unit.file_created_at
+        since = (
+            datetime.fromtimestamp(created, UTC) - _CLOCK_MARGIN
+            if created
+            else datetime.min.replace(tzinfo=UTC)
+        )
+        return Sought(unit.file_id or "", self.metadata(unit), since, spent)
+
+
+def file_name(job_id: str, unit: Unit) -> str:
+    """What a unit's input file is called at the service."""
+    return f"overlay-{job_id}-{unit.shard:05}-{unit.generation}.jsonl"
+
+
+def start(context: JobContext, unit: Unit) -> Flow[None]:
+    """Bring a planned unit to its batch."""
+    if unit.state in {"planned", "uploading"}:
+        yield from _upload(context, unit)
+    yield from _create(context, unit)
+
+
+def _upload(context: JobContext, unit: Unit) -> Flow[None]:
+    path = yield Work(partial(verify, context.folder, unit))
+    unit.state = "uploading"
+    yield from context.save(unit)
+    sent = yield from files.upload(context.settings, path, filename=file_name(context.record.id, unit))
+    unit.file_id, unit.file_created_at = sent.id, sent.created_at
+    unit.state = "uploaded"
+    yield from context.save(unit)
+    context.report("uploaded", unit, f"shard {unit.shard}: {unit.requests:,} requests uploaded")
+
+
+def _create(context: JobContext, unit: Unit) -> Flow[None]:
+    body, clock = context.body(unit), context.settings.clock
+    spent = yield Work(context.ledger.spent)
+    unit.state, unit.creating_at = "creating", clock.time()
+
+    def intend() -> None:
+        with context.ledger.transaction():
+            context.ledger.save(unit)
+            context.ledger.count_create(clock.time())
+
+    yield Work(intend)
+    sought = context.sought(unit, spent)
+    try:
+        batch = yield from post(context.settings, body, grace=context.grace, since=sought.since, spent=spent)
+    except UnknownOutcomeError:
+        yield from _fence(context, unit)
+    except APIError:
+        # Refused: there is no batch.
+        unit.state, unit.creating_at = "uploaded", None
+        yield from context.save(unit)
+        raise
+    else:
+        yield from _adopt(context, unit, [batch], "created")
+
+
+def recover(context: JobContext, unit: Unit) -> Flow[None]:
+    """Find out what became of a create whose answer nobody lived to see."""
+    if unit.state == "creating":
+        spent = yield Work(context.ledger.spent)
+        waited = context.settings.clock.time() - (unit.creating_at or 0.0)
+        # A clock that was set back since then tells nothing.
+        left = context.grace - waited if waited >= 0 else context.grace
+        found = yield from search(context.settings, context.sought(unit, spent), grace=max(0.0, left))
+        if found:
+            yield from _adopt(context, unit, found, "adopted")
+            return
+    yield from _fence(context, unit)
+
+
+def _fence(context: JobContext, unit: Unit) -> Flow[None]:
+    """Make sure that no batch of the present file comes to be, or adopt the one that did."""
+    begun = unit.state == "fencing"
+    unit.state = "fencing"
+    yield from context.save(unit)
+    try:
+        yield from files.delete(context.settings, unit.file_id or "")
+    except NotFoundError:
+        if not begun:
+            unit.state = "creating"
+            yield from context.save(unit)
+            raise NotFoundError(
+                f"job {context.record.id}: input file {unit.file_id} is not visible to this token, so it cannot be "
+                "said whether a batch was made of it; is it another project's key?",
+                status_code=404,
+            ) from None
+    spent = yield Work(context.ledger.spent)
+    found = yield from search(context.settings, context.sought(unit, spent), grace=context.grace)
+    if found:
+        yield from _adopt(context, unit, found, "adopted")
+        return
+    unit.state, unit.file_id, unit.file_created_at, unit.creating_at = "planned", None, None, None
+    yield from context.save(unit)
+    context.report("outage", unit, f"shard {unit.shard}: the create was lost; it is made anew")
+
+
+def _adopt(context: JobContext, unit: Unit, found: list[Batch], kind: EventKind) -> Flow[None]:
+    batch, *extras = found
+    unit.state, unit.batch_id, unit.status = "created", batch.id, batch.status
+    unit.created_at = context.settings.clock.time()
+    yield from context.save(unit)
+    context.report(kind, unit, f"shard {unit.shard}: batch {batch.id} {kind}")
+    for extra in extras:
+        yield from cancel_extra(context, unit, extra)
+
+
+def cancel_extra(context: JobContext, unit: Unit, extra: Batch) -> Flow[None]:
+    """Cancel a second batch of a unit's requests, and say so."""
+    yield from cancel_duplicate(context.settings, extra, of=unit.batch_id or "none")
+
+    def note() -> None:
+        with context.ledger.transaction():
+            context.ledger.spend(extra.id, "duplicate")
+            context.record.duplicates_cancelled += 1
+            context.ledger.save_job(context.record)
+
+    yield Work(note)
+    context.report("duplicate", unit, f"shard {unit.shard}: duplicate batch {extra.id} cancelled")
+
+
+def stop(context: JobContext, unit: Unit) -> Flow[None]:
+    """Ask the service to stop a unit's batch, once."""
+    if (unit.status or "").lower() in {"cancelling", "cancelled"}:
+        return
+    try:
+        batch = yield from cancel(context.settings, unit.batch_id or "")
+    except ConflictError:
+        return  # it has ended meanwhile
+    unit.status = batch.status
+    yield from context.save(unit)
+
+
+def collect(context: JobContext, unit: Unit) -> Flow[None]:
+    """Bring an ended unit's answers to the disk, and plan what is to be sent again."""
+    batch = yield from with_files(context.settings, unit.batch_id or "")
+    answers: list[Path] = []
+    if batch.output_file_id or batch.error_file_id:
+        for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
+            if file_id:
+                path = context.folder / f"fetched-{unit.shard:05}-{unit.generation}-{name}.jsonl"
+                yield from files.download(context.settings, file_id, path)
+                yield Work(partial(check_complete, path))
+                answers.append(path)
+    elif (batch.status or "").lower() == "failed":
+        yield from _refused(context, unit, batch)
+        return
+    yield from finish(context, unit, answers)
+    yield Work(partial(_tidy, context, unit, batch, answers))
+
+
+def finish(context: JobContext, unit: Unit, answers: list[Path]) -> Flow[None]:
+    """Settle a unit with the answers that there are, and commit it together with what follows from it."""
+    again = context.record.state == "open" and unit.generation + 1 < int(
+        context.record.options["max_attempts"]
+    )
+    following: Unit | None = yield Work(partial(settle, context.folder, unit, answers, again=again))
+    unit.state = "done"
+    yield Work(partial(_commit, context, unit, following))
+    context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} answered")
+    if following is not None:
+        context.report(
+            "resubmitted",
+            following,
+            f"shard {unit.shard}: {following.requests:,} requests will be sent again",
+        )
+
+
+def _commit(context: JobContext, unit: Unit, following: Unit | None) -> None:
+    with context.ledger.transaction():
+        context.ledger.save(unit)
+        # A ledger that was rebuilt may know of the next generation already.
+        if following is not None and following.key not in {other.key for other in context.ledger.units()}:
+            context.ledger.save(following)
+
+
+def _tidy(context: JobContext, unit: Unit, batch: Batch, answers: list[Path]) -> None:
+    for path in answers:
+        path.unlink(missing_ok=True)
+    if context.record.options["delete_files"]:
+        context.ledger.add_litter(unit.file_id, batch.output_file_id, batch.error_file_id)
+
+
+def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
+    """A batch that failed as a whole: nothing ran. Too many tokens enqueued is a matter of time."""
+    codes = {entry.code for entry in (batch.errors.data if batch.errors is not None else None) or ()}
+    batch_id = unit.batch_id or ""
+
+    def put_back(why: str) -> None:
+        with context.ledger.transaction():
+            context.ledger.spend(batch_id, why)
+            unit.state, unit.batch_id, unit.status = "uploaded", None, None
+            unit.completed = unit.failed = 0
+            context.ledger.save(unit)
+
+    if TOKEN_LIMIT not in codes:
+        yield Work(partial(put_back, "refused"))
+        raise failed(batch, shard_path(context.folder, unit.shard, unit.generation))
+
+    def learn() -> None:
+        others = [other for other in context.ledger.units() if other.live and other.model == unit.model]
+        allowed = sum(other.tokens for other in others if other.key != unit.key)
+        if allowed:
+            context.ledger.learn_cap(unit.model or "", allowed)
+
+    yield Work(learn)
+    yield Work(partial(put_back, TOKEN_LIMIT))
+    context.report("waiting", unit, f"shard {unit.shard}: too many tokens enqueued; it waits for its turn")

@@ -1,0 +1,237 @@
+"""Requests on their way in: checked, split and on the disk before anything is sent.
+
+They are dealt out to shards, each small enough to be one batch of one model and one endpoint. `order` keeps which
+shard each request went to, so that results can be given in the order in which the requests came; the bodies
+are in the shards only. Nothing here grows with the number of requests: duplicate custom_ids are found by an
+index on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import attrs
+import msgspec
+
+from overlay.checks import InputCheck, Limits, inputs_of
+from overlay.errors import InvalidInputError
+from overlay.jsonl import Request
+from overlay.lines import MIB, open_lines, split, storage_errors
+from overlay.seen import SeenIds
+from overlay.store import Unit
+
+_BYTES_PER_TOKEN = 4
+"""A rule of thumb for English text; what matters is that it is the same for every shard."""
+
+
+def shard_path(folder: Path, shard: int, generation: int) -> Path:
+    """Where the requests of a shard's generation stand in a job's folder."""
+    return folder / "shards" / f"{shard:05}-{generation}.jsonl"
+
+
+def estimated_tokens(line: bytes) -> int:
+    """How many prompt tokens a line may be counted as."""
+    return len(line) // _BYTES_PER_TOKEN + 1
+
+
+@attrs.frozen
+class Spooled:
+    """What has been put on disk."""
+
+    units: list[Unit]
+    requests: int
+    digest: str
+
+
+class _Check(InputCheck):
+    """The rules for one line, without those for a whole file: shards may differ in model and endpoint."""
+
+    custom_id = ""
+    url = ""
+    line_model: str | None = None
+    inputs = 0
+
+    def _compare(self, custom_id: str, url: str, model: str | None) -> None:
+        if not custom_id:
+            self.report('"custom_id" is empty')
+        self.custom_id, self.url, self.line_model = custom_id, url, model
+        self.inputs = 0
+
+    def _count_inputs(self, given: msgspec.Raw) -> None:
+        self.inputs = inputs_of(given)
+
+
+class _Writer:
+    """A shard being filled."""
+
+    def __init__(self, folder: Path, number: int, endpoint: str, model: str | None) -> None:
+        path = shard_path(folder, number, 0)
+        self._file: BinaryIO = path.open("xb", buffering=MIB)
+        self._digest = hashlib.sha256()
+        self.inputs = 0
+        self.unit = Unit(
+            shard=number,
+            generation=0,
+            endpoint=endpoint,
+            model=model,
+            requests=0,
+            shard_requests=0,
+            bytes=0,
+            tokens=0,
+            sha256="",
+        )
+
+    def write(self, line: bytes, inputs: int) -> None:
+        self._file.write(line)
+        self._digest.update(line)
+        self.inputs += inputs
+        self.unit.requests += 1
+        self.unit.bytes += len(line)
+        self.unit.tokens += estimated_tokens(line)
+
+    def close(self) -> Unit:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self.unit.sha256 = self._digest.hexdigest()
+        self.unit.shard_requests = self.unit.requests
+        return self.unit
+
+    def abandon(self) -> None:
+        self._file.close()
+
+
+class Spool:
+    """A job's folder while its requests come in. With `keep=False` they are checked and digested only."""
+
+    def __init__(
+        self, folder: Path, limits: Limits, *, max_tokens: int | None, source: Path | None, keep: bool
+    ) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._max_tokens = max_tokens
+        self._source = source
+        self._keep = keep
+        self._check = _Check(
+            endpoint=None, limits=attrs.evolve(limits, requests=None, bytes=None, embedding_inputs=None)
+        )
+        self._digest = hashlib.sha256()
+        self._writers: dict[tuple[str, str | None], _Writer] = {}
+        self._units: list[Unit] = []
+        self._groups: set[tuple[str, str | None]] = set()
+        with storage_errors(folder):
+            (folder / "shards").mkdir(parents=True, exist_ok=True)
+            self._order: BinaryIO = (folder / "order").open("wb")
+            self._seen = SeenIds(folder / "seen")
+
+    def add(self, requests: Sequence[Request | bytes]) -> None:
+        """Take in more requests, or lines of a file. What is wrong with them is kept until `finish`."""
+        accepted: list[tuple[bytes, int, str, str | None, int]] = []
+        ids: list[tuple[bytes, int]] = []
+        for request in requests:
+            line = self._line(request)
+            if line is None:
+                continue
+            before = self._check.count
+            self._check.feed(line)
+            if self._check.count > before:
+                continue
+            check = self._check
+            self._digest.update(_canonical(line))
+            accepted.append((line, check.requests, check.url, check.line_model, check.inputs))
+            ids.append((hashlib.blake2b(check.custom_id.encode(), digest_size=16).digest(), check.requests))
+        self._note_ids(ids)
+        if self._keep and not self._check.count:
+            with storage_errors(self._folder):
+                self._deal(accepted)
+
+    def _line(self, request: Request | bytes) -> bytes | None:
+        if isinstance(request, bytes):
+            return request if request.endswith(b"\n") else request + b"\n"
+        try:
+            return request.to_line()
+        except InvalidInputError as error:
+            self._check.requests += 1
+            self._check.report(error.reason)
+            return None
+
+    def _note_ids(self, ids: list[tuple[bytes, int]]) -> None:
+        for place, first in self._seen.add(ids):
+            self._check.report(f'"custom_id" is already that of request {first:,}', line=place)
+
+    def _deal(self, accepted: Iterable[tuple[bytes, int, str, str | None, int]]) -> None:
+        order = array("I")
+        for line, _, endpoint, model, inputs in accepted:
+            group = endpoint, model
+            writer = self._writers.get(group)
+            if writer is None or self._is_full(writer, line, inputs):
+                if writer is not None:
+                    self._units.append(writer.close())
+                self._groups.add(group)
+                number = len(self._units) + len(self._writers) + (writer is None)
+                writer = self._writers[group] = _Writer(self._folder, number, endpoint, model)
+            writer.write(line, inputs)
+            order.append(writer.unit.shard)
+        self._order.write(order.tobytes())
+
+    def _is_full(self, writer: _Writer, line: bytes, inputs: int) -> bool:
+        unit, limits = writer.unit, self._limits
+        return (
+            (limits.requests is not None and unit.requests + 1 > limits.requests)
+            or (limits.bytes is not None and unit.bytes + len(line) > limits.bytes)
+            or (limits.embedding_inputs is not None and writer.inputs + inputs > limits.embedding_inputs)
+            or (self._max_tokens is not None and unit.tokens + estimated_tokens(line) > self._max_tokens)
+        )
+
+    def finish(self) -> Spooled:
+        """Make it last. Raises InvalidInputError with all that was wrong."""
+        if not self._check.requests:
+            self._check.report("there are no requests", whole_file=True)
+        self._check.raise_problems(self._source)
+        with storage_errors(self._folder):
+            self._units += [writer.close() for writer in self._writers.values()]
+            self._writers.clear()
+            self._order.flush()
+            os.fsync(self._order.fileno())
+            self.close()
+            if len(self._groups) == 1:
+                # All shards follow each other: their own order is the order.
+                (self._folder / "order").unlink()
+        units = sorted(self._units, key=lambda unit: unit.shard)
+        return Spooled(units, self._check.requests, self._digest.hexdigest())
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._order.close()
+        self._seen.close()
+        for writer in self._writers.values():
+            writer.abandon()
+
+
+def _canonical(line: bytes) -> bytes:
+    """The same bytes for the same request, however it was written."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(line), order="sorted")
+    except msgspec.DecodeError:  # a number beyond what Python's floats hold
+        return line
+
+
+def read_in_order(order: Path, shards: Mapping[int, Path]) -> Iterator[bytes]:
+    """The lines of several shards' files, one for each request, in the order in which the requests came."""
+    with ExitStack() as stack:
+        sources: dict[int, Iterator[bytes]] = {}
+        numbers = array("I")
+        file = stack.enter_context(open_lines(order))
+        while chunk := file.read(numbers.itemsize * 65536):
+            numbers = array("I", chunk)
+            for number in numbers:
+                source = sources.get(number)
+                if source is None:
+                    source = sources[number] = split(stack.enter_context(open_lines(shards[number])))
+                yield next(source)
