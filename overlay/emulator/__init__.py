@@ -61,6 +61,8 @@ __all__ = [
     "Service",
     "Silence",
     "echo",
+    "serve",
+    "upstream",
 ]
 
 _HOMES = {
