@@ -95,7 +95,7 @@ class LineIndex:
             if self._hashes[entry] == key:
                 result = self.read(entry)
                 # Confirmed by a full reading, which whoever asks needs anyway.
-                if (result.custom_id or "").encode("utf-8", "surrogatepass") == custom_id:
+                if (result.custom_id or "").encode() == custom_id:
                     return entry, result
             slot = (slot + 1) & mask
         return None
@@ -109,8 +109,8 @@ class LineIndex:
         file = self._files[bisect_right(self._first_entries, entry) - 1]
         try:
             return Result(os.pread(file.fileno(), size, start))
-        except OSError as error:
-            raise StorageError(f"{file.name}: {error.strerror}", path=file.name) from error
+        except (OSError, ValueError) as error:  # ValueError: closed
+            raise StorageError(f"{file.name}: {error}", path=file.name) from error
 
     def entries(self, *fates: int) -> Iterator[int]:
         """The entries with one of these fates, in the order of the files."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
 import attrs
 
-from overlay.errors import InvalidInputError, Problem
+from overlay.errors import InvalidInputError, Problem, ResultError
 from overlay.index import CLAIMED, IGNORED, STRAY, UNCLAIMED, LineIndex
 from overlay.lines import LINE_BYTES, open_lines, split
 from overlay.result import Result, missing_result
@@ -33,7 +33,7 @@ class JoinReport:
     """Requests that no line answers."""
     duplicates: int = 0
     """Lines that say again what another line says."""
-    conflicts: dict[str, None] = attrs.field(factory=dict[str, None])
+    conflicts: list[str] = attrs.field(factory=list[str])
     """The custom_ids that were answered in different ways, in the order found."""
     unknown: int = 0
     """Lines that answer a custom_id which no request has."""
@@ -62,6 +62,7 @@ class JoinedResults:
         self.report = JoinReport()
         self._line_bytes = line_bytes
         self._index = LineIndex(line_bytes)
+        self._conflicting: set[bytes] = set()
         self._stack = ExitStack()
         self._results = self._join(requests)
         try:
@@ -101,7 +102,7 @@ class JoinedResults:
     def _settle(self, entry: int, custom_id: bytes | None, line: bytes) -> None:
         """Decide on a line that names no request, or one that has an answer already."""
         found = None if custom_id is None else self._index.find(custom_id)
-        if found is None:
+        if custom_id is None or found is None:
             self.report.malformed += 1
             self._index.fates[entry] = STRAY
             return
@@ -110,7 +111,9 @@ class JoinedResults:
             self.report.duplicates += 1
             self._index.fates[entry] = IGNORED
             return
-        self.report.conflicts[kept.custom_id or ""] = None
+        if custom_id not in self._conflicting:
+            self._conflicting.add(custom_id)
+            self.report.conflicts.append(kept.custom_id or "")
         if other.ok and not kept.ok:
             self._index.replace(found[0], entry)
             entry = found[0]
@@ -137,7 +140,7 @@ class JoinedResults:
 
     def _order(self, requests: str | os.PathLike[str] | Iterable[str]) -> Iterator[bytes]:
         if not isinstance(requests, str | os.PathLike):
-            yield from (custom_id.encode("utf-8", "surrogatepass") for custom_id in requests)
+            yield from (custom_id.encode("utf-8", "replace") for custom_id in requests)
             return
         path = Path(requests)
         with open_lines(path) as file:
@@ -153,4 +156,6 @@ def _same_answer(one: Result, other: Result) -> bool:
     """Whether two lines differ in nothing but what is numbered anew when a line is written twice."""
     if one.raw == other.raw:
         return True
-    return (one.status_code, one.error, one.body) == (other.status_code, other.error, other.body)
+    with suppress(ResultError):  # bodies nested too deep to be compared
+        return (one.status_code, one.error, one.body) == (other.status_code, other.error, other.body)
+    return False

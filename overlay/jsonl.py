@@ -49,14 +49,11 @@ class Request:
         Raises InvalidInputError where the body cannot be JSON: NaN and infinities, objects without a
         JSON form, half of a surrogate pair.
         """
-        line = {
-            "custom_id": self.custom_id,
-            "method": self.method,
-            "url": self.url,
-            "body": dict(self.body),
-        }
         try:
-            text = _encode(line)
+            body = dict(self.body)
+            text = _encode(
+                {"custom_id": self.custom_id, "method": self.method, "url": self.url, "body": body}
+            )
             if not text.isascii():
                 for character, escape in _LINE_ENDS.items():
                     text = text.replace(character, escape)
@@ -92,10 +89,9 @@ def read_requests(
             check.raise_problems(path)
             try:
                 fields = _decode(line)
-            except msgspec.MsgspecError as error:  # a number too large for Python's float
-                check.report(str(error))
-                check.raise_problems(path)
-                raise
+            except msgspec.MsgspecError as error:
+                # Valid JSON, with a number that no double can hold.
+                raise InvalidInputError(path, [Problem(check.requests, str(error))]) from error
             yield Request(fields.custom_id, fields.body, url=fields.url, method=fields.method)
         check.finish(path)
 

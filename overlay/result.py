@@ -33,6 +33,8 @@ from overlay.shapes import (
 
 T = TypeVar("T")
 
+_REPR_KEPT = 100
+
 
 class _Part(msgspec.Struct):
     type: str | None = None
@@ -143,7 +145,7 @@ class Result(msgspec.Struct, eq=False, gc=False):
 
     @property
     def text(self) -> str | None:
-        """What the model wrote, whichever text endpoint it was; None where there is no text."""
+        """What the model wrote, in its first choice; None where there is no text."""
         return (self._reading or self._read()).text
 
     @property
@@ -220,7 +222,7 @@ class Result(msgspec.Struct, eq=False, gc=False):
         )
 
     def __repr__(self) -> str:
-        return f"<Result {self.custom_id!r} {'ok' if self.ok else f'failed: {self.error}'}>"
+        return f"<Result {self.custom_id!r} {'ok' if self.error is None else str(self.error)[:_REPR_KEPT]}>"
 
     def __eq__(self, other: object) -> bool:
         return self.raw == other.raw if isinstance(other, Result) else NotImplemented

@@ -68,17 +68,18 @@ def check_complete(path: str | os.PathLike[str]) -> None:
     path = Path(path)
     with open_lines(path) as file, storage_errors(path):
         last = _last_line(file)
-    if last and decode_loosely(last) is None:
-        raise InvalidResponseError(f"{path.name}: the last line is cut off; the download is incomplete")
+    # A line too long to be read is not judged here: reading the results flags it.
+    if last and len(last) <= LINE_BYTES and decode_loosely(last) is None:
+        raise InvalidResponseError(f"{path.name}: the last line is not whole; the download was cut")
 
 
 def _last_line(file: BinaryIO) -> bytes:
-    """The last line that is not blank, however long."""
-    end = file.seek(0, os.SEEK_END)
+    """The last line that is not blank, or the end of it where it is longer than LINE_BYTES."""
     tail = b""
-    while end > 0 and b"\n" not in tail.strip():
-        begin = max(0, end - MIB)
+    begin, step = file.seek(0, os.SEEK_END), MIB
+    while begin > 0 and b"\n" not in tail and len(tail) <= LINE_BYTES:
+        end, begin = begin, max(0, begin - step)
         file.seek(begin)
-        tail = file.read(end - begin) + tail
-        end = begin
-    return tail.strip().rpartition(b"\n")[2]
+        tail = (file.read(end - begin) + tail).rstrip()
+        step *= 2
+    return tail.rpartition(b"\n")[2]

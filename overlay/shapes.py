@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TypeGuard
 
 import attrs
@@ -22,6 +23,9 @@ MALFORMED = "malformed_line"
 MISSING = "missing"
 FAILED = 400
 """The status from which on a request has failed (RFC 9110, section 15)."""
+
+_MESSAGE_KEPT = 1_000
+"""Characters; the line itself has them all."""
 
 TEXT_PARTS = frozenset({"text", "output_text"})
 """The types of content parts that are the model's words; others are its reasoning, or a refusal."""
@@ -91,7 +95,7 @@ def custom_id_bytes(line: bytes) -> bytes | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         value = decode_loosely(line)
         custom_id = None if value is None else _string(value.get("custom_id"))
-        return None if custom_id is None else custom_id.encode("utf-8", "surrogatepass")
+        return None if custom_id is None else custom_id.encode()
 
 
 def decode_loosely(json_object: bytes) -> dict[str, Any] | None:
@@ -189,9 +193,7 @@ def _refusal(body: Any) -> Any:
 
 
 def says_something(error: Any) -> bool:
-    """Whether an error member is more than a placeholder such as `{}`, or `{"code": null, "message":
-    null}`.
-    """
+    """Whether an error is more than a placeholder such as `{}` or `{"code": null, "message": null}`."""
     return any(error.values()) if is_object(error) else bool(error)
 
 
@@ -201,8 +203,11 @@ def _line_error(error: Any, status_code: int | None) -> LineError:
         code = _string(error.get("code")) or _string(error.get("type"))
         message = _string(error.get("message"))
     if not message and says_something(error):
-        message = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
-    return LineError(code, message or (f"status {status_code}" if status_code else "no reason given"))
+        with suppress(RecursionError):
+            message = _string(error) or json.dumps(error)
+    if not message:
+        message = f"status {status_code}" if status_code else "no reason given"
+    return LineError(code, message if len(message) <= _MESSAGE_KEPT else message[:_MESSAGE_KEPT] + "...")
 
 
 def _text(body: dict[str, Any]) -> str | None:
@@ -215,7 +220,7 @@ def _text(body: dict[str, Any]) -> str | None:
         items = [item for item in output if is_object(item)] if _is_array(output) else []
         texts = [_words(item["content"]) for item in items if _is_array(item.get("content"))]
         text = _join(texts)
-    return None if text is None else _whole_characters(text)
+    return text
 
 
 def _words(content: Any) -> str | None:
@@ -230,17 +235,15 @@ def _join(texts: Iterable[str | None]) -> str | None:
     return "".join(found) if found else None
 
 
-def _whole_characters(text: str) -> str:
-    # Half of a surrogate pair would break the first print or file write in the caller's loop.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _first(items: Any) -> dict[str, Any] | None:
     return items[0] if _is_array(items) and items and is_object(items[0]) else None
 
 
 def _string(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    # Half of a surrogate pair would break the first print or file write in the caller's loop.
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _integer(value: Any) -> int | None:
