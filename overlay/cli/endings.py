@@ -7,6 +7,7 @@ import sys
 import traceback
 from contextlib import suppress
 from enum import IntEnum
+from typing import TextIO
 
 from overlay.errors import (
     APIConnectionError,
@@ -101,9 +102,19 @@ def complain(text: str) -> None:
 
 def say(text: str) -> None:
     """One line on stderr. Where that is closed or full, the work goes on without words."""
-    with suppress(OSError, ValueError, AttributeError):
+    if sys.stderr is None:
+        return
+    try:
         sys.stderr.write(one_line(text) + "\n")
         sys.stderr.flush()
+    except (OSError, ValueError):
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Send what a stream still holds, and whatever follows, nowhere: the interpreter's last flush must not fail."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def one_line(text: str) -> str:

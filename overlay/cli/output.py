@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from overlay.cli.endings import PipeClosedError, one_line, say
+from overlay.cli.endings import PipeClosedError, one_line, say, silence
 from overlay.errors import StorageError
 
 _NO_LIMIT = 10_000
@@ -41,7 +40,7 @@ def rescue() -> None:
     try:
         finish()
     except (PipeClosedError, StorageError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
 
 
 def _closed(error: Exception) -> Exception:
