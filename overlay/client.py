@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from overlay import batches, files, jobs, waiting
+from overlay import batches, files, jobs, recovery, waiting
 from overlay.auth import TokenProvider, Tokens
 from overlay.binding import AsyncResource, Resource, apaging, arunning, awaiting, blocking, paging, running
 from overlay.collecting import asked, open_batch
@@ -103,6 +103,8 @@ class Jobs(Resource):
     list = blocking(jobs.list_jobs)
     cancel = blocking(jobs.cancel)
     delete = blocking(jobs.delete)
+    clean = blocking(recovery.clean)
+    recover = blocking(recovery.recover)
     run = running(jobs.submit)
 
     def results(self, job_id: str) -> Results:
@@ -123,6 +125,8 @@ class AsyncJobs(AsyncResource):
     list = awaiting(jobs.list_jobs)
     cancel = awaiting(jobs.cancel)
     delete = awaiting(jobs.delete)
+    clean = awaiting(recovery.clean)
+    recover = awaiting(recovery.recover)
     run = arunning(jobs.submit)
 
     def results(self, job_id: str) -> AsyncResults:

@@ -27,8 +27,9 @@ from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundErro
 from overlay.job import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors
 from overlay.lock import JobLock
+from overlay.records import JobRecord, Unit
 from overlay.shards import JobContext
-from overlay.store import JobRecord, Ledger, Unit
+from overlay.store import Ledger
 
 OnChange: TypeAlias = Callable[[JobEvent], object]
 

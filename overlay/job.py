@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from overlay.store import JobRecord, Unit
+from overlay.records import JobRecord, Unit
 
 EventKind: TypeAlias = Literal[
     "spooled",

@@ -16,9 +16,7 @@ from typing import Any
 
 from overlay.checks import Limits
 from overlay.connection import Settings
-from overlay.create import checked_metadata
 from overlay.errors import (
-    ConfigurationError,
     JobNotEndedError,
     LedgerError,
     NotFoundError,
@@ -30,13 +28,13 @@ from overlay.home import OnChange, OpenJob, existing, open_job, remove, view_of
 from overlay.job import Job
 from overlay.preparing import Requests, prepare
 from overlay.reading import Opened
+from overlay.records import JobOptions, Unit
 from overlay.results import Result, read_results
 from overlay.schedule import work
 from overlay.settling import results_path
 from overlay.spool import read_in_order
-from overlay.store import Unit
+from overlay.waiting import checked_poll
 
-_OUR_METADATA = 3
 _DEFAULT_LIMITS = Limits()
 
 
@@ -73,7 +71,7 @@ def submit(
     Raises InvalidInputError with every bad request, and nothing is sent; JobMismatchError where the id belongs
     to other requests or another service; JobLockedError where another process works on it; StorageError.
     """
-    options = _options(
+    options = JobOptions(
         completion_window=completion_window,
         metadata=dict(metadata or {}),
         output_expires_after=None if output_expires_after is None else seconds(output_expires_after),
@@ -115,8 +113,8 @@ def wait(
     raises. The job can be waited for again after each of them.
     """
     with (yield from _open(settings, job_id, on_change)) as opened:
-        pause = opened.context.record.options["poll"] if poll is None else seconds(poll)
-        yield from work(opened.context, until=deadline(settings, timeout), poll=_checked_poll(pause))
+        pause = opened.context.record.options.poll if poll is None else checked_poll(poll)
+        yield from work(opened.context, until=deadline(settings, timeout), poll=pause)
         job = opened.view()
     if not job.ended:
         raise WaitTimeoutError(
@@ -211,26 +209,6 @@ def _read(folder: Path, shards: list[int]) -> Any:
     if not order.exists():
         return read_results(paths[shard] for shard in sorted(paths))
     return (Result(line) for line in read_in_order(order, paths))
-
-
-def _options(**options: Any) -> dict[str, Any]:
-    metadata = checked_metadata(options["metadata"], taken=_OUR_METADATA)
-    if any(key.startswith("overlay_") for key in metadata):
-        raise ConfigurationError("metadata keys that begin with overlay_ are the job's own")
-    for name in ("max_enqueued_tokens", "max_creates_per_hour", "max_attempts"):
-        value = options[name]
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ConfigurationError(f"{name} is a number from 1 on, not {value!r}")
-    _checked_poll(options["poll"])
-    if not options["grace"] >= 0:
-        raise ConfigurationError(f"grace is a time from zero on, not {options['grace']!r}")
-    return options
-
-
-def _checked_poll(poll: float) -> float:
-    if not poll > 0:
-        raise ConfigurationError(f"poll is a time greater than zero, not {poll!r}")
-    return poll
 
 
 def _open(settings: Settings, job_id: str, on_change: OnChange | None) -> Flow[OpenJob]:

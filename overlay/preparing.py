@@ -20,8 +20,9 @@ from overlay.home import check_service, checked_job_id
 from overlay.jsonl import Request
 from overlay.lines import open_lines, split, storage_errors, sync_folder
 from overlay.lock import JobLock
+from overlay.records import JobOptions, JobRecord, Unit
 from overlay.spool import Spool, Spooled
-from overlay.store import JobRecord, Ledger, Unit
+from overlay.store import Ledger
 
 Requests: TypeAlias = Iterable[Request] | AsyncIterable[Request] | str | os.PathLike[str]
 """Requests as an iterable, under AsyncClient also an asynchronous one, or the path of a JSONL file."""
@@ -30,7 +31,7 @@ _CHUNK = 1000
 
 
 def prepare(
-    settings: Settings, requests: Requests, *, job_id: str | None, options: dict[str, Any], limits: Limits
+    settings: Settings, requests: Requests, *, job_id: str | None, options: JobOptions, limits: Limits
 ) -> Flow[str]:
     """Make sure that there is a job of these requests, and give its id."""
     if job_id is not None:
@@ -40,7 +41,7 @@ def prepare(
     source = _iterator(path if path is not None else requests)
     with ExitStack() as stack:
         folder: Path = yield Work(partial(_spool_folder, settings, stack))
-        spool = Spool(folder, limits, max_tokens=options["max_enqueued_tokens"], source=path, keep=not known)
+        spool = Spool(folder, limits, max_tokens=options.max_enqueued_tokens, source=path, keep=not known)
         stack.callback(spool.close)
         while chunk := (yield Pull(source, _CHUNK)):
             yield Work(partial(spool.add, chunk))

@@ -19,8 +19,8 @@ from overlay.errors import APIError, NotFoundError, OverlayError, TokenProviderE
 from overlay.files import delete
 from overlay.flow import Deadline, Flow, Sleep, Together, Work, deadline
 from overlay.models import Batch
+from overlay.records import Unit
 from overlay.shards import JobContext, cancel_extra, collect, finish, recover, start, stop
-from overlay.store import Unit
 
 _AT_ONCE = 4
 """Uploads and downloads side by side."""
@@ -139,7 +139,7 @@ class _Round:
         """The units that may start now, in groups that run side by side."""
         context, options = self._context, self._context.record.options
         now = context.settings.clock.time()
-        creates = int(options["max_creates_per_hour"]) - context.ledger.creates_since(now - _HOUR)
+        creates = options.max_creates_per_hour - context.ledger.creates_since(now - _HOUR)
         caps = context.ledger.caps()
         enqueued: dict[str, int] = {}
         for unit in self._units.values():
@@ -148,7 +148,7 @@ class _Round:
         chosen: list[Unit] = []
         for unit in self._in("planned", "uploading", "uploaded"):
             model = unit.model or ""
-            most = min(options["max_enqueued_tokens"] or float("inf"), caps.get(model, float("inf")))
+            most = min(options.max_enqueued_tokens or float("inf"), caps.get(model, float("inf")))
             taken = enqueued.get(model, 0)
             # A shard that is over the limit all by itself can only be tried.
             if len(chosen) < creates and (not taken or taken + unit.tokens <= most):

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from overlay.errors import StorageError
 from overlay.lines import open_lines, replacing, split, storage_errors
+from overlay.records import Unit
 from overlay.results import Result, join_results
 from overlay.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
 from overlay.spool import estimated_tokens, shard_path
-from overlay.store import Unit
 
 _NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING, MALFORMED})
 _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})

@@ -30,10 +30,11 @@ from overlay.flow import Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.job import EventKind
 from overlay.models import Batch
+from overlay.records import JobRecord, Unit
 from overlay.results import check_complete
 from overlay.settling import settle, verify
 from overlay.spool import shard_path
-from overlay.store import JobRecord, Ledger, Unit
+from overlay.store import Ledger
 
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
 _CLOCK_MARGIN = timedelta(seconds=5)
@@ -51,7 +52,7 @@ class JobContext:
 
     @property
     def grace(self) -> float:
-        return float(self.record.options["grace"])
+        return self.record.options.grace
 
     def save(self, *units: Unit) -> Flow[None]:
         yield Work(partial(self.ledger.save, *units))
@@ -59,7 +60,7 @@ class JobContext:
     def metadata(self, unit: Unit) -> dict[str, str]:
         """What is written on a unit's batch: enough to rebuild a ledger from, and the caller's own."""
         return {
-            **self.record.options["metadata"],
+            **self.record.options.metadata,
             "overlay_job": self.record.id,
             "overlay_shard": str(unit.shard),
             "overlay_generation": str(unit.generation),
@@ -70,9 +71,9 @@ class JobContext:
         return request_body(
             unit.file_id or "",
             unit.endpoint,
-            options["completion_window"],
+            options.completion_window,
             self.metadata(unit),
-            options["output_expires_after"],
+            options.output_expires_after,
         )
 
     def sought(self, unit: Unit, spent: Any) -> Sought:
@@ -230,9 +231,7 @@ def collect(context: JobContext, unit: Unit) -> Flow[None]:
 
 def finish(context: JobContext, unit: Unit, answers: list[Path]) -> Flow[None]:
     """Settle a unit with the answers that there are, and commit it together with what follows from it."""
-    again = context.record.state == "open" and unit.generation + 1 < int(
-        context.record.options["max_attempts"]
-    )
+    again = context.record.state == "open" and unit.generation + 1 < int(context.record.options.max_attempts)
     following: Unit | None = yield Work(partial(settle, context.folder, unit, answers, again=again))
     unit.state = "done"
     yield Work(partial(_commit, context, unit, following))
@@ -256,7 +255,7 @@ def _commit(context: JobContext, unit: Unit, following: Unit | None) -> None:
 def _tidy(context: JobContext, unit: Unit, batch: Batch, answers: list[Path]) -> None:
     for path in answers:
         path.unlink(missing_ok=True)
-    if context.record.options["delete_files"]:
+    if context.record.options.delete_files:
         context.ledger.add_litter(unit.file_id, batch.output_file_id, batch.error_file_id)
 
 

@@ -23,8 +23,8 @@ from overlay.checks import InputCheck, Limits, inputs_of
 from overlay.errors import InvalidInputError
 from overlay.jsonl import Request
 from overlay.lines import MIB, open_lines, split, storage_errors
+from overlay.records import Unit
 from overlay.seen import SeenIds
-from overlay.store import Unit
 
 _BYTES_PER_TOKEN = 4
 """A rule of thumb for English text; what matters is that it is the same for every shard."""
@@ -143,7 +143,7 @@ class Spool:
             if self._check.count > before:
                 continue
             check = self._check
-            self._digest.update(_canonical(line))
+            self._digest.update(canonical(line))
             accepted.append((line, check.requests, check.url, check.line_model, check.inputs))
             ids.append((hashlib.blake2b(check.custom_id.encode(), digest_size=16).digest(), check.requests))
         self._note_ids(ids)
@@ -214,7 +214,7 @@ class Spool:
             writer.abandon()
 
 
-def _canonical(line: bytes) -> bytes:
+def canonical(line: bytes) -> bytes:
     """The same bytes for the same request, however it was written."""
     try:
         return msgspec.json.encode(msgspec.json.decode(line), order="sorted")

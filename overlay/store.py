@@ -14,84 +14,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
 
 from overlay.errors import LedgerError, StorageError
+from overlay.records import JobOptions, JobRecord, Unit
 
 if TYPE_CHECKING:
     import sqlite3
 
 APPLICATION_ID = 0x4F564C59
 """What marks a SQLite file as a ledger: "OVLY"."""
-
-UnitState: TypeAlias = Literal[
-    "planned", "uploading", "uploaded", "creating", "fencing", "created", "ended", "done"
-]
-
-
-@attrs.define(kw_only=True)
-class Unit:
-    """One batch's worth of requests: a shard, in one of its generations.
-
-    The states follow each other. `creating` means that a POST may have been accepted; `fencing`, that its input
-    file is being deleted so that it no longer can be.
-    """
-
-    shard: int
-    generation: int
-    state: UnitState = "planned"
-    endpoint: str
-    model: str | None
-    requests: int
-    shard_requests: int
-    """How many the shard had in its first generation."""
-    bytes: int
-    tokens: int
-    """Estimated prompt tokens."""
-    sha256: str
-    file_id: str | None = None
-    file_created_at: int | None = None
-    batch_id: str | None = None
-    creating_at: float | None = None
-    """When the POST in question began, by this machine's clock, in seconds since 1970."""
-    created_at: float | None = None
-    status: str | None = None
-    """The batch's, as last seen."""
-    completed: int = 0
-    failed: int = 0
-    ok: int = 0
-    """Successes on disk; this and the following are known when it is done."""
-    missing: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    strays: int = 0
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.shard, self.generation
-
-    @property
-    def live(self) -> bool:
-        """Whether a batch of it may be running, and hold enqueued tokens."""
-        return self.state in {"creating", "fencing", "created"}
-
-
-@attrs.define(kw_only=True)
-class JobRecord:
-    """The job as a whole."""
-
-    id: str
-    digest: str
-    """SHA-256 of its requests in canonical form and order, however they are split."""
-    base_url: str
-    created_at: float
-    requests: int
-    options: dict[str, Any]
-    state: Literal["open", "cancelled"] = "open"
-    duplicates_cancelled: int = 0
 
 
 def _columns(kind: type) -> str:
@@ -209,7 +144,7 @@ class Ledger:
         if len(rows) != 1:
             raise LedgerError(f"{self.path}: holds {len(rows)} jobs instead of one", path=self.path)
         values = dict(rows[0])
-        values["options"] = msgspec.json.decode(values["options"])
+        values["options"] = JobOptions(**msgspec.json.decode(values["options"]))
         return JobRecord(**values)
 
     def save_job(self, job: JobRecord) -> None:

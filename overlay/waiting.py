@@ -47,9 +47,7 @@ def wait(
     pass by itself, is raised at once.
     """
     until = deadline(settings, timeout)
-    pause = seconds(poll)
-    if pause <= 0:
-        raise ConfigurationError(f"poll is a time greater than zero, not {poll!r}")
+    pause = checked_poll(poll)
     watch = _Watch(settings, on_change)
     while True:
         try:
@@ -72,6 +70,14 @@ def wait(
         jitter = random.uniform(1 - _PAUSE_JITTER, 1 + _PAUSE_JITTER)  # noqa: S311 - spreads load, hides nothing
         yield Sleep(min(until.left, pause * jitter))
         pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
+
+
+def checked_poll(poll: Seconds) -> float:
+    """A pause between two looks, in seconds. Raises ConfigurationError for none."""
+    pause = seconds(poll)
+    if not pause > 0:
+        raise ConfigurationError(f"poll is a time greater than zero, not {poll!r}")
+    return pause
 
 
 class _Watch:

@@ -1,0 +1,253 @@
+"""Putting right what a crash, or a lost disk, has left: orphaned files, and jobs without a usable ledger.
+
+Each batch of a job carries its job, shard and generation in its metadata, and its input file still has the
+requests: that is enough to rebuild a ledger from. What had not been sent yet is known only to the shards on this
+machine's disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from overlay import batches, files
+from overlay.connection import Settings
+from overlay.errors import ConfigurationError, LedgerError, NotFoundError, OverlayError
+from overlay.flow import Flow, Work
+from overlay.home import checked_job_id, open_job, view_of
+from overlay.job import Job
+from overlay.lines import open_lines, split, storage_errors, sync_folder
+from overlay.lock import JobLock
+from overlay.models import Batch, File
+from overlay.records import JobOptions, JobRecord, Unit
+from overlay.shapes import decode_loosely
+from overlay.spool import canonical, estimated_tokens, read_in_order, shard_path
+from overlay.store import Ledger
+
+_OUR_FILE = re.compile(r"overlay-(?P<job>.+)-\d{5}-\d+\.jsonl")
+_OUR_KEYS = ("overlay_job", "overlay_shard", "overlay_generation")
+_PAGE = 100
+
+
+def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
+    """Input files at the service that jobs of this home folder uploaded and no longer need; with `delete`, gone.
+
+    Files of jobs that are not in this home folder, and of jobs that another process works on, are left alone.
+    """
+    orphans: list[File] = []
+    needed: dict[str, frozenset[str] | None] = {}
+    cursor: str | None = None
+    while True:
+        page = yield from files.page(settings, after=cursor, limit=_PAGE, purpose="batch")
+        for file in page.data:
+            found = _OUR_FILE.fullmatch(file.filename or "")
+            if found is None:
+                continue
+            job_id = found["job"]
+            if job_id not in needed:
+                needed[job_id] = yield Work(partial(_needed_files, settings, job_id))
+            keep = needed[job_id]
+            if keep is not None and file.id not in keep:
+                orphans.append(file)
+        if page.next is None or page.next == cursor:
+            break
+        cursor = page.next
+    for orphan in orphans if delete else ():
+        with suppress(NotFoundError):
+            yield from files.delete(settings, orphan.id)
+    return orphans
+
+
+def _needed_files(settings: Settings, job_id: str) -> frozenset[str] | None:
+    """The ids of the files that a job still needs; None where that cannot be said."""
+    try:
+        with open_job(settings, job_id, None) as opened:
+            units = opened.context.ledger.units()
+            return frozenset(unit.file_id for unit in units if unit.file_id and unit.state != "done")
+    except OverlayError:
+        return None
+
+
+def recover(settings: Settings) -> Flow[list[Job]]:
+    """Rebuild the ledgers of jobs that have none, or a damaged one, from the service's records; gives those jobs.
+
+    A job whose ledger is sound is left as it is. Where the job's folder is gone too, its requests come from the
+    service, shard by shard: those never sent are lost, and those of several models are no longer interleaved.
+    Raises LedgerError where too little is left of a job.
+    """
+    found = yield from _our_batches(settings)
+    jobs: list[Job] = []
+    for job_id, ours in sorted(found.items()):
+        if not (yield Work(partial(_is_sound, settings, job_id))):
+            jobs.append((yield from _rebuild(settings, job_id, ours)))
+    return jobs
+
+
+def _our_batches(settings: Settings) -> Flow[dict[str, list[Batch]]]:
+    found: dict[str, list[Batch]] = {}
+    cursor: str | None = None
+    while True:
+        page = yield from batches.page(settings, after=cursor, limit=_PAGE)
+        for batch in page.data:
+            metadata = _metadata(batch)
+            with suppress(ConfigurationError):
+                if all(isinstance(metadata.get(key), str) for key in _OUR_KEYS):
+                    found.setdefault(checked_job_id(metadata["overlay_job"]), []).append(batch)
+        if page.next is None or page.next == cursor:
+            return found
+        cursor = page.next
+
+
+def _metadata(batch: Batch) -> dict[str, Any]:
+    return batch.metadata if isinstance(batch.metadata, dict) else {}
+
+
+def _is_sound(settings: Settings, job_id: str) -> bool:
+    try:
+        view_of(settings.home / "jobs" / job_id)
+    except LedgerError:
+        return False
+    return True
+
+
+def _rebuild(settings: Settings, job_id: str, ours: list[Batch]) -> Flow[Job]:
+    folder = settings.home / "jobs" / job_id
+    with ExitStack() as stack:
+        yield Work(partial(_take, folder, job_id, stack))
+        units: list[Unit] = []
+        for (shard, generation), batch in sorted(_chosen(ours).items()):
+            path = shard_path(folder, shard, generation)
+            if not (yield Work(path.exists)):
+                yield from files.download(settings, batch.input_file_id or "", path)
+            units.append((yield Work(partial(_unit, path, shard, generation, batch))))
+        units += yield Work(partial(_unsent, folder, {unit.shard for unit in units}))
+        units.sort(key=lambda unit: unit.key)
+        yield Work(partial(_write, settings, folder, job_id, units, ours))
+    job: Job = yield Work(partial(view_of, folder))
+    return job
+
+
+def _take(folder: Path, job_id: str, stack: ExitStack) -> None:
+    """Lock the job's folder, and move what is left of its ledger aside."""
+    with storage_errors(folder):
+        (folder / "shards").mkdir(parents=True, exist_ok=True)
+    stack.enter_context(JobLock(folder, job_id))
+    for name in ("ledger.db", "ledger.db-journal"):
+        with storage_errors(folder), suppress(FileNotFoundError):
+            (folder / name).rename(folder / f"{name}.damaged-{time.time():.0f}-{secrets.token_hex(2)}")
+
+
+def _chosen(ours: list[Batch]) -> dict[tuple[int, int], Batch]:
+    """One batch for each shard and generation: the oldest that was not cancelled, if there is one."""
+    chosen: dict[tuple[int, int], Batch] = {}
+    for batch in sorted(ours, key=_preference):
+        metadata = _metadata(batch)
+        try:
+            key = int(metadata["overlay_shard"]), int(metadata["overlay_generation"])
+        except ValueError:
+            continue
+        chosen.setdefault(key, batch)
+    for shard, generation in chosen:
+        if generation and (shard, generation - 1) not in chosen:
+            raise LedgerError(
+                f"job {_metadata(ours[0])['overlay_job']} cannot be rebuilt: the service no longer has the "
+                f"batch of shard {shard}, generation {generation - 1}"
+            )
+    return chosen
+
+
+def _preference(batch: Batch) -> tuple[bool, bool, int]:
+    status = (batch.status or "").lower()
+    return status == "failed", status in {"cancelling", "cancelled"}, batch.created_at or 0
+
+
+def _unit(path: Path, shard: int, generation: int, batch: Batch | None) -> Unit:
+    """A unit from the file of its requests."""
+    digest = hashlib.sha256()
+    unit = Unit(
+        shard=shard,
+        generation=generation,
+        endpoint=(batch.endpoint if batch is not None else None) or "",
+        model=None,
+        requests=0,
+        shard_requests=0,
+        bytes=0,
+        tokens=0,
+        sha256="",
+    )
+    for line in _lines(path):
+        digest.update(line)
+        unit.requests += 1
+        unit.bytes += len(line)
+        unit.tokens += estimated_tokens(line)
+        if unit.requests == 1:
+            unit.endpoint, unit.model = _endpoint_and_model(line, unit.endpoint)
+    unit.sha256 = digest.hexdigest()
+    unit.shard_requests = unit.requests
+    if batch is not None:
+        unit.state, unit.batch_id, unit.status = "created", batch.id, batch.status
+        unit.file_id, unit.file_created_at = batch.input_file_id, batch.created_at
+        unit.created_at = float(batch.created_at or 0)
+    return unit
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with open_lines(path) as file:
+        yield from split(file)
+
+
+def _endpoint_and_model(line: bytes, endpoint: str) -> tuple[str, str | None]:
+    value: dict[str, Any] = decode_loosely(line) or {}
+    body = value.get("body")
+    model = body.get("model") if isinstance(body, dict) else None
+    return endpoint or str(value.get("url")), model if isinstance(model, str) else None
+
+
+def _unsent(folder: Path, sent: set[int]) -> list[Unit]:
+    """The shards that are on this disk only."""
+    found = []
+    for path in sorted((folder / "shards").glob("*-0.jsonl")):
+        shard = int(path.name.partition("-")[0])
+        if shard not in sent:
+            found.append(_unit(path, shard, 0, None))
+    return found
+
+
+def _write(settings: Settings, folder: Path, job_id: str, units: list[Unit], ours: list[Batch]) -> None:
+    first = {unit.shard: unit for unit in units if unit.generation == 0}
+    for unit in units:
+        unit.shard_requests = first[unit.shard].requests
+    paths = {shard: shard_path(folder, shard, 0) for shard in first}
+    order = folder / "order"
+    digest = hashlib.sha256()
+    for line in (
+        read_in_order(order, paths)
+        if order.exists()
+        else (line for shard in sorted(paths) for line in _lines(paths[shard]))
+    ):
+        digest.update(canonical(line))
+    batch = ours[0]
+    metadata = {key: value for key, value in _metadata(batch).items() if key not in _OUR_KEYS}
+    record = JobRecord(
+        id=job_id,
+        digest=digest.hexdigest(),
+        base_url=settings.base_url,
+        created_at=float(min(batch.created_at or 0 for batch in ours)),
+        requests=sum(unit.requests for unit in first.values()),
+        options=JobOptions(metadata=metadata, completion_window=batch.completion_window or "24h"),
+    )
+    ledger = Ledger(folder / "ledger.db", create=True)
+    try:
+        with ledger.transaction():
+            ledger.save_job(record)
+            ledger.save(*units)
+    finally:
+        ledger.close()
+    sync_folder(folder)
