@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -188,7 +188,7 @@ class Function:
 
 
 def _replied(request: dict[str, Any], reply: Any) -> Outcome:
-    status, body = reply if isinstance(reply, tuple) else (200, reply)
+    status, body = cast("tuple[int, Any]", reply) if isinstance(reply, tuple) else (200, reply)
     return outcome(request["custom_id"], status, _encoder.encode(body))
 
 

@@ -9,8 +9,8 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, runtime_checkable
 
 # How often a clock that only tells the time is looked at, in seconds.
@@ -59,12 +59,26 @@ class ManualClock:
         self._now = max(self._now, moment)
 
 
+class _Waiter:
+    """One place in the queue; `call` is None once nobody waits there any more."""
+
+    __slots__ = ("call", "moment", "order")
+
+    def __init__(self, moment: float, order: int, call: Callable[[], None]) -> None:
+        self.moment = moment
+        self.order = order
+        self.call: Callable[[], None] | None = call
+
+    def __lt__(self, other: "_Waiter") -> bool:
+        return (self.moment, self.order) < (other.moment, other.order)
+
+
 class Timeline:
     """A clock and all who wait for it. Everything here belongs to one event loop."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or RunningClock()
-        self._waiting: list[tuple[float, int, Callable[[], None]]] = []
+        self._waiting: list[_Waiter] = []
         self._order = itertools.count()
         self._busy = 0
         self._quiet = asyncio.Event()
@@ -105,24 +119,23 @@ class Timeline:
             raise
 
     @asynccontextmanager
-    async def until(self, moment: float) -> AsyncIterator[asyncio.Timeout]:
+    async def until(self, moment: float) -> AsyncGenerator[None]:
         """Raise `TimeoutError` out of the block when the clock reaches the moment."""
-        fired = left = False
+        fired = False
 
         def fire() -> None:
             nonlocal fired
-            if not left:
-                fired = True
-                self._take()
-                limit.reschedule(asyncio.get_running_loop().time())
+            fired = True
+            self._take()
+            limit.reschedule(asyncio.get_running_loop().time())
 
         try:
             async with asyncio.timeout(None) as limit:
-                self._at(moment, fire)
+                waiter = self._at(moment, fire)
                 try:
-                    yield limit
+                    yield
                 finally:
-                    left = True
+                    waiter.call = None
         finally:
             if fired:
                 self._give()
@@ -132,7 +145,7 @@ class Timeline:
         while True:
             self._release()
             await self._quiet.wait()
-            if not self._waiting or self._waiting[0][0] > self.now():
+            if not self._waiting or self._waiting[0].moment > self.now():
                 return
 
     async def advance(self, seconds: float) -> None:
@@ -142,8 +155,8 @@ class Timeline:
         if not isinstance(clock, _Settable):
             raise TypeError("this clock only tells the time: move it where it was made, then settle()")
         await self.settle()
-        while self._waiting and self._waiting[0][0] <= target:
-            clock.move_to(self._waiting[0][0])
+        while self._waiting and self._waiting[0].moment <= target:
+            clock.move_to(self._waiting[0].moment)
             await self.settle()
         clock.move_to(target)
         await self.settle()
@@ -153,24 +166,19 @@ class Timeline:
             self._timer.cancel()
         for task in list(self._tasks):
             task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        self._take()
-        try:
-            yield
-        finally:
-            self._give()
-
-    def _at(self, moment: float, call: Callable[[], None]) -> None:
-        heapq.heappush(self._waiting, (moment, next(self._order), call))
+    def _at(self, moment: float, call: Callable[[], None]) -> _Waiter:
+        waiter = _Waiter(moment, next(self._order), call)
+        heapq.heappush(self._waiting, waiter)
         self._arm()
+        return waiter
 
     def _release(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self.now():
-            heapq.heappop(self._waiting)[2]()
+        while self._waiting and (self._waiting[0].moment <= self.now() or not self._waiting[0].call):
+            call = heapq.heappop(self._waiting).call
+            if call:
+                call()
         self._arm()
 
     def _arm(self) -> None:
@@ -181,7 +189,7 @@ class Timeline:
             return
         running = getattr(self.clock, "running", None)
         if running is not False:
-            wait = _POLL if running is None else max(0.0, self._waiting[0][0] - self.now())
+            wait = _POLL if running is None else max(0.0, self._waiting[0].moment - self.now())
             self._timer = asyncio.get_running_loop().call_later(wait, self._release)
 
     def _take(self) -> None:

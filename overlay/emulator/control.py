@@ -1,4 +1,4 @@
-"""The service's own paths, for tests in other processes: /_emulator/faults, /_emulator/requests, /_emulator/advance."""
+"""The service's own paths, for tests in other processes: faults, requests and advance, under /_emulator/."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar

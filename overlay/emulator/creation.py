@@ -8,6 +8,7 @@ import msgspec
 
 from overlay.emulator.problems import Refusal
 from overlay.emulator.settings import Limits
+from overlay.lines import is_object
 
 _PARAMETERS = frozenset(
     {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}
@@ -34,7 +35,7 @@ def read_creation(body: bytes, limits: Limits) -> Creation:
         asked = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Refusal(400, "We could not parse the JSON body of your request.") from None
-    if not isinstance(asked, dict):
+    if not is_object(asked):
         raise Refusal(400, "The body of the request must be a JSON object.")
     if unknown := sorted(asked.keys() - _PARAMETERS):
         raise Refusal(400, f"Unknown parameter: {unknown[0]!r}.", param=unknown[0], code="unknown_parameter")
@@ -57,23 +58,22 @@ def keep_time(policy: Any, param: str) -> int | None:
             raise Refusal(400, f"Invalid type for {param!r}: expected an object.", param=param) from None
     if policy is None:
         return None
-    if not isinstance(policy, dict):
+    if not is_object(policy):
         raise Refusal(
             400, f"Invalid type for {param!r}: expected an object.", param=param, code="invalid_type"
         )
     _one_of(policy.get("anchor"), ["created_at"], f"{param}.anchor")
-    seconds = policy.get("seconds")
+    seconds: object = policy.get("seconds")
     if isinstance(seconds, str) and _DIGITS.fullmatch(seconds):
         seconds = int(seconds)
-    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
-    if not whole or not SHORTEST_KEEP <= seconds <= LONGEST_KEEP:
+    if type(seconds) is not int or not SHORTEST_KEEP <= seconds <= LONGEST_KEEP:
         raise Refusal(
             400,
             f"Invalid value for {param}.seconds: expected a whole number from {SHORTEST_KEEP} to {LONGEST_KEEP}.",
             param=f"{param}.seconds",
             code="invalid_value",
         )
-    return int(seconds)
+    return seconds
 
 
 def _text(asked: dict[str, Any], name: str) -> str:
@@ -101,7 +101,7 @@ def _one_of(value: Any, known: list[str], param: str) -> str:
 def _metadata(value: Any) -> dict[str, str] | None:
     if value is None:
         return None
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise Refusal(
             400, "Invalid type for 'metadata': expected an object.", param="metadata", code="invalid_type"
         )

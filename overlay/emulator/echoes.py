@@ -10,6 +10,8 @@ from zlib import crc32
 
 from overlay.emulator.objects import new_id
 from overlay.emulator.problems import error_object
+from overlay.emulator.shapes import is_list
+from overlay.lines import is_object
 
 _DIMENSIONS = 8
 
@@ -91,7 +93,7 @@ def _completions(body: dict[str, Any]) -> dict[str, Any]:
 
 def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     asked = body.get("input")
-    inputs = asked if isinstance(asked, list) and asked and not isinstance(asked[0], int) else [asked]
+    inputs = asked if is_list(asked) and asked and not isinstance(asked[0], int) else [asked]
     size = body.get("dimensions")
     size = size if isinstance(size, int) and 0 < size <= 4096 else _DIMENSIONS  # noqa: PLR2004  a sane most
     usage = _usage("prompt", "completion", asked, "")
@@ -108,7 +110,7 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
 
 def _moderations(body: dict[str, Any]) -> dict[str, Any]:
     asked = body.get("input")
-    inputs = asked if isinstance(asked, list) else [asked]
+    inputs = asked if is_list(asked) else [asked]
     categories = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
     return {
         "id": new_id("modr-"),
@@ -134,10 +136,10 @@ _SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 def _last_message(messages: Any) -> str:
-    if not isinstance(messages, list):
+    if not is_list(messages):
         return _flat(messages)
     for message in reversed(messages):
-        if isinstance(message, dict) and message.get("role") == "user":
+        if is_object(message) and message.get("role") == "user":
             return _flat(message.get("content"))
     return ""
 
@@ -146,8 +148,8 @@ def _flat(content: Any) -> str:
     """The text of a content, which is a string or a list of parts."""
     if isinstance(content, str):
         return content
-    if isinstance(content, list):
-        parts = (part.get("text") if isinstance(part, dict) else part for part in content)
+    if is_list(content):
+        parts = (part.get("text") if is_object(part) else part for part in content)
         return " ".join(str(part) for part in parts if part is not None)
     return "" if content is None else str(content)
 
@@ -159,7 +161,7 @@ def _vector(text: str, size: int) -> list[float]:
 
 def _usage(prompt: str, completion: str, asked: Any, text: str) -> dict[str, Any]:
     """Words counted as tokens, which is an estimate like any other."""
-    words = _flat(asked) if not isinstance(asked, list) else " ".join(map(_words, asked))
+    words = _flat(asked) if not is_list(asked) else " ".join(map(_words, asked))
     asked_tokens, text_tokens = max(1, len(words.split())), len(text.split())
     return {
         f"{prompt}_tokens": asked_tokens,
@@ -171,4 +173,4 @@ def _usage(prompt: str, completion: str, asked: Any, text: str) -> dict[str, Any
 
 
 def _words(part: Any) -> str:
-    return _flat(part.get("content") if isinstance(part, dict) else part)
+    return _flat(part.get("content") if is_object(part) else part)

@@ -4,9 +4,9 @@
     service.faults.add("GET /files/*/content", Cut(after=1000))
     service.faults.add("POST /batches", Accept(then=Reset()))
 
-A pattern is a method and a path without `/v1`, either of which may be `*`; in a path, `*` stands for one segment and
-`**` for any number. Where several faults meet one request, the one added first is nearest to the client: a `Cut`
-added before a `Gzip` cuts the compressed bytes.
+A pattern is a method and a path without `/v1`, either of which may be `*`; in a path, `*` stands for one segment
+and `**` for any number. Where several faults meet one request, the one added first is nearest to the client: a
+`Cut` added before a `Gzip` cuts the compressed bytes.
 
 The same over HTTP, for a test in another process: `POST /_emulator/faults` with
 `{"match": "POST /batches", "effect": {"effect": "reject", "status": 503}, "times": 2}`; `GET` lists them with their
@@ -28,7 +28,7 @@ class _Effect(msgspec.Struct, frozen=True, tag_field="effect", forbid_unknown_fi
     pass
 
 
-class Reject(_Effect, tag="reject"):
+class Reject(_Effect, frozen=True, tag="reject"):
     """Refuse with an error body of the API's form; nothing is done."""
 
     status: int = 500
@@ -38,7 +38,7 @@ class Reject(_Effect, tag="reject"):
     headers: dict[str, str] = {}
 
 
-class Literally(_Effect, tag="literally"):
+class Literally(_Effect, frozen=True, tag="literally"):
     """Answer with this body, `repeat` times over; nothing is done."""
 
     body: str = ""
@@ -48,11 +48,11 @@ class Literally(_Effect, tag="literally"):
     repeat: int = 1
 
 
-class Reset(_Effect, tag="reset"):
+class Reset(_Effect, frozen=True, tag="reset"):
     """Reset the connection; nothing is done."""
 
 
-class Silence(_Effect, tag="silence"):
+class Silence(_Effect, frozen=True, tag="silence"):
     """Answer nothing until the client leaves, or close without a word after `seconds`; nothing is done."""
 
     seconds: float | None = None
@@ -61,39 +61,39 @@ class Silence(_Effect, tag="silence"):
 Refusing = Reject | Literally | Reset | Silence
 
 
-class Delay(_Effect, tag="delay"):
+class Delay(_Effect, frozen=True, tag="delay"):
     """Wait before the request is looked at, or after it was done and before it is answered."""
 
     before: float = 0.0
     after: float = 0.0
 
 
-class Accept(_Effect, tag="accept"):
+class Accept(_Effect, frozen=True, tag="accept"):
     """Do what was asked, and then behave as `then`."""
 
     then: Refusing = Reject()
 
 
-class LateAccept(_Effect, tag="late_accept"):
+class LateAccept(_Effect, frozen=True, tag="late_accept"):
     """Behave as `then` at once, and do what was asked `seconds` later."""
 
     seconds: float
     then: Refusing = Reset()
 
 
-class LagList(_Effect, tag="lag_list"):
+class LagList(_Effect, frozen=True, tag="lag_list"):
     """In GET /batches, hide batches younger than `seconds`."""
 
     seconds: float
 
 
-class Linger(_Effect, tag="linger"):
+class Linger(_Effect, frozen=True, tag="linger"):
     """In DELETE /files/*, let the file be named by new batches for `seconds` more."""
 
     seconds: float
 
 
-class Cut(_Effect, tag="cut"):
+class Cut(_Effect, frozen=True, tag="cut"):
     """End the connection after so many bytes of the body.
 
     `framing` says how the body was announced: with its `length`, in chunks, or not at all, so that only the `close`
@@ -105,14 +105,14 @@ class Cut(_Effect, tag="cut"):
     reset: bool = False
 
 
-class Drip(_Effect, tag="drip"):
+class Drip(_Effect, frozen=True, tag="drip"):
     """Send the body in pieces of `size` bytes, with `seconds` before each."""
 
     seconds: float = 0.01
     size: int = 1
 
 
-class CloseAfter(_Effect, tag="close_after"):
+class CloseAfter(_Effect, frozen=True, tag="close_after"):
     """Answer as if the connection stayed open, and end it: at once after the answer, or with a reset when the next
     request arrives on it.
     """
@@ -120,7 +120,7 @@ class CloseAfter(_Effect, tag="close_after"):
     moment: Literal["answer", "next_request"] = "next_request"
 
 
-class Gzip(_Effect, tag="gzip"):
+class Gzip(_Effect, frozen=True, tag="gzip"):
     """Compress the body, whatever the client accepts."""
 
 
@@ -128,7 +128,7 @@ Effect = Refusing | Delay | Accept | LateAccept | LagList | Linger | Cut | Drip 
 
 
 class Fault(msgspec.Struct):
-    """One entry: `effect` meets the requests that `match` fits, except the first `skip` of them, at most `times`."""
+    """`effect` meets the requests that `match` fits, except the first `skip` of them, and at most `times`."""
 
     match: str
     effect: Effect

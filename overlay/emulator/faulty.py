@@ -1,22 +1,19 @@
-"""Where faults happen: each effect is a small ASGI application around the next."""
+"""Where faults happen: each effect is a small ASGI application around the next. Those that spoil an answer on its
+way out stand in distortions.py.
+"""
 
 import asyncio
-import http
-import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overlay.emulator import faults
 from overlay.emulator.clock import Timeline
+from overlay.emulator.distortions import DISTORTIONS
 from overlay.emulator.problems import Refusal, refused
-from overlay.emulator.protocol import EXTENSION, Wire
-from overlay.emulator.record import RecordedRequest
-
-_FLUSH = 0.02
+from overlay.emulator.protocol import gone, wire_of
 
 
 class Faulty:
@@ -34,15 +31,17 @@ class Faulty:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
+        scope["overlay.pause"] = self._pause
         for effect in reversed(self._faults.meet(scope["method"], scope["path"])):
             app = self._around(effect, app)
         await app(scope, receive, send)
 
     def _around(self, effect: faults.Effect, app: ASGIApp) -> ASGIApp:
-        handler = _HANDLERS[type(effect)]
-
         async def met(scope: Scope, receive: Receive, send: Send) -> None:
-            await handler(self, effect, app, scope, receive, send)
+            if distort := DISTORTIONS.get(type(effect)):
+                await distort(effect, app, scope, receive, send)
+            else:
+                await _HANDLERS[type(effect)](self, effect, app, scope, receive, send)
 
         return met
 
@@ -68,19 +67,19 @@ class Faulty:
 
     async def reset(self, _: faults.Reset, __: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         del send
-        _wire(scope).reset()
-        await _gone(receive)
+        wire_of(scope).reset()
+        await gone(receive)
 
     async def silence(
         self, effect: faults.Silence, _: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         del send
-        waits = [asyncio.ensure_future(_gone(receive)), asyncio.ensure_future(self._pause(effect.seconds))]
+        waits = [asyncio.ensure_future(gone(receive)), asyncio.ensure_future(self._pause(effect.seconds))]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        _wire(scope).close()
+        wire_of(scope).close()
         for each in waits:
             each.cancel()
-        await _gone(receive)
+        await gone(receive)
 
     async def delay(
         self, effect: faults.Delay, app: ASGIApp, scope: Scope, receive: Receive, send: Send
@@ -104,7 +103,7 @@ class Faulty:
     ) -> None:
         body = b"".join([piece async for piece in _body(receive)])
         moment = self._timeline.now() + effect.seconds
-        detached = {**scope, "extensions": {}}
+        detached: Scope = {**scope, "extensions": {}}
 
         async def again() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
@@ -128,93 +127,6 @@ class Faulty:
         scope["overlay.linger"] = effect.seconds
         await app(scope, receive, send)
 
-    async def cut(self, effect: faults.Cut, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        wire, left, over = _wire(scope), effect.after, False
-
-        async def until_cut(message: Message) -> None:
-            nonlocal left, over
-            if over:
-                return
-            if message["type"] == "http.response.start":
-                await self._announce(message, effect, scope, send)
-                return
-            body: bytes = message.get("body", b"")
-            over = len(body) >= left or (effect.framing == "close" and not message.get("more_body"))
-            piece, left = body[:left], left - len(body)
-            if effect.framing == "close":
-                wire.write(piece)
-            elif piece or not over:
-                await send({**message, "body": piece, "more_body": over or message.get("more_body", False)})
-
-        await app(scope, receive, until_cut)
-        if over:
-            if effect.reset:
-                # A reset overtakes what is still on its way.
-                await self._pause(_FLUSH)
-                wire.reset()
-            wire.close()
-            await _gone(receive)
-
-    async def drip(
-        self, effect: faults.Drip, app: ASGIApp, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        async def slowly(message: Message) -> None:
-            body: bytes = message.get("body", b"")
-            for start in range(0, len(body), effect.size):
-                await self._pause(effect.seconds)
-                piece = body[start : start + effect.size]
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            if message["type"] == "http.response.start":
-                await send(message)
-            elif not message.get("more_body"):
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-        await app(scope, receive, slowly)
-
-    async def close_after(
-        self, effect: faults.CloseAfter, app: ASGIApp, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        wire = _wire(scope)
-
-        async def then_close(message: Message) -> None:
-            await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                (wire.close if effect.moment == "answer" else wire.doom)()
-
-        await app(scope, receive, then_close)
-
-    async def gzip(self, _: faults.Gzip, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        packer = zlib.compressobj(wbits=31)
-
-        async def packed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["content-encoding"] = "gzip"
-                del headers["content-length"]
-                await send(message)
-                return
-            body = packer.compress(message.get("body", b""))
-            if not message.get("more_body"):
-                body += packer.flush()
-            await send({**message, "body": body})
-
-        await app(scope, receive, packed)
-
-    async def _announce(self, start: Message, effect: faults.Cut, scope: Scope, send: Send) -> None:
-        headers = MutableHeaders(scope=start)
-        if effect.framing != "length":
-            del headers["content-length"]
-        if effect.framing != "close":
-            await send(start)
-            return
-        # h11 frames the body of every HTTP/1.1 answer; one that only the connection's end ends is written by hand.
-        request: RecordedRequest = scope["overlay.request"]
-        request.status = start["status"]
-        headers["x-request-id"], headers["connection"] = request.request_id, "close"
-        lines = [f"HTTP/1.1 {request.status} {http.HTTPStatus(start['status']).phrase}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        _wire(scope).write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-
     async def _pause(self, seconds: float | None) -> None:
         """In real time; ends early when the service does."""
         if seconds is None or seconds > 0:
@@ -235,32 +147,14 @@ _HANDLERS: dict[type[Any], _Handler] = {
     faults.LateAccept: Faulty.late_accept,
     faults.LagList: Faulty.lag_list,
     faults.Linger: Faulty.linger,
-    faults.Cut: Faulty.cut,
-    faults.Drip: Faulty.drip,
-    faults.CloseAfter: Faulty.close_after,
-    faults.Gzip: Faulty.gzip,
 }
-
-
-def _wire(scope: Scope) -> Wire:
-    wire = scope.get("extensions", {}).get(EXTENSION)
-    if wire is None:
-        raise RuntimeError("this fault harms the connection, and needs the service's own server")
-    assert isinstance(wire, Wire)
-    return wire
 
 
 async def _nobody(message: Message) -> None:
     """Send to nobody."""
 
 
-async def _gone(receive: Receive) -> None:
-    """Return when the connection has ended: an application that returns before gets an error page sent for it."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _body(receive: Receive) -> Any:
+async def _body(receive: Receive) -> AsyncGenerator[bytes]:
     more = True
     while more:
         message = await receive()

@@ -50,8 +50,8 @@ def upstream(
     """Answer lines by forwarding them to the server at `url`, with or without a last `/v1`.
 
     `api_key` is sent as the bearer token; None sends on the token that the batch was created with, which a service
-    that is started again no longer knows. At most `at_once` lines are under way, each is tried `tries` times, and one
-    answer may take `timeout` seconds. Raises `ValueError` for what is not an http or https URL.
+    that is started again no longer knows. At most `at_once` lines are under way, each is tried `tries` times, and
+    one answer may take `timeout` seconds. Raises `ValueError` for what is not an http or https URL.
     """
     return Upstream(
         url,
@@ -134,8 +134,8 @@ class Upstream:
             )
         except httpx.HTTPError as error:
             # The text of the exception may quote what the server sent; its name says enough.
-            reason = APIConnectionError(f"{self._host} could not be reached: {type(error).__name__}")
-            raise _bad_gateway(reason) from error
+            unreached = APIConnectionError(f"{self._host} could not be reached: {type(error).__name__}")
+            raise _bad_gateway(unreached) from error
         request_id = response.headers.get("x-request-id")
         body = _on_one_line(response.content)
         if response.is_success and body is not None:

@@ -15,7 +15,7 @@ Tokens = str | Collection[str] | Callable[[str], bool | Awaitable[bool]] | None
 class Gate:
     """Lets a request through when its token is accepted; the token goes on as `overlay.token` of the scope.
 
-    `tokens` is a token, several, a callable that says whether a token is good now, or None for any that is not empty.
+    `tokens` is a token, several, a callable that says whether one is good now, or None for any that is not empty.
     """
 
     def __init__(self, app: ASGIApp, tokens: Tokens) -> None:

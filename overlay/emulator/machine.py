@@ -6,7 +6,7 @@
       └─→ failed
 
 https://platform.openai.com/docs/guides/batch lists the statuses. An expired batch is finalized like any other: its
-output holds the lines that were answered in time. Any status may end in `failed` through an error of the service's own.
+output holds the lines that were answered in time. Any status may end in `failed` through an error of the service.
 """
 
 from overlay.emulator.objects import Batch

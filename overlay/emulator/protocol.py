@@ -7,12 +7,15 @@ patched or copied. It is the h11 one on purpose: it comes with uvicorn everywher
 
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-EXTENSION = "overlay.wire"
+Pause = Callable[[float | None], Awaitable[None]]
+
+_EXTENSION = "overlay.wire"
 
 
 class Wire:
@@ -53,13 +56,33 @@ class WireProtocol(H11Protocol):
         app, wire = self.app, Wire(self)
 
         async def wired(scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("extensions", {})[EXTENSION] = wire
+            scope.setdefault("extensions", {})[_EXTENSION] = wire
             await app(scope, receive, send)
 
-        self.app = wired  # type: ignore[assignment]  # uvicorn types scopes more narrowly than ASGI does
+        self.app = wired
 
     def data_received(self, data: bytes) -> None:
         if self.doomed:
             Wire(self).reset()
         else:
             super().data_received(data)
+
+
+def wire_of(scope: Scope) -> Wire:
+    """The connection under a request. Raises `RuntimeError` where another server runs the application."""
+    wire = scope.get("extensions", {}).get(_EXTENSION)
+    if not isinstance(wire, Wire):
+        raise RuntimeError("this fault harms the connection, and needs the service's own server")  # noqa: TRY004
+    return wire
+
+
+def pause_of(scope: Scope) -> Pause:
+    """How faults wait, in seconds of real time: not beyond the end of the service."""
+    pause: Pause = scope["overlay.pause"]
+    return pause
+
+
+async def gone(receive: Receive) -> None:
+    """Return when the connection has ended: an application that returns before gets an error page sent for it."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

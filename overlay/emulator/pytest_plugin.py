@@ -9,7 +9,7 @@ Options go into a marker, and are those of `overlay.emulator.Service`:
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,5 +31,6 @@ def batch_service(request: pytest.FixtureRequest) -> "Iterator[Service]":
     except ImportError as error:
         pytest.fail(f"batch_service needs openai-batch-overlay[serve]: {error}", pytrace=False)
     marker = request.node.get_closest_marker("batch_service")
-    with Service(**(marker.kwargs if marker else {})) as service:
+    options: dict[str, Any] = dict(marker.kwargs) if marker else {}
+    with Service(**options) as service:
         yield service

@@ -60,7 +60,8 @@ def serve(
 
 class Server(uvicorn.Server):
     """uvicorn with three differences: it says when it is ready, `stop_now` waits for nobody, and a signal that ends
-    it is not raised again afterwards."""
+    it is not raised again afterwards.
+    """
 
     def __init__(self, app: Application, on_ready: Callable[[], object]) -> None:
         options: dict[str, Any] = {

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Coroutine
+from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,8 +31,8 @@ class Service:
         with Service() as service:
             client = Client(base_url=service.base_url, token="any")
 
-    - `answer`: a callable that is given a line of the input as a dict and returns a body, or a status and a body; it
-      may be async. None echoes.
+    - `answer`: a callable that is given a line of the input as a dict and returns a body, or a status and a body;
+      it may be async. `upstream(url)` forwards lines to a real server. None echoes.
     - `pace`: how long a batch stays in each status; `limits`: what is refused.
     - `tokens`: a token, several, or a callable that says whether one is good. None accepts any that is not empty.
     - `state`: a folder in which everything outlives the service. None keeps it until the service stops.
@@ -56,7 +57,8 @@ class Service:
         self.faults = Faults()
         """Trouble on demand: see `overlay.emulator.faults`."""
         self._requests = Requests()
-        self._make = lambda: Application(
+        self._make = partial(
+            Application,
             answer,
             pace=pace,
             limits=limits,

@@ -13,26 +13,41 @@ _WINDOW = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class Pace:
     """How long a batch stays in each status, in seconds or as a `timedelta`.
 
-    It spends at least `in_progress`, and at least `per_line` for each of its lines, in `in_progress`; its counts move
-    through that time in up to a hundred portions. Real work that takes longer takes longer.
+    It spends at least `in_progress`, and at least `per_line` for each of its lines, in `in_progress`; its counts
+    move through that time in up to a hundred portions. Real work that takes longer takes longer.
     """
 
-    validating: Seconds = 0.0
-    in_progress: Seconds = 0.0
-    per_line: Seconds = 0.0
-    finalizing: Seconds = 0.0
-    cancelling: Seconds = 0.0
+    validating: float
+    in_progress: float
+    per_line: float
+    finalizing: float
+    cancelling: float
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = _seconds(getattr(self, field.name))
-            if not value >= 0:
-                raise ValueError(f"a pace is a time of zero or more, and {field.name} is {value}")
-            object.__setattr__(self, field.name, value)
+    def __init__(
+        self,
+        *,
+        validating: Seconds = 0.0,
+        in_progress: Seconds = 0.0,
+        per_line: Seconds = 0.0,
+        finalizing: Seconds = 0.0,
+        cancelling: Seconds = 0.0,
+    ) -> None:
+        given = {
+            "validating": validating,
+            "in_progress": in_progress,
+            "per_line": per_line,
+            "finalizing": finalizing,
+            "cancelling": cancelling,
+        }
+        for name, value in given.items():
+            seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+            if not seconds >= 0:
+                raise ValueError(f"a pace is a time of zero or more, and {name} is {seconds}")
+            object.__setattr__(self, name, seconds)
 
     @classmethod
     def parse(cls, text: str) -> "Pace":
@@ -47,7 +62,10 @@ class Pace:
             pass
         else:
             return cls(**dict.fromkeys(names - {"per_line"}, each))
-        pairs = dict(part.partition("=")[::2] for part in text.replace(" ", "").split(",") if part)
+        pairs: dict[str, str] = {}
+        for part in filter(None, text.replace(" ", "").split(",")):
+            name, _, value = part.partition("=")
+            pairs[name] = value
         if unknown := pairs.keys() - names:
             raise ValueError(
                 f"not a status with a pace: {', '.join(sorted(unknown))}; one of {', '.join(sorted(names))}"
@@ -72,7 +90,7 @@ class Limits:
     creates_per_hour: int | None = None
     """Batches that may be created in an hour; the API's own is 2,000; None is no limit."""
     windows: Collection[str] = ("24h",)
-    """Accepted values of `completion_window`: a number and one of s, m, h, d; the first is what a batch gets else."""
+    """Accepted values of `completion_window`: a number and one of s, m, h, d."""
     models: Collection[str] | None = None
     """Models that exist; None is every name."""
     endpoints: Collection[str] = ENDPOINTS
@@ -89,7 +107,3 @@ def window_seconds(window: str) -> float:
     if match is None:
         raise ValueError(f"a completion window is a number and one of s, m, h, d, and this is {window!r}")
     return float(int(match[1]) * _UNITS[match[2]])
-
-
-def _seconds(value: Seconds) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)

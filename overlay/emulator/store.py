@@ -1,14 +1,14 @@
 """What the service remembers: files and batches, in SQLite, and their contents in a folder beside it.
 
-Objects are kept as the JSON they are answered with, so that a page of a list is read and sent without being decoded.
-A sequence number orders each kind, and is what cursors resolve to: a page costs the same wherever it lies.
+Objects are kept as the JSON they are answered with, so that a page of a list is read and sent undecoded. A sequence
+number orders each kind, and is what cursors resolve to: a page costs the same wherever it lies.
 Deleted files leave a row behind, so that a cursor that names one still has its place.
 """
 
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,7 +92,7 @@ class Store:
         self._db.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield

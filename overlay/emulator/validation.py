@@ -11,6 +11,8 @@ import msgspec
 
 from overlay.emulator.objects import Problem
 from overlay.emulator.settings import Limits
+from overlay.emulator.shapes import is_list
+from overlay.lines import is_object
 
 MOST_PROBLEMS = 100
 # Endpoints whose body may leave the model to the service.
@@ -27,7 +29,7 @@ class Report:
     model: str | None = None
     prompt_tokens: int = 0
     """An estimate, from the size of the lines."""
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list[Problem])
 
 
 def inspect(path: Path, endpoint: str, limits: Limits) -> Report:
@@ -89,7 +91,7 @@ class _Check:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.add(number, "invalid_json_line", "This line is not valid JSON.")
             return
-        if not isinstance(request, dict):
+        if not is_object(request):
             self.add(number, "invalid_json_line", "This line is not a JSON object.")
             return
         self.report.prompt_tokens += max(1, len(line) // _BYTES_PER_TOKEN)
@@ -104,7 +106,7 @@ class _Check:
                 "url",
             )
         body = request.get("body")
-        if not isinstance(body, dict):
+        if not is_object(body):
             self.add(number, "invalid_request", "The body of a line must be a JSON object.", "body")
             return
         self.model(number, body.get("model"))
@@ -138,7 +140,7 @@ class _Check:
 
     def embedding(self, number: int, value: Any) -> None:
         # A list of numbers is one tokenized input.
-        several = isinstance(value, list) and value and not isinstance(value[0], int)
+        several = is_list(value) and len(value) > 0 and not isinstance(value[0], int)
         before, most = self.inputs, self.limits.max_embedding_inputs
         self.inputs += len(value) if several else 1
         if before <= most < self.inputs:

@@ -1,0 +1,203 @@
+"""The course of one batch: what each status does until the next. Every step begins from what is stored, so that a
+service that is started again goes on with each batch where it stood.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from overlay.emulator import machine
+from overlay.emulator.answering import Answering
+from overlay.emulator.answers import Source
+from overlay.emulator.clock import Timeline
+from overlay.emulator.objects import FINAL, Batch, File, Problem, Problems, Usage, new_id
+from overlay.emulator.settings import Limits, Pace
+from overlay.emulator.store import Progress, Store
+from overlay.emulator.validation import inspect, over_cap
+
+logger = logging.getLogger("overlay.emulator")
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_PORTIONS = 100
+
+
+@dataclass
+class Live:
+    """A batch that is not final."""
+
+    batch: Batch
+    progress: Progress
+    token: str | None = None
+    answering: Answering | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Course:
+    """Takes batches from whatever status they are in to a final one.
+
+    `enqueued` gives the prompt tokens that unfinished batches of a model hold.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        timeline: Timeline,
+        source: Source,
+        pace: Pace,
+        limits: Limits,
+        *,
+        enqueued: Callable[[str | None], int],
+    ) -> None:
+        self._store = store
+        self._timeline = timeline
+        self._source = source
+        self._pace = pace
+        self._limits = limits
+        self._enqueued = enqueued
+        self._steps: dict[str, Callable[[Live], Awaitable[None]]] = {
+            "validating": self._validate,
+            "in_progress": self._answer,
+            "finalizing": self._finalize,
+            "cancelling": self._wind_down,
+        }
+
+    async def drive(self, live: Live) -> None:
+        """Return when the batch is final."""
+        try:
+            while step := self._steps.get(live.batch.status):
+                await step(live)
+        except Exception:
+            logger.exception("batch %s cannot go on", live.batch.id)
+            live.batch.errors = Problems([Problem("server_error", "The service met an error of its own.")])
+            self.enter(live, "failed")
+        finally:
+            if live.batch.status in FINAL:
+                self._clean_up(live)
+
+    def enter(self, live: Live, status: str) -> None:
+        now = self._timeline.now()
+        machine.enter(live.batch, status, now)
+        live.progress.entered = now
+        self._store.save_batch(live.batch, live.progress)
+
+    async def _validate(self, live: Live) -> None:
+        await self._timeline.sleep_until(live.progress.entered + self._pace.validating)
+        batch = live.batch
+        report = await _whole(inspect, self._store.input_of(batch.id), batch.endpoint, self._limits)
+        if not report.problems and (problem := over_cap(report, self._enqueued(report.model), self._limits)):
+            report.problems.append(problem)
+        batch.model = report.model
+        if report.problems:
+            batch.errors = Problems(report.problems)
+            self.enter(live, "failed")
+            return
+        batch.request_counts.total = report.total
+        live.progress.prompt_tokens = report.prompt_tokens
+        live.progress.output_id, live.progress.error_id = new_id("file-"), new_id("file-")
+        self.enter(live, "in_progress")
+
+    async def _answer(self, live: Live) -> None:
+        progress, pace = live.progress, self._pace
+        answering = await self._answering(live)
+        total = len(answering)
+        duration = max(pace.in_progress, pace.per_line * total)
+        portions = min(total, _PORTIONS) if duration else 1
+        try:
+            async with self._timeline.until(progress.born + progress.window):
+                for portion in range(1, portions + 1):
+                    await self._timeline.sleep_until(progress.entered + duration * portion / portions)
+                    due = math.ceil(total * portion / portions) - answering.done
+                    if due > 0:
+                        await answering.answer(due, self._source, live.token)
+        except TimeoutError:
+            progress.outcome = "expired"
+        self.enter(live, "finalizing")
+
+    async def _finalize(self, live: Live) -> None:
+        await self._timeline.sleep_until(live.progress.entered + self._pace.finalizing)
+        answering = await self._answering(live)
+        if live.progress.outcome == "expired":
+            message = "This request could not be executed before the completion window expired."
+            await _whole(answering.write_unanswered, "batch_expired", message)
+        self._publish(live, live.progress.outcome)
+
+    async def _wind_down(self, live: Live) -> None:
+        await self._timeline.sleep_until(live.progress.entered + self._pace.cancelling)
+        if live.batch.in_progress_at is None:
+            self.enter(live, "cancelled")
+            return
+        answering = await self._answering(live)
+        await _whole(
+            answering.write_unanswered,
+            "batch_cancelled",
+            "This request was not executed: the batch was cancelled.",
+        )
+        self._publish(live, "cancelled")
+
+    async def _answering(self, live: Live) -> Answering:
+        def read() -> None:
+            content = self._store.content
+            live.batch.usage = Usage()
+            live.answering = Answering(
+                self._store.input_of(live.batch.id),
+                content(live.progress.output_id),
+                content(live.progress.error_id),
+                live.batch.request_counts,
+                live.batch.usage,
+            )
+
+        if live.answering is None:
+            await _whole(read)
+        assert live.answering
+        return live.answering
+
+    def _publish(self, live: Live, status: str) -> None:
+        """Make files of what was written, and end the batch, in one transaction."""
+        batch, progress, now = live.batch, live.progress, self._timeline.now()
+        assert live.answering
+        live.answering.close()
+        expires = None if progress.keep_output is None else int(now) + progress.keep_output
+        with self._store.transaction():
+            for field, kind, file_id in (
+                ("output_file_id", "output", progress.output_id),
+                ("error_file_id", "error", progress.error_id),
+            ):
+                size = self._store.content(file_id).stat().st_size
+                if not size:
+                    self._store.drop_content(file_id)
+                    continue
+                name = f"{batch.id}_{kind}.jsonl"
+                self._store.add_file(
+                    File(
+                        id=file_id,
+                        bytes=size,
+                        created_at=int(now),
+                        expires_at=expires,
+                        filename=name,
+                        purpose="batch_output",
+                    )
+                )
+                setattr(batch, field, file_id)
+            self.enter(live, status)
+
+    def _clean_up(self, live: Live) -> None:
+        if live.answering:
+            live.answering.close()
+        self._store.input_of(live.batch.id).unlink(missing_ok=True)
+        if live.batch.status == "failed" and live.progress.output_id:
+            self._store.drop_content(live.progress.output_id)
+            self._store.drop_content(live.progress.error_id)
+
+
+async def _whole(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """Run in a thread, to the end even when cancelled: files are not left to a thread that nobody waits for."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
