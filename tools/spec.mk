@@ -2,16 +2,16 @@
 
 .PHONY: spec generate check-generated spec-matrix
 
-spec: $(READY) ## Bring a new upstream document over: make spec UPSTREAM=openapi.json (a path or an https URL)
+spec: $(READY) ## bring a new upstream document over: make spec UPSTREAM=openapi.json (a path or an https URL)
 	@test -n "$(UPSTREAM)" || { echo "usage: make spec UPSTREAM=<path or https URL>" >&2; exit 2; }
 	@$(PY) -m tools.spec "$(UPSTREAM)" || { code=$$?; test $$code -eq 1 || exit $$code; }
 
-generate: $(READY) ## Write generated/ from openapi.yaml
+generate: $(READY) ## write generated/ from openapi.yaml
 	@$(PY) -m tools.generate
 
-check-generated: $(READY) ## Fail when generated/ is not what openapi.yaml gives
+check-generated: $(READY) ## fail when generated/ is not what openapi.yaml gives
 	@$(PY) -m tools.generate --check
 
-spec-matrix: $(READY) ## The whole way for every document of a folder: make spec-matrix DIR=upstream
+spec-matrix: $(READY) ## the whole way for every document of a folder: make spec-matrix DIR=upstream
 	@test -n "$(DIR)" || { echo "usage: make spec-matrix DIR=<folder of upstream documents>" >&2; exit 2; }
 	@$(PY) -m tools.spec_matrix "$(DIR)"

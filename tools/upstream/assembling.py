@@ -137,6 +137,7 @@ def _place_operation(found: Found, now: dict[str, Any], components: Components) 
         answers = components.place(
             found.answers, answered(now), f"{operation.class_name}Response", null=False
         )
+        _refuse_fieldless(operation, answers, components)
     return _Placed(found, parameters, sends, answers)
 
 

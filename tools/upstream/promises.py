@@ -6,6 +6,8 @@ knows the models that it imports or extends, what the operations that it calls s
 contain, and what the modules that it imports know. So now and then a module too many is named.
 """
 
+import builtins
+import keyword
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -46,7 +48,7 @@ class Promises:
     def adder(self, model: str, name: str) -> str | None:
         """The module that gives *model* a name of its own that is *name*."""
         for module in self.modules:
-            if any(_spellings(name) & added for extended, added in module.added if extended == model):
+            if any(_python_name(name) in added for extended, added in module.added if extended == model):
                 return module.path
         return None
 
@@ -92,5 +94,11 @@ def _knowledge(modules: Iterable[Module], specification: dict[str, Any]) -> dict
 
 
 def _spellings(name: str) -> set[str]:
-    """A field's name as Python may have it: generated code writes `object` as `object_`."""
-    return {name, f"{name}_"}
+    """A field's name as it may stand in Python: that of its attribute, or that on the wire, as a string."""
+    return {name, _python_name(name)}
+
+
+def _python_name(name: str) -> str:
+    """The attribute of a field: generated code writes `object` as `object_`, but leaves `id` alone."""
+    reserved = {*dir(builtins), "datetime", "false", "self", "true"} - {"id"}
+    return f"{name}_" if keyword.iskeyword(name) or name in reserved else name
