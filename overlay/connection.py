@@ -195,7 +195,7 @@ def transport_error(settings: Settings, error: Exception, call: str) -> OverlayE
         return APITimeoutError(f"{place}: no answer in time ({type(error).__name__})")
     if isinstance(error, httpx.ConnectError | httpx.ProxyError):
         return APIConnectionError(f"{place}: cannot connect: {reason}", sent=False)
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL) or _is_our_fault(error):
         return ConfigurationError(f"{place}: cannot be sent: {reason}")
     if isinstance(error, httpx.TransportError):
         return APIConnectionError(f"{place}: the connection broke: {reason}")
@@ -206,6 +206,11 @@ def transport_error(settings: Settings, error: Exception, call: str) -> OverlayE
             f"{place}: the answer cannot be read ({type(error).__name__}: {reason[:200]})"
         )
     return None
+
+
+def _is_our_fault(error: Exception) -> bool:
+    """Whether a request breaks HTTP's rules; a body not as long as announced is h11's error, not httpx's."""
+    return type(error).__name__ == httpx.LocalProtocolError.__name__
 
 
 class Connections:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from overlay import models, retry
 from overlay.connection import Settings
 from overlay.errors import (
     APIError,
     APIStatusError,
+    ConfigurationError,
     FileGoneError,
     InvalidInputError,
     InvalidResponseError,
@@ -26,6 +28,7 @@ from overlay.generated.api.files import create_file, delete_file, list_files, re
 from overlay.generated.models import CreateFileRequest, DeleteFileResponse, ListFilesResponse
 from overlay.generated.types import File as Part
 from overlay.landing import Landing
+from overlay.lines import open_lines
 from overlay.listing import Moment, checked_limit, window
 from overlay.models import File, Page
 
@@ -54,7 +57,7 @@ def upload(
     """
     source = Path(path)
     before = yield Work(partial(_inspect, source))
-    with (yield Work(partial(source.open, "rb"))) as handle:
+    with (yield Work(partial(open_lines, source))) as handle:
         body = CreateFileRequest(
             file=Part(payload=handle, file_name=filename or source.name, mime_type="application/jsonl"),
             purpose=purpose,
@@ -63,23 +66,38 @@ def upload(
             # The API takes the object's members as form fields of their own, not as one JSON field.
             body["expires_after[anchor]"] = "created_at"
             body["expires_after[seconds]"] = int(seconds(expires_after))
-        sent = models.file(
-            (yield from call(settings, create_file, policy=retry.UPLOAD, profile="upload", body=body))
-        )
-        after = yield Work(partial(os.fstat, handle.fileno()))
-    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
-    if changed or (isinstance(sent.bytes_, int) and 0 < sent.bytes_ != before.st_size):
+        try:
+            sent = models.file(
+                (yield from call(settings, create_file, policy=retry.UPLOAD, profile="upload", body=body))
+            )
+        except ConfigurationError:
+            # A body that is not as long as was announced cannot be sent.
+            if (yield Work(partial(_changed, before, handle))):
+                raise _moved(source) from None
+            raise
+        changed = yield Work(partial(_changed, before, handle))
+    if changed:
         yield from delete(settings, sent.id)
-        if changed:
-            raise InvalidInputError(source, [Problem(None, "changed while it was sent; nothing was created")])
+        raise _moved(source)
+    if isinstance(sent.bytes_, int) and 0 < sent.bytes_ != before.st_size:
+        yield from delete(settings, sent.id)
         raise InvalidResponseError(
             f"{source}: {before.st_size:,} bytes were sent and {sent.bytes_:,} arrived; nothing was created"
         )
     return sent
 
 
+def _changed(before: os.stat_result, handle: BinaryIO) -> bool:
+    after = os.fstat(handle.fileno())
+    return (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+
+
+def _moved(source: Path) -> InvalidInputError:
+    return InvalidInputError(source, [Problem(None, "changed while it was sent; nothing was created")])
+
+
 def _inspect(path: Path) -> os.stat_result:
-    with path.open("rb", buffering=0) as handle:
+    with open_lines(path) as handle:
         found = os.fstat(handle.fileno())
         if not found.st_size:
             raise InvalidInputError(path, [Problem(None, "the file is empty")])
