@@ -21,7 +21,7 @@ from emulator_http import (
     upload,
 )
 
-from overlay.emulator import Limits, ManualClock, Pace, Service, machine
+from overlay.emulator import Fault, Limits, ManualClock, Pace, Reject, Service, machine
 from overlay.emulator.objects import FINAL, STATUSES, Batch
 from overlay.emulator.store import StateInUseError
 
@@ -117,7 +117,10 @@ def test_time_that_runs_by_itself():
             batch = retrieve(http, batch)
             if batch["status"] != statuses[-1]:
                 statuses.append(batch["status"])
-        assert statuses == ["validating", "in_progress", "finalizing", "completed"]
+        # A slow machine may miss one of them; none comes out of turn.
+        turns = ["validating", "in_progress", "finalizing", "completed"]
+        assert statuses == [each for each in turns if each in statuses]
+        assert (statuses[0], statuses[-1]) == ("validating", "completed")
 
 
 def test_a_running_clock_can_be_moved_too():
@@ -410,6 +413,42 @@ def test_nothing_is_left_behind(tmp_path):
         service.settle()
         assert list((tmp_path / "files").iterdir()) == []
         assert list((tmp_path / "inputs").iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_swept_up(tmp_path):
+    options = {"state": tmp_path, "clock": ManualClock(), "pace": PACE}
+    with Service(**options) as service, http_to(service) as http:
+        kept = upload(http, jsonl(5))
+        batch = create(http, kept)
+        service.advance(300)
+        (tmp_path / "files" / "file-half").write_bytes(b"half an upload")
+    with Service(**options) as service, http_to(service) as http:
+        names = {each.name for each in (tmp_path / "files").iterdir()}
+        assert "file-half" not in names
+        assert kept["id"] in names
+        service.advance(1000)
+        assert len(results(http, retrieve(http, batch)["output_file_id"])) == 5
+
+
+def test_a_service_ends_while_an_answer_blocks():
+    begun, hold = threading.Event(), threading.Event()
+
+    def answer(request):
+        begun.set()
+        hold.wait(20)
+        return {}
+
+    with Service(answer) as service, http_to(service) as http:
+        create(http, upload(http, jsonl(2)))
+        assert begun.wait(20)
+    assert not hold.is_set()
+    hold.set()
+
+
+def test_faults_from_the_start():
+    fault = Fault("GET /batches", Reject(503))
+    with Service(faults=[fault]) as service, http_to(service) as http:
+        assert [http.get("/batches").status_code for _ in range(2)] == [503, 200]
 
 
 def test_large_batches_move_in_portions(tmp_path):

@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -21,6 +22,7 @@ AnswerFunction = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
 
 # A thread gives back what it has after this time, in seconds, so that counts move and a cancel is seen.
 _SLICE = 0.05
+_MOST_THREADS = 32
 _FIRST_ERROR_STATUS = 400
 
 
@@ -158,11 +160,15 @@ class Function:
         self._async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
         self.at_once = at_once or (16 if self._async else 1)
         self.batch_of = 1 if self._async else 256
+        # Threads of its own: a callable that blocks for ever must not take those that files are read in, nor keep
+        # the service from ending.
+        self._threads: ThreadPoolExecutor | None = None
 
     async def answer(self, lines: Sequence[bytes], token: str | None) -> Sequence[Outcome]:
         del token
         if not self._async:
-            return await asyncio.to_thread(self._slice, lines)
+            self._threads = self._threads or ThreadPoolExecutor(_MOST_THREADS, "overlay-answers")
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._slice, lines)
         request = msgspec.json.decode(lines[0])
         try:
             reply = self._function(request)
@@ -171,7 +177,9 @@ class Function:
             return [_raised(request, error)]
 
     async def close(self) -> None:
-        pass
+        if self._threads:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
 
     def _slice(self, lines: Sequence[bytes]) -> Sequence[Outcome]:
         until = time.monotonic() + _SLICE

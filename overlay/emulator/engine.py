@@ -30,7 +30,10 @@ class Engine:
         self._created: deque[float] = deque()
 
     def start(self) -> None:
-        for batch, progress in self.store.unfinished():
+        unfinished = self.store.unfinished()
+        written = {name for _, progress in unfinished for name in (progress.output_id, progress.error_id)}
+        self.store.sweep(self.timeline.now(), written)
+        for batch, progress in unfinished:
             self._launch(Live(batch, progress))
 
     async def close(self) -> None:

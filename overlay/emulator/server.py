@@ -45,14 +45,13 @@ def serve(
     """
     with listen(host, port) as listener:
         url = base_url(host, listener.getsockname()[1])
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
         app = Application(
             answer,
             pace=pace,
             limits=limits,
             tokens=tokens,
             state=state,
-            control=loopback,
+            control=_is_loopback(host),
             requests=Requests(most=1000),
         )
         asyncio.run(Server(app, lambda: on_ready(url) if on_ready else None).serve(sockets=[listener]))
@@ -136,6 +135,13 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def base_url(host: str, port: int) -> str:

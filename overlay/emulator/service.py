@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from os import PathLike
 from types import TracebackType
@@ -14,7 +14,7 @@ import msgspec
 from overlay.emulator.answers import AnswerFunction, Source
 from overlay.emulator.app import Application, Wrap
 from overlay.emulator.clock import Clock
-from overlay.emulator.faults import Faults
+from overlay.emulator.faults import Fault, Faults
 from overlay.emulator.gate import Tokens
 from overlay.emulator.record import RecordedRequest, Requests
 from overlay.emulator.server import Server, base_url, listen
@@ -38,6 +38,7 @@ class Service:
     - `state`: a folder in which everything outlives the service. None keeps it until the service stops.
     - `clock`: a `ManualClock` for tests that move time, or any object with `time()`.
     - `wrap`: is given the ASGI application, and returns another one around it.
+    - `faults`: what goes wrong from the start; more can be added to the attribute of that name.
     - `port`: 0 is a free one, and the same for as long as the object lives.
     """
 
@@ -51,11 +52,14 @@ class Service:
         state: str | PathLike[str] | None = None,
         clock: Clock | None = None,
         wrap: Wrap | None = None,
+        faults: Iterable[Fault] = (),
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.faults = Faults()
         """Trouble on demand: see `overlay.emulator.faults`."""
+        for fault in faults:
+            self.faults.put(fault)
         self._requests = Requests()
         self._make = partial(
             Application,

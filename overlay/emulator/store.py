@@ -120,6 +120,17 @@ class Store:
     def drop_content(self, file_id: str) -> None:
         self.content(file_id).unlink(missing_ok=True)
 
+    def sweep(self, now: float, unfinished: set[str]) -> None:
+        """Remove the contents of no file, or of one that is over: a killed process leaves such.
+
+        `unfinished` names those that are still being written.
+        """
+        query = "SELECT id FROM files WHERE usable_until IS NULL OR usable_until > ?"
+        kept = unfinished.union(row[0] for row in self._db.execute(query, (now,)))
+        for path in self._contents.iterdir():
+            if path.name not in kept:
+                path.unlink()
+
     # Files
 
     def add_file(self, file: File) -> None:
