@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from overlay import batches, files, jobs, recovery, waiting
+from overlay import batches, files, jobs, preparing, recovery, waiting
 from overlay.auth import TokenProvider, Tokens
 from overlay.binding import AsyncResource, Resource, apaging, arunning, awaiting, blocking, paging, running
 from overlay.collecting import asked, open_batch
@@ -96,6 +96,7 @@ class AsyncFiles(AsyncResource):
 class Jobs(Resource):
     """Any number of requests as one durable job."""
 
+    identify = blocking(preparing.identify)
     submit = blocking(jobs.submit)
     resume = blocking(jobs.resume)
     wait = blocking(jobs.wait)
@@ -118,6 +119,7 @@ class Jobs(Resource):
 class AsyncJobs(AsyncResource):
     """Any number of requests as one durable job, awaited."""
 
+    identify = awaiting(preparing.identify)
     submit = awaiting(jobs.submit)
     resume = awaiting(jobs.resume)
     wait = awaiting(jobs.wait)

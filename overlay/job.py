@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
@@ -97,6 +97,11 @@ class Job:
     def progress(self) -> float:
         """The share of requests worked off, from 0.0 to 1.0."""
         return 1.0 if self.ended else min(1.0, self.answered / max(1, self.requests))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as JSON has it, its shards included; times in ISO 8601."""
+        fields = attrs.asdict(self, filter=lambda field, _: not field.name.startswith("_"))
+        return {**fields, "created": self.created.isoformat(), "progress": self.progress}
 
     def cost(self, prices: Mapping[str, Price]) -> Cost:
         """What the job costs by a table of prices by model. Raises KeyError for a model that is not in it."""

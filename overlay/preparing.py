@@ -28,6 +28,8 @@ Requests: TypeAlias = Iterable[Request] | AsyncIterable[Request] | str | os.Path
 """Requests as an iterable, under AsyncClient also an asynchronous one, or the path of a JSONL file."""
 
 _CHUNK = 1000
+_SPOOLING = "spooling"
+_DEFAULT_LIMITS = Limits()
 
 
 def prepare(
@@ -37,20 +39,13 @@ def prepare(
     if job_id is not None:
         checked_job_id(job_id)
     known = job_id is not None and (yield Work((settings.home / "jobs" / job_id).exists))
-    path = Path(requests) if isinstance(requests, str | os.PathLike) else None
-    source = _iterator(path if path is not None else requests)
     with ExitStack() as stack:
         folder: Path = yield Work(partial(_spool_folder, settings, stack))
-        spool = Spool(folder, limits, max_tokens=options.max_enqueued_tokens, source=path, keep=not known)
-        stack.callback(spool.close)
-        while chunk := (yield Pull(source, _CHUNK)):
-            yield Work(partial(spool.add, chunk))
-        spooled: Spooled = yield Work(spool.finish)
-        if job_id is None:
-            place = hashlib.sha256(settings.base_url.encode()).hexdigest()
-            job_id = f"{spooled.digest[:20]}-{place[:8]}"
+        spooled = yield from _take_in(
+            requests, folder, stack, limits=limits, max_tokens=options.max_enqueued_tokens, keep=not known
+        )
         record = JobRecord(
-            id=job_id,
+            id=job_id or _derived_id(settings, spooled),
             digest=spooled.digest,
             base_url=settings.base_url,
             created_at=settings.clock.time(),
@@ -58,7 +53,36 @@ def prepare(
             options=options,
         )
         yield Work(partial(_publish, settings, folder, record, spooled.units))
-    return job_id
+    return record.id
+
+
+def identify(settings: Settings, requests: Requests, *, limits: Limits = _DEFAULT_LIMITS) -> Flow[str]:
+    """The id that a job of these requests has by default. Nothing is kept, and nothing sent.
+
+    Raises InvalidInputError with every bad request.
+    """
+    with ExitStack() as stack:
+        folder: Path = yield Work(partial(_spool_folder, settings, stack))
+        spooled = yield from _take_in(requests, folder, stack, limits=limits, max_tokens=None, keep=False)
+    return _derived_id(settings, spooled)
+
+
+def _derived_id(settings: Settings, spooled: Spooled) -> str:
+    place = hashlib.sha256(settings.base_url.encode()).hexdigest()
+    return f"{spooled.digest[:20]}-{place[:8]}"
+
+
+def _take_in(
+    requests: Requests, folder: Path, stack: ExitStack, *, limits: Limits, max_tokens: int | None, keep: bool
+) -> Flow[Spooled]:
+    path = Path(requests) if isinstance(requests, str | os.PathLike) else None
+    source = _iterator(path if path is not None else requests)
+    spool = Spool(folder, limits, max_tokens=max_tokens, source=path, keep=keep)
+    stack.callback(spool.close)
+    while chunk := (yield Pull(source, _CHUNK)):
+        yield Work(partial(spool.add, chunk))
+    spooled: Spooled = yield Work(spool.finish)
+    return spooled
 
 
 def _iterator(
@@ -82,13 +106,23 @@ def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
     with storage_errors(settings.home):
         spools.mkdir(parents=True, exist_ok=True)
         for left in spools.iterdir():
-            with suppress(OverlayError, OSError), JobLock(left, left.name):
-                shutil.rmtree(left, ignore_errors=True)
+            if not left.name.startswith("."):
+                with suppress(OverlayError, OSError), _spool_lock(left):
+                    shutil.rmtree(left, ignore_errors=True)
+        # Hidden until it is locked, or another process might take it for that of a dead one.
         folder = spools / secrets.token_hex(8)
-        folder.mkdir(mode=0o700)
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.enter_context(JobLock(folder, folder.name))
+        hidden = spools / f".{folder.name}"
+        hidden.mkdir(mode=0o700)
+        for path in (hidden, folder):
+            stack.callback(shutil.rmtree, path, ignore_errors=True)
+        stack.enter_context(_spool_lock(hidden))
+        hidden.rename(folder)
     return folder
+
+
+def _spool_lock(folder: Path) -> JobLock:
+    """Held while requests come in. It is not the job's: that must be free as soon as the folder is the job's."""
+    return JobLock(folder, folder.name, name=_SPOOLING)
 
 
 def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Unit]) -> None:
@@ -106,8 +140,13 @@ def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Un
                 ledger.close()
             sync_folder(folder / "shards")
             sync_folder(folder)
-            with suppress(OSError):  # another process was first
+            try:
                 folder.rename(target)
+            except OSError:
+                if not target.exists():  # otherwise another process was first
+                    raise
+            else:
+                (target / _SPOOLING).unlink(missing_ok=True)
                 sync_folder(target.parent)
     _compare(target, record)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from overlay import models, retry
 from overlay.batches import page, retrieve_until
-from overlay.errors import APIError, NotFoundError, OverlayError, TokenProviderError
+from overlay.errors import APIError, APIStatusError, NotFoundError, OverlayError, TokenProviderError
 from overlay.files import delete
 from overlay.flow import Deadline, Flow, Sleep, Together, Work, deadline
 from overlay.models import Batch
@@ -183,7 +183,12 @@ class _Round:
         seen: dict[str, Batch] = {}
         cursor: str | None = None
         for _ in range(len(live) - 1):
-            got = yield from page(self._context.settings, after=cursor, limit=_PAGE)
+            try:
+                got = yield from page(self._context.settings, after=cursor, limit=_PAGE)
+            except APIStatusError as error:
+                if retry.is_transient(error):
+                    raise
+                return seen  # a service that has no list, then
             for batch in got.data:
                 if batch.id in live:
                     seen[batch.id] = batch
@@ -246,26 +251,35 @@ class _Round:
             yield from cancel_extra(self._context, unit, batch)
 
     def sweep(self) -> Flow[None]:
-        """When all is done: find duplicates that came to light late, and delete what is no longer needed."""
-        context = self._context
-        oldest = min(
-            (unit.file_created_at for unit in self._units.values() if unit.file_created_at), default=None
-        )
-        if oldest is not None:
-            cursor: str | None = None
-            while True:
-                got = yield from page(context.settings, after=cursor, limit=_PAGE)
-                for batch in got.data:
-                    yield from self._meet(batch)
-                last = got.data[-1].created_at if got.data else None
-                if got.next is None or got.next == cursor or (last is not None and last < oldest):
-                    break
-                cursor = got.next
-        for file_id in (yield Work(context.ledger.litter)):
+        """When all is done: find duplicates that came to light late, and delete what is no longer needed.
+
+        What the service refuses here is said, and costs nobody the results.
+        """
+        try:
+            yield from self._meet_all()
+            yield from self._delete_litter()
+        except (APIError, TokenProviderError) as error:
+            self._context.report("outage", None, str(error))
+        self._context.report("ended", None, "every request has its answer on disk")
+
+    def _meet_all(self) -> Flow[None]:
+        dates = [unit.file_created_at for unit in self._units.values() if unit.file_created_at]
+        cursor: str | None = None
+        while dates:
+            got = yield from page(self._context.settings, after=cursor, limit=_PAGE)
+            for batch in got.data:
+                yield from self._meet(batch)
+            last = got.data[-1].created_at if got.data else None
+            if got.next is None or got.next == cursor or (last is not None and last < min(dates)):
+                break
+            cursor = got.next
+
+    def _delete_litter(self) -> Flow[None]:
+        ledger = self._context.ledger
+        for file_id in (yield Work(ledger.litter)):
             with suppress(NotFoundError):
-                yield from delete(context.settings, file_id)
-            yield Work(partial(context.ledger.remove_litter, file_id))
-        context.report("ended", None, "every request has its answer on disk")
+                yield from delete(self._context.settings, file_id)
+            yield Work(partial(ledger.remove_litter, file_id))
 
 
 def _nothing() -> Flow[dict[str, Batch]]:

@@ -193,6 +193,9 @@ class Spool:
         """Make it last. Raises InvalidInputError with all that was wrong."""
         if not self._check.requests:
             self._check.report("there are no requests", whole_file=True)
+        self._check.problems.sort(
+            key=lambda problem: problem.line or 0
+        )  # duplicates were found in a second pass
         self._check.raise_problems(self._source)
         with storage_errors(self._folder):
             self._units += [writer.close() for writer in self._writers.values()]

@@ -20,6 +20,7 @@ class CommandLine:
         self.env = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
+            "OVERLAY_HOME": str(folder / "home"),
             "TERM": "xterm",
             "PYTHONWARNINGS": "error",
         }

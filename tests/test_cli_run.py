@@ -2,12 +2,12 @@
 
 import json
 import signal
+import time
 
 import pytest
 from command_line import CANARY, CommandLine, lines_until
 
 from overlay import Client, Request, write_requests
-from overlay.cli.run import DIGEST
 from overlay.emulator import Limits, Literally, Pace, Reject, Service
 
 COUNT = 30
@@ -47,6 +47,13 @@ def custom_ids(text):
     return [json.loads(line)["custom_id"] for line in text.split("\n") if line]
 
 
+def until(holds):
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 IN_ORDER = [f"id-{number}" for number in range(COUNT)]
 
 
@@ -57,8 +64,8 @@ def test_run_writes_results_in_order(overlay, service, tmp_path):
     assert "30 results, 30 ok, 0 failed" in done.stderr
     (batch,) = service.batches()
     assert batch["metadata"]["run"] == "7"
-    assert batch["metadata"][DIGEST] == overlay.json("check", "r.jsonl")["sha256"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "r.jsonl"]
+    assert batch["metadata"]["overlay_job"] == overlay.json("jobs", "list")["id"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out.jsonl", "r.jsonl"]
 
 
 def test_lines_are_the_services_own_bytes_and_failures_exit_1(tmp_path):
@@ -83,7 +90,7 @@ def test_a_request_without_an_answer_is_written_as_missing(overlay, service, tmp
     service.faults.add(
         "GET /files/*/content", Literally(lone, media_type="application/octet-stream"), times=None
     )
-    done = overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON)
+    done = overlay("run", "r.jsonl", "-o", "out.jsonl", "--max-attempts", "1", *SOON)
     assert done.returncode == 1
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [each["custom_id"] for each in written] == IN_ORDER
@@ -92,40 +99,31 @@ def test_a_request_without_an_answer_is_written_as_missing(overlay, service, tmp
     assert "29 of them missing" in done.stderr
 
 
-def test_running_again_refuses_to_pay_again(overlay, service, tmp_path):
+def test_running_again_pays_nothing(overlay, service, tmp_path):
     assert overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON).returncode == 0
     (tmp_path / "copy.jsonl").write_bytes((tmp_path / "r.jsonl").read_bytes())
+    first = (tmp_path / "out.jsonl").read_bytes()
     (tmp_path / "out.jsonl").unlink()
-    refused = overlay("run", "copy.jsonl", "-o", "out.jsonl", *SOON)
-    (batch,) = service.batches()
-    assert refused.returncode == 4
-    assert refused.stderr.count("\n") == 1
-    assert batch["id"] in refused.stderr
-    assert created(service) == 1
-    assert service.count("POST", "/files") == 1
-    command = refused.stderr.partition("results: ")[2].partition(". To pay")[0]
-    assert overlay.shell(command).returncode == 0
-    assert custom_ids((tmp_path / "out.jsonl").read_text()) == IN_ORDER
+    done = overlay("run", "copy.jsonl", "-o", "out.jsonl", *SOON)
+    assert done.returncode == 0
+    assert "nothing is paid twice" in done.stderr
+    assert (tmp_path / "out.jsonl").read_bytes() == first
+    assert (created(service), service.count("POST", "/files")) == (1, 1)
     assert overlay("run", "copy.jsonl", "-o", "out.jsonl", "--again", *SOON).returncode == 0
     assert created(service) == 2
 
 
-def test_a_batch_that_was_refused_cost_nothing_and_is_run_again(tmp_path):
-    requests = [Request("id-0", {"model": "m", "messages": []})]
-    write_requests(tmp_path / "r.jsonl", requests)
-    with Service() as service:
-        overlay = CommandLine(tmp_path, service.base_url)
-        digest = overlay.json("check", "r.jsonl")["sha256"]
-        with Client(base_url=service.base_url, token="t") as client:
-            (tmp_path / "bad").write_text('{"not": "a request"}\n')
-            client.batches.create(
-                input_file_id=client.files.upload(tmp_path / "bad").id,
-                endpoint="/v1/chat/completions",
-                metadata={DIGEST: digest},
-            )
-        service.settle()
-        assert [each["status"] for each in service.batches()] == ["failed"]
-        assert overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON).returncode == 0
+def test_from_another_home_it_refuses_to_pay_again(overlay, service, tmp_path):
+    assert overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON).returncode == 0
+    elsewhere = {"OVERLAY_HOME": str(tmp_path / "elsewhere")}
+    refused = overlay("run", "r.jsonl", "-o", "again.jsonl", *SOON, **elsewhere)
+    (batch,) = service.batches()
+    assert refused.returncode == 4
+    assert batch["id"] in refused.stderr
+    assert overlay("jobs", "recover", **elsewhere).returncode == 0
+    assert overlay("run", "r.jsonl", "-o", "again.jsonl", *SOON, **elsewhere).returncode == 0
+    assert created(service) == 1
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
 
 
 def test_a_service_without_a_list_is_served_with_a_warning(overlay, service):
@@ -141,18 +139,16 @@ def test_stopped_half_way_it_can_be_gone_on_with(tmp_path, number):
     with Service(pace=Pace(in_progress=3600)) as service:
         overlay = CommandLine(tmp_path, service.base_url)
         with overlay.start("run", "r.jsonl", "-o", "out.jsonl", "--poll", "0.1") as process:
-            lines_until(process.stderr, "in_progress")
+            lines_until(process.stderr, "created")
+            until(lambda: service.batches()[0]["status"] == "in_progress")
             process.send_signal(number)
             _, said = process.communicate(timeout=20)
         assert process.returncode == 128 + number
         assert "Traceback" not in said
         assert [each["status"] for each in service.batches()] == ["in_progress"]
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["r.jsonl"]
-        refused = overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON)
-        assert refused.returncode == 4
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "r.jsonl"]
+        assert overlay("jobs", "results", overlay.json("jobs", "list")["id"]).returncode == 1
         command = said.partition("to come back to it: ")[2].strip()
-        assert command in refused.stderr
-        assert overlay("batches", "results", service.batches()[0]["id"]).returncode == 1
         service.advance(3600)
         assert overlay.shell(command).returncode == 0
         assert created(service) == 1
@@ -175,31 +171,30 @@ def test_out_of_time_it_says_how_to_go_on(tmp_path):
             service.base_url,
         )
         assert done.returncode == 1
-        assert (
-            f"overlay batches wait {service.batches()[0]['id']} --base-url {service.base_url}" in done.stderr
-        )
+        assert f"overlay run r.jsonl -o out.jsonl --base-url {service.base_url}" in done.stderr
 
 
 def test_an_expired_batch_gives_what_it_has(tmp_path):
     write_requests(tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m"}) for n in range(COUNT)))
     with Service(pace=Pace(in_progress=100 * 3600)) as service:
         overlay = CommandLine(tmp_path, service.base_url)
-        with overlay.start("run", "r.jsonl", "-o", "out.jsonl", "--poll", "0.1") as process:
-            lines_until(process.stderr, "in_progress")
+        words = ("run", "r.jsonl", "-o", "out.jsonl", "--poll", "0.1", "--max-attempts", "1")
+        with overlay.start(*words) as process:
+            lines_until(process.stderr, "created")
+            until(lambda: service.batches()[0]["status"] == "in_progress")
             service.advance(25 * 3600)
             _, said = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "the batch is expired" in said
+    assert "30 results" in said
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [each["custom_id"] for each in written] == IN_ORDER
     assert "batch_expired" in {each["error"]["code"] for each in written if each["error"]}
 
 
-def test_a_batch_that_the_service_will_not_create_leaves_no_file_there(overlay, service, tmp_path):
+def test_a_batch_that_the_service_will_not_create_is_an_error(overlay, tmp_path):
     done = overlay("run", "r.jsonl", "-o", "out.jsonl", "--completion-window", "99y")
     assert done.returncode == 3
     assert done.stderr.count("error: ") == 1
-    assert overlay("files", "list", "--json").stdout == ""
     assert not (tmp_path / "out.jsonl").exists()
 
 
@@ -219,10 +214,9 @@ def test_a_batch_that_the_service_finds_fault_with_exits_1(tmp_path):
         ("run", "r.jsonl", "-o", "no/such/folder"),
         ("run", "r.jsonl", "-o", "."),
         ("run", "r.jsonl", "-o", "out.jsonl", "--metadata", "novalue"),
-        ("run", "r.jsonl", "-o", "out.jsonl", "--metadata", f"{DIGEST}=x"),
+        ("run", "r.jsonl", "-o", "out.jsonl", "--metadata", "overlay_job=x"),
         ("run", "r.jsonl", "-o", "out.jsonl", "--timeout", "soon"),
         ("run", "r.jsonl", "-o", "out.jsonl", "--poll", "0"),
-        ("run", "r.jsonl", "-o", "out.jsonl", "--endpoint", "/v1/embeddings"),
         ("run", "r.jsonl", "-o", "out.jsonl", "--endpiont", "/v1/embeddings"),
         ("run", "r.jsonl"),
         ("run", "r.jsonl", "-o", "out.jsonl", "--base-url", "http://example.com/v1"),
@@ -264,8 +258,14 @@ def test_check_tells_what_a_good_file_holds(overlay):
 
 def test_json_is_one_document_on_stdout(overlay, tmp_path):
     found = overlay.json("run", "r.jsonl", "-o", "out.jsonl", *SOON)
-    assert found["batch"]["status"] == "completed"
-    assert found["results"] == {"total": COUNT, "ok": COUNT, "failed": 0, "missing": 0}
+    job = found["job"]
+    assert [job[name] for name in ("requests", "ok", "failed", "missing", "ended")] == [
+        COUNT,
+        COUNT,
+        0,
+        0,
+        True,
+    ]
     assert (tmp_path / found["output"]).exists()
 
 

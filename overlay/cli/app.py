@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from overlay.cli import batches, check, endings, files, output, serve
+from overlay.cli import batches, check, endings, files, jobs, output, serve
 from overlay.cli import run as run_command
 from overlay.cli.endings import EXPLAINED, Exit, PipeClosedError
 from overlay.cli.shell import root
@@ -49,6 +49,7 @@ check.register(app)
 run_command.register(app)
 app.add_typer(batches.app, name="batches")
 app.add_typer(files.app, name="files")
+app.add_typer(jobs.app, name="jobs")
 serve.register(app)
 
 

@@ -61,6 +61,12 @@ Poll = Annotated[
     float,
     typer.Option(parser=seconds, metavar="TIME", help="The first pause between two looks; it grows to 60 s."),
 ]
+PollAgain = Annotated[
+    float | None,
+    typer.Option(
+        parser=seconds, metavar="TIME", help="The first pause between two looks; else as submitted."
+    ),
+]
 Most = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 Everything = Annotated[bool, typer.Option("--all", help="Show all, whatever --limit says.")]
 After = Annotated[str | None, typer.Option(metavar="ID", help="Begin behind this one.")]

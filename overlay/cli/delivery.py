@@ -6,6 +6,7 @@ from overlay.cli import output
 from overlay.cli.destination import STDOUT, destination
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell
+from overlay.job import Job
 from overlay.models import Batch
 from overlay.reading import Results
 from overlay.shapes import MISSING
@@ -32,6 +33,26 @@ def deliver(shell: Shell, results: Results, path: str) -> Exit:
     )
     _mention_oddities(shell, results)
     return Exit.OK if batch.succeeded and not failed else Exit.INCOMPLETE
+
+
+def deliver_job(shell: Shell, job: Job, results: Results, path: str) -> Exit:
+    """The same for a job that has ended."""
+    with results, destination(path) as write:
+        for result in results:
+            write(result.raw + b"\n")
+    if shell.json and path != STDOUT:
+        output.document({"job": job.to_dict(), "output": path})
+    else:
+        place = "standard output" if path == STDOUT else path
+        text = f"{place}: {job.requests:,} results, {job.ok:,} ok, {job.failed:,} failed"
+        if job.missing:
+            text += f", {job.missing:,} of them missing"
+        if job.cancelled:
+            text += "; the job was cancelled"
+        shell.say(text)
+    if job.strays:
+        shell.say(f"warning: {job.strays:,} answers name no request of the input and were left out")
+    return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
 
 
 def _summarise(shell: Shell, batch: Batch, path: str, counts: dict[str, int]) -> None:

@@ -16,6 +16,10 @@ from overlay.errors import (
     BatchNotEndedError,
     ConfigurationError,
     InvalidInputError,
+    JobLockedError,
+    JobMismatchError,
+    JobNotEndedError,
+    JobNotFoundError,
     OverlayError,
     ResultError,
     StorageError,
@@ -46,7 +50,7 @@ Exit status:
   1    some lines failed, or the batch did not complete
   2    wrong usage, bad input, or a local file that cannot be read or written
   3    the service, the network or the token refused
-  4    would pay again: this file was sent before
+  4    would pay again: these requests were sent before, from elsewhere
   130  stopped by Ctrl-C; 143 by SIGTERM. Work at the service goes on.
 """
 
@@ -60,8 +64,12 @@ class PipeClosedError(Exception):
 
 
 _STATUSES: tuple[tuple[tuple[type[OverlayError], ...], Exit], ...] = (
-    ((BatchFailedError, BatchNotEndedError, WaitTimeoutError, ResultError), Exit.INCOMPLETE),
+    (
+        (BatchFailedError, BatchNotEndedError, JobNotEndedError, WaitTimeoutError, ResultError),
+        Exit.INCOMPLETE,
+    ),
     ((ConfigurationError, InvalidInputError, StorageError), Exit.USAGE),
+    ((JobLockedError, JobMismatchError, JobNotFoundError), Exit.USAGE),
     ((WouldPayAgainError,), Exit.WOULD_PAY_AGAIN),
 )
 

@@ -1,36 +1,31 @@
-"""`overlay run`: from a file of requests to a file of results.
+"""`overlay run`: from a file of requests, of any size, to a file of results.
 
-It is paid for once. The file's digest goes along with the batch, as metadata; before a batch is created, those
-of the last weeks are looked through for it.
+It is a job whose id derives from the requests and the base URL: the same command typed again goes on where the
+last one stopped, or writes the results again, and never pays twice. What another machine, or another home
+folder, has sent is found by the id that is written on each batch.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import islice
-from pathlib import Path
+from itertools import count, islice
 from typing import Annotated
 
 import typer
 
-from overlay.checks import InputSummary
-from overlay.cli.arguments import Endpoint, Metadata, Poll, RequestsFile, Timeout, Window, pairs
-from overlay.cli.delivery import deliver
+from overlay.cli.arguments import Metadata, Poll, RequestsFile, Timeout, Window, pairs
+from overlay.cli.delivery import deliver_job
 from overlay.cli.destination import check_destination
 from overlay.cli.endings import Exit, WouldPayAgainError
+from overlay.cli.job_progress import JobProgress
 from overlay.cli.output import shown
-from overlay.cli.progress import Progress
 from overlay.cli.shell import Shell, command
 from overlay.client import Client
-from overlay.errors import APIStatusError, ConfigurationError, InvalidInputError, OverlayError, Problem
-from overlay.jsonl import check_requests
-from overlay.lines import is_object, storage_errors
-from overlay.models import Batch
+from overlay.errors import APIStatusError, JobNotFoundError
+from overlay.job import Job
+from overlay.lines import is_object
+from overlay.records import JobOptions
 
-DIGEST = "overlay_input"
-"""The metadata key for the SHA-256 of the input file."""
 _LOOK_BACK = timedelta(days=30)
 """Result files are kept this long at OpenAI: what is older cannot be fetched instead of being run again."""
 _LOOK_AT = 1_000
@@ -50,105 +45,80 @@ def register(app: typer.Typer) -> None:
             str,
             typer.Option("--output", "-o", metavar="PATH", help="Where results go; - is standard output."),
         ],
-        endpoint: Endpoint = None,
         completion_window: Window = "24h",
         metadata: Metadata = None,
+        max_enqueued_tokens: Annotated[
+            int | None,
+            typer.Option(min=1, metavar="TOKENS", help="The model's limit of enqueued prompt tokens."),
+        ] = None,
+        max_attempts: Annotated[
+            int, typer.Option(min=1, metavar="N", help="How often a request that may yet succeed is sent.")
+        ] = 3,
+        delete_files: Annotated[
+            bool, typer.Option("--delete-files", help="Delete the files at the service when all is on disk.")
+        ] = False,
         timeout: Timeout = None,
         poll: Poll = 5.0,
         again: Annotated[
             bool, typer.Option("--again", help="Send the file although it was sent before, and pay again.")
         ] = False,
     ) -> Exit:
-        """Check and upload a file, create a batch, wait for it, and write the results in the requests' order."""
-        added = pairs(metadata)
-        if DIGEST in added:
-            raise ConfigurationError(f"--metadata {DIGEST}: `overlay run` sets this key itself")
+        """Send a file of requests as one job, wait for it, and write the results in the requests' order."""
         check_destination(output_path)
-        source = _Source(file, endpoint)
-        with shell.client() as client:
-            with Progress() as progress:
-                if not again:
-                    _refuse_to_pay_again(shell, client, source, output_path)
-                progress.step(
-                    f"uploading {source.summary.requests:,} requests, {source.summary.bytes:,} bytes"
-                )
-                file_id = source.upload(client)
-                progress.step("creating the batch")
-                shell.advise(
-                    "a batch may have been created; this finds it: "
-                    + shell.again("run", file, "-o", output_path, *_endpoint_words(endpoint))
-                )
-                batch = _create(client, source, file_id, completion_window, added)
-                shell.advise(
-                    f"{batch.id} goes on at the service; to come back to it: {_go_on(shell, batch, output_path)}",
-                    on_error=True,
-                )
-                progress.note(f"{batch.id} is created")
-                client.batches.wait(batch.id, timeout=timeout, poll=poll, on_change=progress.watch)
-            requests = file if source.unchanged else None
-            return deliver(shell, client.batches.results(batch.id, requests=requests), output_path)
-
-
-class _Source:
-    """The file of requests, checked."""
-
-    def __init__(self, path: Path, endpoint: str | None) -> None:
-        self._path = path
-        with storage_errors(path):
-            self._seen = _look(path)
-        self.summary: InputSummary = check_requests(path, endpoint=endpoint)
-
-    @property
-    def unchanged(self) -> bool:
-        """Whether it is still the file that was checked."""
-        try:
-            return _look(self._path) == self._seen
-        except OSError:
-            return False
-
-    def upload(self, client: Client) -> str:
-        """Send it; gives its id. Raises InvalidInputError where it is no longer what was checked."""
-        sent = client.files.upload(self._path)
-        if not self.unchanged:
-            client.files.delete(sent.id)
-            raise InvalidInputError(
-                self._path, [Problem(None, "changed after it was checked; no batch was created")]
+        added = pairs(metadata)
+        JobOptions(metadata=added)  # to refuse what is wrong with it before anything is asked
+        with shell.client() as client, JobProgress() as progress:
+            job_id = client.jobs.identify(file)
+            if again:
+                job_id = _unused(client, job_id)
+            job = _known(client, job_id)
+            if job is not None:
+                progress.note(f"job {job_id} of {shown(job.created)} goes on; nothing is paid twice")
+            elif not again:
+                _refuse_to_pay_again(shell, client, job_id)
+            go_on = (
+                shell.again("jobs", "resume", job_id)
+                if again
+                else shell.again("run", file, "-o", output_path)
             )
-        return sent.id
+            shell.advise(f"job {job_id} goes on at the service; to come back to it: {go_on}", on_error=True)
+            if job is None:
+                client.jobs.submit(
+                    file,
+                    id=job_id,
+                    completion_window=completion_window,
+                    metadata=added,
+                    max_enqueued_tokens=max_enqueued_tokens,
+                    max_attempts=max_attempts,
+                    delete_files=delete_files,
+                    poll=poll,
+                    on_change=progress.watch,
+                )
+            if job is None or not job.ended:
+                job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch)
+            return deliver_job(shell, job, client.jobs.results(job_id), output_path)
 
 
-def _look(path: Path) -> tuple[int, int, int]:
-    found = os.stat(path)  # noqa: PTH116 - Path.stat of a path with a NUL raises another error
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _create(
-    client: Client, source: _Source, file_id: str, completion_window: str, metadata: dict[str, str]
-) -> Batch:
+def _known(client: Client, job_id: str) -> Job | None:
     try:
-        return client.batches.create(
-            input_file_id=file_id,
-            endpoint=source.summary.endpoint,
-            completion_window=completion_window,
-            metadata={**metadata, DIGEST: source.summary.sha256},
-        )
-    except (APIStatusError, ConfigurationError):
-        # Refused: nobody will ever ask for the file again.
-        with suppress(OverlayError):
-            client.files.delete(file_id)
-        raise
+        return client.jobs.retrieve(job_id)
+    except JobNotFoundError:
+        return None
 
 
-def _refuse_to_pay_again(shell: Shell, client: Client, source: _Source, output_path: str) -> None:
-    """Raise WouldPayAgainError where a recent batch was made of the same bytes."""
-    since = datetime.now(UTC) - _LOOK_BACK
-    recent = client.batches.list(limit=100, created_after=since)
+def _unused(client: Client, job_id: str) -> str:
+    return next(name for number in count(2) if _known(client, name := f"{job_id}-{number}") is None)
+
+
+def _refuse_to_pay_again(shell: Shell, client: Client, job_id: str) -> None:
+    """Raise WouldPayAgainError where the service has batches of this job, and this machine has no ledger of it."""
+    recent = client.batches.list(limit=100, created_after=datetime.now(UTC) - _LOOK_BACK)
     try:
         before = next(
             (
                 batch
                 for batch in islice(recent, _LOOK_AT)
-                if _digest(batch) == source.summary.sha256 and not _was_refused(batch)
+                if is_object(batch.metadata) and batch.metadata.get("overlay_job") == job_id
             ),
             None,
         )
@@ -160,28 +130,8 @@ def _refuse_to_pay_again(shell: Shell, client: Client, source: _Source, output_p
         )
         return
     if before is not None:
-        when = f" on {shown(before.created)}" if before.created is not None else ""
         raise WouldPayAgainError(
-            f"{source.summary.path} was sent before{when}, as {before.id}, now {before.status}; to run it again "
-            f"would pay again. To fetch that batch's results: {_go_on(shell, before, output_path)}. "
-            "To pay again all the same, add --again"
+            f"these requests were sent before, as job {job_id} with {before.id}, from another machine or home "
+            "folder; to run them again would pay again. To get that job back here: "
+            f"{shell.again('jobs', 'recover')}. To pay again all the same, add --again"
         )
-
-
-def _digest(batch: Batch) -> object:
-    metadata: object = batch.metadata
-    return metadata.get(DIGEST) if is_object(metadata) else None
-
-
-def _was_refused(batch: Batch) -> bool:
-    """Whether nothing of it ran, so that nothing was paid."""
-    return (batch.status or "").lower() == "failed"
-
-
-def _go_on(shell: Shell, batch: Batch, output_path: str) -> str:
-    fetch = shell.again("batches", "results", batch.id, "-o", output_path)
-    return fetch if batch.ended else f"{shell.again('batches', 'wait', batch.id)} && {fetch}"
-
-
-def _endpoint_words(endpoint: str | None) -> tuple[str, ...]:
-    return () if endpoint is None else ("--endpoint", endpoint)
