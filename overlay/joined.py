@@ -8,6 +8,7 @@ different ones the first success is kept, and the conflict is recorded.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -49,7 +50,7 @@ class JoinReport:
 class JoinedResults:
     """An iterator over one result for each request; `report` says what was found.
 
-    It holds the answer files open: close it, or leave its `with` block, to let go of them early.
+    It holds the answer files open until it is closed, its `with` block is left, or it is dropped.
     """
 
     def __init__(
@@ -60,11 +61,12 @@ class JoinedResults:
         line_bytes: int = LINE_BYTES,
     ) -> None:
         self.report = JoinReport()
-        self._line_bytes = line_bytes
         self._index = LineIndex(line_bytes)
         self._conflicting: set[bytes] = set()
         self._stack = ExitStack()
-        self._results = self._join(requests)
+        # Tied to the index, which is all that an iteration under way holds on to.
+        weakref.finalize(self._index, self._stack.close)
+        self._results = _join(_order(requests, line_bytes), self._index, self.report)
         try:
             for path in answers:
                 file = self._stack.enter_context(open_lines(Path(path)))
@@ -119,37 +121,38 @@ class JoinedResults:
             entry = found[0]
         self._index.fates[entry] = STRAY
 
-    def _join(self, requests: str | os.PathLike[str] | Iterable[str]) -> Generator[Result]:
-        report, index = self.report, self._index
-        for custom_id in self._order(requests):
-            found = index.find(custom_id)
-            if found is None:
-                result = missing_result(custom_id.decode("utf-8", "replace"))
-                report.missing += 1
-            else:
-                entry, result = found
-                index.fates[entry] = CLAIMED
-            error = result.error
-            if error is None:
-                report.ok += 1
-            else:
-                report.failed += 1
-                report.malformed += error.code == MALFORMED
-            yield result
-        report.unknown = sum(1 for _ in index.entries(UNCLAIMED))
 
-    def _order(self, requests: str | os.PathLike[str] | Iterable[str]) -> Iterator[bytes]:
-        if not isinstance(requests, str | os.PathLike):
-            yield from (custom_id.encode("utf-8", "replace") for custom_id in requests)
-            return
-        path = Path(requests)
-        with open_lines(path) as file:
-            for number, line in enumerate(split(file, self._line_bytes), start=1):
-                found = BEGINNING.match(line)
-                custom_id = found[1] if found else custom_id_bytes(line)
-                if custom_id is None:
-                    raise InvalidInputError(path, [Problem(number, "no custom_id to be read")])
-                yield custom_id
+def _join(custom_ids: Iterable[bytes], index: LineIndex, report: JoinReport) -> Generator[Result]:
+    for custom_id in custom_ids:
+        found = index.find(custom_id)
+        if found is None:
+            result = missing_result(custom_id.decode("utf-8", "replace"))
+            report.missing += 1
+        else:
+            entry, result = found
+            index.fates[entry] = CLAIMED
+        error = result.error
+        if error is None:
+            report.ok += 1
+        else:
+            report.failed += 1
+            report.malformed += error.code == MALFORMED
+        yield result
+    report.unknown = sum(1 for _ in index.entries(UNCLAIMED))
+
+
+def _order(requests: str | os.PathLike[str] | Iterable[str], line_bytes: int) -> Iterator[bytes]:
+    if not isinstance(requests, str | os.PathLike):
+        yield from (custom_id.encode("utf-8", "replace") for custom_id in requests)
+        return
+    path = Path(requests)
+    with open_lines(path) as file:
+        for number, line in enumerate(split(file, line_bytes), start=1):
+            found = BEGINNING.match(line)
+            custom_id = found[1] if found else custom_id_bytes(line)
+            if custom_id is None:
+                raise InvalidInputError(path, [Problem(number, "no custom_id to be read")])
+            yield custom_id
 
 
 def _same_answer(one: Result, other: Result) -> bool:

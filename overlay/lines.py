@@ -60,9 +60,9 @@ def split(file: BinaryIO, limit: int = LINE_BYTES) -> Iterator[bytes]:
     """
     try:
         for line in iter(partial(file.readline, limit + 1), b""):
-            yield line
             if len(line) > limit:
                 _skip_line(file, line)
+            yield line
     except OSError as error:
         raise StorageError(f"{file.name}: {error.strerror}", path=file.name) from error
 

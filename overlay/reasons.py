@@ -63,7 +63,9 @@ def nesting_reason(nesting: int) -> str:
 
 def quoted(value: str) -> str:
     """A value as a message repeats it: in quotes, and not long."""
-    return json.dumps(value if len(value) <= _QUOTED else value[: _QUOTED - 3] + "...", ensure_ascii=False)
+    short = value if len(value) <= _QUOTED else value[: _QUOTED - 3] + "..."
+    # Escaped where it must be to be printed: half of a surrogate pair cannot.
+    return json.dumps(short, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _misfits(line: dict[str, Any]) -> Iterator[str]:
