@@ -18,40 +18,49 @@ import msgspec
 
 from overlay.errors import JobLockedError
 
-_held: dict[str, int] = {}
+_held: dict[str, dict[str, Any]] = {}
 _held_guard = threading.Lock()
+# A child of a fork must not find the guard taken by a thread that it does not have.
+os.register_at_fork(
+    before=_held_guard.acquire, after_in_parent=_held_guard.release, after_in_child=_held_guard.release
+)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class JobLock:
     """The right to change a job, for as long as it is held. Raises JobLockedError on entry if it is taken."""
 
-    def __init__(self, folder: Path, job_id: str) -> None:
-        self._path = folder / "lock"
+    def __init__(self, folder: Path, job_id: str, *, name: str = "lock") -> None:
+        self._path = folder / name
         self._job_id = job_id
+        self._key = ""
         self._handle = -1
 
     def __enter__(self) -> Self:
-        key = str(self._path.resolve())
+        key = str(self._path.resolve())  # the folder may be renamed while it is held
+        mine = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
         with _held_guard:
-            if _held.get(key) == os.getpid():
-                raise self._taken({"pid": os.getpid()})
+            holder = _held.get(key)
+            # The file is not opened to look: closing it again would let go of this process's lock (fcntl(2)).
+            if holder is not None and holder["pid"] == os.getpid():
+                raise self._taken(holder)
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                holder = _holder(handle)
-                os.close(handle)
-                raise self._taken(holder) from None
+                self._lock(handle, mine)
             except BaseException:
                 os.close(handle)
                 raise
-            _held[key] = os.getpid()
-        self._handle = handle
-        record = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, msgspec.json.encode(record), 0)
+            _held[key] = mine
+        self._key, self._handle = key, handle
         return self
+
+    def _lock(self, handle: int, mine: dict[str, Any]) -> None:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise self._taken(_holder(handle)) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, msgspec.json.encode(mine), 0)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -60,7 +69,7 @@ class JobLock:
             # The name of the last holder is of no use to anyone; the file stays, so that no two are locked.
             os.ftruncate(self._handle, 0)
             os.close(self._handle)
-            _held.pop(str(self._path.resolve()), None)
+            _held.pop(self._key, None)
 
     def _taken(self, holder: dict[str, Any]) -> JobLockedError:
         pid, since = holder.get("pid"), holder.get("since")

@@ -50,6 +50,7 @@ class Api:
         self.client = client
         self.batches = _Methods(client.batches, portal)
         self.files = _Methods(client.files, portal)
+        self.jobs = _Methods(client.jobs, portal)
         self.settings = client._driver.settings
         self._portal = portal
 
