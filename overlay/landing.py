@@ -14,6 +14,7 @@ from typing import BinaryIO, Self
 
 from overlay.clock import Clock
 from overlay.errors import APITimeoutError, InvalidResponseError
+from overlay.lines import storage_errors
 
 _BUFFER = 1024 * 1024
 _GRACE_SECONDS = 60.0
@@ -50,7 +51,7 @@ class Landing:
         """Begin to write the answer, after what is kept of the part."""
         length = headers.get("content-length", "")
         size = int(length) if length.isdecimal() else None
-        if status_code == _PARTIAL and self.offset:
+        if status_code == _PARTIAL:
             found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
             if found is None or int(found[1]) != self.offset:
                 self.part.unlink(missing_ok=True)
@@ -69,9 +70,11 @@ class Sink:
     """An open part file that writes a megabyte at a time."""
 
     def __init__(self, part: Path, offset: int, clock: Clock) -> None:
-        self._file: BinaryIO = part.open("r+b" if offset else "wb")
-        self._file.seek(offset)
-        self._file.truncate()
+        self._part = part
+        with storage_errors(part):
+            self._file: BinaryIO = part.open("r+b" if offset else "wb")
+            self._file.seek(offset)
+            self._file.truncate()
         self._chunks: list[bytes] = []
         self._held = 0
         self._taken = 0
@@ -108,4 +111,5 @@ class Sink:
 
     def flush(self) -> None:
         chunks, self._chunks, self._held = self._chunks, [], 0
-        self._file.write(b"".join(chunks))
+        with storage_errors(self._part):
+            self._file.write(b"".join(chunks))
