@@ -79,7 +79,7 @@ def post(
         try:
             return models.batch((yield Call(create_batch, {"body": body}, "create")))
         except APIError as error:
-            if not _nothing_created(error):
+            if not nothing_created(error):
                 _log.warning("creating a batch of %s went unanswered: %s", body.input_file_id, error)
                 sought = Sought(body.input_file_id, body.metadata, since or began, spent)
                 return (yield from _adopt(settings, sought, grace=grace, cause=error))
@@ -131,8 +131,8 @@ def checked_metadata(metadata: Mapping[str, str], *, taken: int = 0) -> dict[str
     return dict(metadata)
 
 
-def _nothing_created(error: APIError) -> bool:
-    """Whether the attempt is known to have created nothing."""
+def nothing_created(error: APIError) -> bool:
+    """Whether the attempt that ended so is known to have created nothing."""
     if isinstance(error, APIConnectionError):
         return not error.sent
     if not isinstance(error, APIStatusError) or error.status_code in _AMBIGUOUS:

@@ -24,7 +24,7 @@ from overlay.adopting import Sought, cancel_duplicate, search
 from overlay.batches import cancel
 from overlay.collecting import failed, with_files
 from overlay.connection import Settings
-from overlay.create import post, request_body
+from overlay.create import nothing_created, post, request_body
 from overlay.errors import APIError, ConflictError, NotFoundError, UnknownOutcomeError
 from overlay.flow import Flow, Work
 from overlay.generated.models import CreateBatchRequest
@@ -126,10 +126,11 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
         batch = yield from post(context.settings, body, grace=context.grace, since=sought.since, spent=spent)
     except UnknownOutcomeError:
         yield from _fence(context, unit)
-    except APIError:
-        # Refused: there is no batch.
-        unit.state, unit.creating_at = "uploaded", None
-        yield from context.save(unit)
+    except APIError as error:
+        # Refused: there is no batch. Else the list was refused too, and what was created is still to be found out.
+        if nothing_created(error):
+            unit.state, unit.creating_at = "uploaded", None
+            yield from context.save(unit)
         raise
     else:
         yield from _adopt(context, unit, [batch], "created")
