@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from overlay.errors import APIStatusError, status_error_type
+from overlay.lines import is_object
 
 _BODY_KEPT = 4_000
 _MESSAGE_KEPT = 500
@@ -54,10 +55,10 @@ def status_error(
 
 def _detail(decoded: Any) -> dict[str, Any]:
     """The part of a JSON error body that describes the error."""
-    if not isinstance(decoded, dict):
+    if not is_object(decoded):
         return {}
     inner = decoded.get("error")
-    return inner if isinstance(inner, dict) else decoded
+    return inner if is_object(inner) else decoded
 
 
 def _message(detail: dict[str, Any], decoded: Any, text: str) -> str:
@@ -65,7 +66,8 @@ def _message(detail: dict[str, Any], decoded: Any, text: str) -> str:
         if isinstance(candidate, str) and candidate.strip():
             return candidate.strip()[:_MESSAGE_KEPT]
         if isinstance(candidate, list) and candidate:
-            return "; ".join(_validation(entry) for entry in candidate[:5])[:_MESSAGE_KEPT]
+            entries: list[Any] = candidate
+            return "; ".join(_validation(entry) for entry in entries[:5])[:_MESSAGE_KEPT]
     title = _TITLE.search(text)
     if title and decoded is None:
         return " ".join(unescape(title[1]).split())[:_MESSAGE_KEPT]
@@ -76,7 +78,7 @@ def _message(detail: dict[str, Any], decoded: Any, text: str) -> str:
 
 def _validation(entry: Any) -> str:
     """One entry of FastAPI's 422 body: `{"loc": [...], "msg": ...}`."""
-    if not isinstance(entry, dict):
+    if not is_object(entry):
         return str(entry)
     place = ".".join(str(part) for part in entry.get("loc") or ())
     return f"{place}: {entry.get('msg')}" if place else str(entry.get("msg"))

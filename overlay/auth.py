@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import attrs
@@ -195,13 +196,13 @@ class BearerAuth(httpx.Auth):
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         token = self._tokens.get()
         response = yield _bearing(request, token)
-        if response.status_code == httpx.codes.UNAUTHORIZED and self._tokens.renewable:
+        if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens.renewable:
             yield _bearing(request, self._tokens.get(rejected=token))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         token = await self._tokens.aget()
         response = yield _bearing(request, token)
-        if response.status_code == httpx.codes.UNAUTHORIZED and self._tokens.renewable:
+        if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens.renewable:
             yield _bearing(request, await self._tokens.aget(rejected=token))
 
 

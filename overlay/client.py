@@ -1,4 +1,4 @@
-"""`Client` and `AsyncClient`: a table that binds verbs to flows, and the only place that reads the environment.
+"""`Client` and `AsyncClient`: tables that bind verbs to flows.
 
 with Client() as client:
     file = client.files.upload("requests.jsonl")
@@ -10,28 +10,20 @@ with Client() as client:
 
 from __future__ import annotations
 
-import ipaddress
 import os
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Self
 
 import httpx
 
 from overlay import batches, files, jobs, preparing, recovery, waiting
-from overlay.auth import TokenProvider, Tokens
 from overlay.binding import AsyncResource, Resource, apaging, arunning, awaiting, blocking, paging, running
 from overlay.collecting import asked, open_batch
+from overlay.configured import Configured
 from overlay.connection import Settings
 from overlay.drivers import Awaiting, Blocking
-from overlay.errors import ConfigurationError
-from overlay.flow import Seconds, seconds
 from overlay.reading import AsyncResults, Results
-
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
 class Batches(Resource):
@@ -136,7 +128,7 @@ class AsyncJobs(AsyncResource):
         return AsyncResults(self._driver, partial(jobs.open_results, job_id))
 
 
-class Client:
+class Client(Configured[httpx.BaseTransport]):
     """The Batch API, blocking. One client serves many threads; close it, or use it in a `with` block.
 
     `token` is a string or a provider (see `overlay.auth`), by default OPENAI_API_KEY. `base_url` is by default
@@ -150,39 +142,16 @@ class Client:
     Raises ConfigurationError where there is no token, or where one of these cannot be used.
     """
 
-    def __init__(
-        self,
-        *,
-        token: str | TokenProvider | None = None,
-        base_url: str | None = None,
-        organization: str | None = None,
-        project: str | None = None,
-        timeout: Seconds = 60.0,
-        max_retries: int = 5,
-        headers: Mapping[str, str] | None = None,
-        transport: httpx.BaseTransport | None = None,
-        home: str | os.PathLike[str] | None = None,
-        allow_insecure: bool = False,
-    ) -> None:
-        settings = _settings(
-            token=token,
-            base_url=base_url,
-            organization=organization,
-            project=project,
-            timeout=timeout,
-            max_retries=max_retries,
-            headers=headers,
-            transport=transport,
-            home=home,
-            allow_insecure=allow_insecure,
-        )
+    batches: Batches
+    files: Files
+    jobs: Jobs
+    _driver: Blocking
+
+    def _bind(self, settings: Settings) -> None:
         self._driver = Blocking(settings)
         self.batches = Batches(self._driver)
         self.files = Files(self._driver)
         self.jobs = Jobs(self._driver)
-
-    def __repr__(self) -> str:
-        return f"Client(base_url={self._driver.settings.base_url!r})"
 
     def close(self) -> None:
         """Close its connections. It cannot be used afterwards."""
@@ -197,42 +166,19 @@ class Client:
         self.close()
 
 
-class AsyncClient:
+class AsyncClient(Configured[httpx.AsyncBaseTransport]):
     """The Batch API, awaited, under asyncio or trio. The arguments are those of `Client`."""
 
-    def __init__(
-        self,
-        *,
-        token: str | TokenProvider | None = None,
-        base_url: str | None = None,
-        organization: str | None = None,
-        project: str | None = None,
-        timeout: Seconds = 60.0,
-        max_retries: int = 5,
-        headers: Mapping[str, str] | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        home: str | os.PathLike[str] | None = None,
-        allow_insecure: bool = False,
-    ) -> None:
-        settings = _settings(
-            token=token,
-            base_url=base_url,
-            organization=organization,
-            project=project,
-            timeout=timeout,
-            max_retries=max_retries,
-            headers=headers,
-            transport=transport,
-            home=home,
-            allow_insecure=allow_insecure,
-        )
+    batches: AsyncBatches
+    files: AsyncFiles
+    jobs: AsyncJobs
+    _driver: Awaiting
+
+    def _bind(self, settings: Settings) -> None:
         self._driver = Awaiting(settings)
         self.batches = AsyncBatches(self._driver)
         self.files = AsyncFiles(self._driver)
         self.jobs = AsyncJobs(self._driver)
-
-    def __repr__(self) -> str:
-        return f"AsyncClient(base_url={self._driver.settings.base_url!r})"
 
     async def aclose(self) -> None:
         """Close its connections. It cannot be used afterwards."""
@@ -245,77 +191,3 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _settings(
-    *,
-    token: str | TokenProvider | None,
-    base_url: str | None,
-    organization: str | None,
-    project: str | None,
-    timeout: Seconds,
-    max_retries: int,
-    headers: Mapping[str, str] | None,
-    transport: Any,
-    home: str | os.PathLike[str] | None,
-    allow_insecure: bool,
-) -> Settings:
-    token = token if token is not None else os.environ.get("OPENAI_API_KEY")
-    if token is None:
-        raise ConfigurationError("no token: pass token=, a string or a provider, or set OPENAI_API_KEY")
-    limit = seconds(timeout)
-    if not limit > 0:
-        raise ConfigurationError(f"timeout is a time greater than zero, not {timeout!r}")
-    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-        raise ConfigurationError(f"max_retries is a number from 0 on, not {max_retries!r}")
-    sent = {
-        "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
-        "OpenAI-Project": project or os.environ.get("OPENAI_PROJECT_ID"),
-        **(headers or {}),
-    }
-    for name, value in sent.items():
-        if value is not None and (not value.isascii() or not value.isprintable()):
-            raise ConfigurationError(f"the header {name} holds characters that a header cannot")
-    return Settings(
-        base_url=_base_url(base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL, allow_insecure),
-        tokens=Tokens(token),
-        headers={name: value for name, value in sent.items() if value},
-        timeout=limit,
-        max_retries=max_retries,
-        home=Path(home or os.environ.get("OVERLAY_HOME") or _state_folder()),
-        transport=transport,
-    )
-
-
-def _state_folder() -> Path:
-    """Where a program keeps its state: the XDG Base Directory Specification, "XDG_STATE_HOME"."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "overlay"
-
-
-def _base_url(text: str, allow_insecure: bool) -> str:
-    """A base URL that a token may be sent to."""
-    try:
-        url = urlsplit(text.strip())
-        port_is_a_number = url.port is None or url.port >= 0
-    except ValueError:
-        raise ConfigurationError("the base URL cannot be read") from None
-    if url.scheme not in {"http", "https"} or not url.hostname or not port_is_a_number:
-        raise ConfigurationError(f"the base URL {text!r:.200} is not http:// or https:// with a host")
-    if url.username is not None or url.password is not None:
-        raise ConfigurationError("the base URL holds a user name or password; pass token= instead")
-    if url.query or url.fragment:
-        raise ConfigurationError(f"the base URL {text!r:.200} has a query or fragment; give the path only")
-    if url.scheme == "http" and not allow_insecure and not _is_loopback(url.hostname):
-        raise ConfigurationError(
-            f"http://{url.hostname} would send the token unencrypted: use https://, or allow_insecure=True"
-        )
-    return text.strip().rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, section 6.3
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -169,9 +170,9 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
     if not refused:
         if STREAMED not in response.request.extensions:
             # Generated code parses only the status that the specification names; other services send 201.
-            response.status_code = httpx.codes.OK
+            response.status_code = HTTPStatus.OK
         return False
-    return response.status_code != httpx.codes.UNAUTHORIZED
+    return response.status_code != HTTPStatus.UNAUTHORIZED
 
 
 def refusal(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -52,7 +53,7 @@ def _name(step: Call | Fetch) -> str:
 
 
 def _parsed(settings: Settings, step: Call, response: Any) -> Any:
-    if response.status_code == httpx.codes.UNAUTHORIZED:
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
         raise refusal(settings, 401, response.headers, response.content, _name(step))
     return response.parsed
 
@@ -89,6 +90,7 @@ class Blocking:
         try:
             step = next(flow)
             while True:
+                value: Any = None
                 problem: OverlayError | None = None
                 try:
                     value = self._perform(step)
@@ -148,7 +150,7 @@ class Blocking:
         request.extensions[STREAMED] = True
         response = http.send(request, stream=True)
         try:
-            if response.status_code == httpx.codes.UNAUTHORIZED:
+            if response.status_code == HTTPStatus.UNAUTHORIZED:
                 raise refusal(self.settings, 401, response.headers, response.read(), call_name(request))
             with step.landing.open(response.status_code, response.headers, self.settings.clock) as sink:
                 for chunk in response.iter_raw():
@@ -168,6 +170,7 @@ class Awaiting:
         try:
             step = next(flow)
             while True:
+                value: Any = None
                 problem: OverlayError | None = None
                 try:
                     value = await self._perform(step)
@@ -238,7 +241,7 @@ class Awaiting:
         request.extensions[STREAMED] = True
         answer = await http.send(request, stream=True)
         try:
-            if answer.status_code == httpx.codes.UNAUTHORIZED:
+            if answer.status_code == HTTPStatus.UNAUTHORIZED:
                 raise refusal(self.settings, 401, answer.headers, await answer.aread(), call_name(request))
             with step.landing.open(answer.status_code, answer.headers, self.settings.clock) as sink:
                 async for chunk in answer.aiter_raw():

@@ -28,6 +28,7 @@ from overlay.job import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors
 from overlay.lock import JobLock
 from overlay.records import JobRecord, Unit
+from overlay.settling import put_away, put_away_parts
 from overlay.shards import JobContext
 from overlay.store import Ledger
 
@@ -106,6 +107,9 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         stack.callback(ledger.close)
         record = ledger.job()
         check_service(record, settings.base_url)
+        # The lock says that whoever was writing them is dead.
+        put_away_parts(folder)
+        put_away(folder, ledger.units())
 
         one_at_a_time = threading.Lock()
 

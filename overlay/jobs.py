@@ -137,7 +137,7 @@ def list_jobs(settings: Settings) -> Flow[list[Job]]:
 
     def read() -> list[Job]:
         folder = settings.home / "jobs"
-        found = []
+        found: list[Job] = []
         for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
             with suppress(LedgerError):
                 found.append(view_of(entry))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from overlay.checks import Limits
 from overlay.connection import Settings
@@ -76,7 +76,7 @@ def _take_in(
     requests: Requests, folder: Path, stack: ExitStack, *, limits: Limits, max_tokens: int | None, keep: bool
 ) -> Flow[Spooled]:
     path = Path(requests) if isinstance(requests, str | os.PathLike) else None
-    source = _iterator(path if path is not None else requests)
+    source = _iterator(requests)
     spool = Spool(folder, limits, max_tokens=max_tokens, source=path, keep=keep)
     stack.callback(spool.close)
     while chunk := (yield Pull(source, _CHUNK)):
@@ -85,11 +85,9 @@ def _take_in(
     return spooled
 
 
-def _iterator(
-    requests: Path | Iterable[Request] | AsyncIterable[Request] | Any,
-) -> Iterator[Any] | AsyncIterator[Any]:
-    if isinstance(requests, Path):
-        return _file_lines(requests)
+def _iterator(requests: Requests) -> Iterator[Request | bytes] | AsyncIterator[Request]:
+    if isinstance(requests, str | os.PathLike):
+        return _file_lines(Path(requests))
     if isinstance(requests, AsyncIterable):
         return aiter(requests)
     return iter(requests)

@@ -23,7 +23,7 @@ from overlay.errors import ConfigurationError, LedgerError, NotFoundError, Overl
 from overlay.flow import Flow, Work
 from overlay.home import checked_job_id, open_job, view_of
 from overlay.job import Job
-from overlay.lines import open_lines, split, storage_errors, sync_folder
+from overlay.lines import is_object, open_lines, split, storage_errors, sync_folder
 from overlay.lock import JobLock
 from overlay.models import Batch, File
 from overlay.records import JobOptions, JobRecord, Unit
@@ -106,7 +106,8 @@ def _our_batches(settings: Settings) -> Flow[dict[str, list[Batch]]]:
 
 
 def _metadata(batch: Batch) -> dict[str, Any]:
-    return batch.metadata if isinstance(batch.metadata, dict) else {}
+    metadata: object = batch.metadata
+    return metadata if is_object(metadata) else {}
 
 
 def _is_sound(settings: Settings, job_id: str) -> bool:
@@ -206,13 +207,13 @@ def _lines(path: Path) -> Iterator[bytes]:
 def _endpoint_and_model(line: bytes, endpoint: str) -> tuple[str, str | None]:
     value: dict[str, Any] = decode_loosely(line) or {}
     body = value.get("body")
-    model = body.get("model") if isinstance(body, dict) else None
+    model = body.get("model") if is_object(body) else None
     return endpoint or str(value.get("url")), model if isinstance(model, str) else None
 
 
 def _unsent(folder: Path, sent: set[int]) -> list[Unit]:
     """The shards that are on this disk only."""
-    found = []
+    found: list[Unit] = []
     for path in sorted((folder / "shards").glob("*-0.jsonl")):
         shard = int(path.name.partition("-")[0])
         if shard not in sent:

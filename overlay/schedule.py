@@ -18,6 +18,7 @@ from overlay.batches import page, retrieve_until
 from overlay.errors import APIError, APIStatusError, NotFoundError, OverlayError, TokenProviderError
 from overlay.files import delete
 from overlay.flow import Deadline, Flow, Sleep, Together, Work, deadline
+from overlay.lines import is_object
 from overlay.models import Batch
 from overlay.records import Unit
 from overlay.shards import JobContext, cancel_extra, collect, finish, recover, start, stop
@@ -236,8 +237,8 @@ class _Round:
 
     def _meet(self, batch: Batch) -> Flow[None]:
         """A batch that is not one of those waited for: a late duplicate of ours, perhaps."""
-        metadata = batch.metadata if isinstance(batch.metadata, dict) else {}
-        if metadata.get("overlay_job") != self._context.record.id or batch.ended:
+        metadata: object = batch.metadata
+        if not is_object(metadata) or metadata.get("overlay_job") != self._context.record.id or batch.ended:
             return
         try:
             key = int(metadata["overlay_shard"]), int(metadata["overlay_generation"])

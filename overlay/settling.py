@@ -8,7 +8,8 @@ Doing it again after a crash gives the same files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
@@ -22,11 +23,32 @@ from overlay.spool import estimated_tokens, shard_path
 _NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING, MALFORMED})
 _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
 _SERVER_ERROR = 500
+_FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)-")
 
 
 def results_path(folder: Path, shard: int) -> Path:
     """Where a shard's answers stand in a job's folder, one line for each of its requests, in their order."""
     return folder / "results" / f"{shard:05}.jsonl"
+
+
+def fetched_path(folder: Path, unit: Unit, kind: str) -> Path:
+    """Where a file of a unit's answers stands until they are settled."""
+    return folder / f"fetched-{unit.shard:05}-{unit.generation}-{kind}.jsonl"
+
+
+def put_away(folder: Path, units: Iterable[Unit]) -> None:
+    """Remove the fetched files, and parts of such, of those units that are done."""
+    done = {unit.key for unit in units if unit.state == "done"}
+    for path in folder.glob("*fetched-*"):
+        found = _FETCHED.match(path.name)
+        if found is not None and (int(found[1]), int(found[2])) in done:
+            path.unlink(missing_ok=True)
+
+
+def put_away_parts(folder: Path) -> None:
+    """Remove what a process that died was writing; for whoever has the job's lock."""
+    for path in folder.glob("*/.*.part"):
+        path.unlink(missing_ok=True)
 
 
 def may_succeed(result: Result) -> bool:

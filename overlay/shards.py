@@ -11,7 +11,7 @@ created anew. A batch that comes to light later still is cancelled as a duplicat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from overlay.job import EventKind
 from overlay.models import Batch
 from overlay.records import JobRecord, Unit
 from overlay.results import check_complete
-from overlay.settling import settle, verify
+from overlay.settling import fetched_path, put_away, settle, verify
 from overlay.spool import shard_path
 from overlay.store import Ledger
 
@@ -178,12 +178,13 @@ def _fence(context: JobContext, unit: Unit) -> Flow[None]:
 
 def _adopt(context: JobContext, unit: Unit, found: list[Batch], kind: EventKind) -> Flow[None]:
     batch, *extras = found
-    unit.state, unit.batch_id, unit.status = "created", batch.id, batch.status
-    unit.created_at = context.settings.clock.time()
-    yield from context.save(unit)
-    context.report(kind, unit, f"shard {unit.shard}: batch {batch.id} {kind}")
+    unit.batch_id, unit.status = batch.id, batch.status
+    # Before it counts as created: whoever comes after a crash between the two finds them all again.
     for extra in extras:
         yield from cancel_extra(context, unit, extra)
+    unit.state, unit.created_at = "created", context.settings.clock.time()
+    yield from context.save(unit)
+    context.report(kind, unit, f"shard {unit.shard}: batch {batch.id} {kind}")
 
 
 def cancel_extra(context: JobContext, unit: Unit, extra: Batch) -> Flow[None]:
@@ -219,23 +220,26 @@ def collect(context: JobContext, unit: Unit) -> Flow[None]:
     if batch.output_file_id or batch.error_file_id:
         for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
             if file_id:
-                path = context.folder / f"fetched-{unit.shard:05}-{unit.generation}-{name}.jsonl"
+                path = fetched_path(context.folder, unit, name)
                 yield from files.download(context.settings, file_id, path)
                 yield Work(partial(check_complete, path))
                 answers.append(path)
     elif (batch.status or "").lower() == "failed":
         yield from _refused(context, unit, batch)
         return
-    yield from finish(context, unit, answers)
-    yield Work(partial(_tidy, context, unit, batch, answers))
+    yield from finish(context, unit, answers, batch.output_file_id, batch.error_file_id)
 
 
-def finish(context: JobContext, unit: Unit, answers: list[Path]) -> Flow[None]:
-    """Settle a unit with the answers that there are, and commit it together with what follows from it."""
+def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None) -> Flow[None]:
+    """Settle a unit with the answers that there are, and commit it together with what follows from it.
+
+    `file_ids` are those of the answers at the service.
+    """
     again = context.record.state == "open" and unit.generation + 1 < int(context.record.options.max_attempts)
     following: Unit | None = yield Work(partial(settle, context.folder, unit, answers, again=again))
     unit.state = "done"
-    yield Work(partial(_commit, context, unit, following))
+    yield Work(partial(_commit, context, unit, following, file_ids))
+    yield Work(partial(put_away, context.folder, [unit]))
     context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} answered")
     if following is not None:
         context.report(
@@ -245,19 +249,14 @@ def finish(context: JobContext, unit: Unit, answers: list[Path]) -> Flow[None]:
         )
 
 
-def _commit(context: JobContext, unit: Unit, following: Unit | None) -> None:
+def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: Sequence[str | None]) -> None:
     with context.ledger.transaction():
         context.ledger.save(unit)
         # A ledger that was rebuilt may know of the next generation already.
         if following is not None and following.key not in {other.key for other in context.ledger.units()}:
             context.ledger.save(following)
-
-
-def _tidy(context: JobContext, unit: Unit, batch: Batch, answers: list[Path]) -> None:
-    for path in answers:
-        path.unlink(missing_ok=True)
-    if context.record.options.delete_files:
-        context.ledger.add_litter(unit.file_id, batch.output_file_id, batch.error_file_id)
+        if context.record.options.delete_files:
+            context.ledger.add_litter(unit.file_id, *file_ids)
 
 
 def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:

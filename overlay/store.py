@@ -11,8 +11,9 @@ need it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ APPLICATION_ID = 0x4F564C59
 
 def _columns(kind: type) -> str:
     types = {"int": "INTEGER", "float": "REAL"}
-    names = []
+    names: list[str] = []
     for field in attrs.fields(kind):
         base = str(field.type).removesuffix(" | None")
         names.append(f"{field.name} {types.get(base, 'TEXT')}")
@@ -49,8 +50,37 @@ def _first(db: sqlite3.Connection) -> None:
     db.execute("CREATE TABLE cap (model TEXT PRIMARY KEY, tokens INTEGER) WITHOUT ROWID")
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first]
+def _second(db: sqlite3.Connection) -> None:
+    # A page of SQLite has no checksum of its own by default: what the disk has turned round must not be acted upon.
+    for table in ("job", "unit"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN seal INTEGER")
+    # Input files whose create went unanswered and that were given up: a batch of one is a duplicate.
+    db.execute(
+        "CREATE TABLE lost (file_id TEXT PRIMARY KEY, shard INTEGER, generation INTEGER) WITHOUT ROWID"
+    )
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first, _second]
 """Append, never edit: a ledger's version is how many of these it has been through."""
+
+# Result codes of https://sqlite.org/rescode.html after which the file may be sound: no permission, busy, locked, no
+# memory, read-only, interrupted, refused by the disk, full, not to be opened.
+_SOUND = frozenset({3, 5, 6, 7, 8, 9, 10, 13, 14})
+_PRIMARY = 0xFF
+_RECOVER = "`overlay jobs recover` rebuilds it from the service's records"
+
+
+def _seal(values: Mapping[str, Any]) -> int:
+    """A checksum of a row, the same for a number whether it is kept as a whole or a floating one.
+
+    What is NULL does not count, so that columns can be added.
+    """
+    plain = [
+        (name, float(value) if isinstance(value, int | float) else value)
+        for name, value in values.items()
+        if value is not None
+    ]
+    return zlib.crc32(repr(plain).encode())
 
 
 class Ledger:
@@ -62,8 +92,9 @@ class Ledger:
         self._sqlite = sqlite3
         self.path = path
         self._guard = threading.RLock()
+        self._within = False
         if not create and not path.exists():
-            raise LedgerError(f"{path}: the ledger is gone; `overlay jobs recover` rebuilds it", path=path)
+            raise LedgerError(f"{path}: the ledger is gone; {_RECOVER}", path=path)
         with self._translated():
             self._db = self._sqlite.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
         try:
@@ -81,47 +112,58 @@ class Ledger:
             self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         elif self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise LedgerError(f"{self.path}: not a ledger of this SDK", path=self.path)
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
+        if self._version() > len(MIGRATIONS):
             raise LedgerError(
-                f"{self.path}: written by a newer version of this SDK (ledger version {version}); upgrade",
+                f"{self.path}: written by a newer version of this SDK (ledger version {self._version()}); upgrade",
                 path=self.path,
             )
         if not create and self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise LedgerError(f"{self.path}: damaged; `overlay jobs recover` rebuilds it", path=self.path)
-        if version < len(MIGRATIONS):
+            raise self._damaged("damaged")
+        if self._version() < len(MIGRATIONS):
             with self.transaction():
-                for number, migrate in enumerate(MIGRATIONS[version:], start=version + 1):
+                # Asked again: another process may have been first.
+                for migrate in MIGRATIONS[self._version() :]:
                     migrate(self._db)
-                    self._db.execute(f"PRAGMA user_version={number}")
+                self._db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
-        except (self._sqlite.OperationalError, OSError) as error:
-            # Full, read-only, locked for too long: the file may be sound.
-            raise StorageError(f"{self.path}: {error}", path=self.path) from error
-        except self._sqlite.DatabaseError as error:
-            raise LedgerError(
-                f"{self.path}: {error}; `overlay jobs recover` rebuilds it from the service's records",
-                path=self.path,
-            ) from error
+        except UnicodeDecodeError as error:  # of a column's name
+            raise self._damaged(str(error)) from error
+        except self._sqlite.Error as error:
+            closed = isinstance(error, self._sqlite.ProgrammingError)
+            if closed or getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _SOUND:
+                raise StorageError(f"{self.path}: {error}", path=self.path) from error
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, how: str) -> LedgerError:
+        return LedgerError(f"{self.path}: {how}; {_RECOVER}", path=self.path)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         """All of what the block does, or nothing of it. On the disk when the block ends."""
         with self._guard, self._translated():
-            if self._db.in_transaction:
-                yield
+            if self._within:
+                yield  # the outermost one commits
                 return
-            self._db.execute("BEGIN IMMEDIATE")
+            self._within = True
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # After some errors, a full disk among them, SQLite has rolled back by itself.
+                if self._db.in_transaction:
+                    with suppress(self._sqlite.Error):
+                        self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+            finally:
+                self._within = False
 
     def close(self) -> None:
         with self._guard:
@@ -135,6 +177,7 @@ class Ledger:
         values = attrs.asdict(row)
         if "options" in values:
             values["options"] = msgspec.json.encode(values["options"]).decode()
+        values["seal"] = _seal(values)
         names = ", ".join(values)
         marks = ", ".join("?" for _ in values)
         self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names are ours
@@ -142,10 +185,21 @@ class Ledger:
     def job(self) -> JobRecord:
         rows = self._select("SELECT * FROM job")
         if len(rows) != 1:
-            raise LedgerError(f"{self.path}: holds {len(rows)} jobs instead of one", path=self.path)
-        values = dict(rows[0])
-        values["options"] = JobOptions(**msgspec.json.decode(values["options"]))
-        return JobRecord(**values)
+            raise self._damaged(f"holds {len(rows)} jobs instead of one")
+        values = self._sealed(rows[0])
+        try:
+            options = JobOptions(**msgspec.json.decode(values.pop("options")))
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            raise self._damaged(f"the job's options cannot be read ({error})") from error
+        return JobRecord(**values, options=options)
+
+    def _sealed(self, row: sqlite3.Row) -> dict[str, Any]:
+        """A row as it was put. Raises LedgerError where it is another now."""
+        values = dict(row)
+        seal = values.pop("seal", None)
+        if seal is not None and seal != _seal(values):
+            raise self._damaged("damaged: a record is not what was written")
+        return values
 
     def save_job(self, job: JobRecord) -> None:
         with self.transaction():
@@ -153,7 +207,8 @@ class Ledger:
             self._put("job", job)
 
     def units(self) -> list[Unit]:
-        return [Unit(**dict(row)) for row in self._select("SELECT * FROM unit ORDER BY shard, generation")]
+        rows = self._select("SELECT * FROM unit ORDER BY shard, generation")
+        return [Unit(**self._sealed(row)) for row in rows]
 
     def save(self, *units: Unit) -> None:
         with self.transaction():
@@ -166,6 +221,15 @@ class Ledger:
 
     def spent(self) -> dict[str, str]:
         return {row["batch_id"]: row["why"] for row in self._select("SELECT * FROM spent")}
+
+    def lose(self, file_id: str, key: tuple[int, int]) -> None:
+        with self.transaction():
+            self._db.execute("INSERT OR IGNORE INTO lost VALUES (?, ?, ?)", (file_id, *key))
+
+    def lost(self) -> dict[str, tuple[int, int]]:
+        return {
+            row["file_id"]: (row["shard"], row["generation"]) for row in self._select("SELECT * FROM lost")
+        }
 
     def litter(self) -> list[str]:
         return [row["file_id"] for row in self._select("SELECT file_id FROM litter")]

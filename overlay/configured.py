@@ -1,0 +1,125 @@
+"""How a client is set up: arguments, then the environment, which is read nowhere else, then defaults."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from overlay.auth import TokenProvider, Tokens
+from overlay.connection import Settings
+from overlay.errors import ConfigurationError
+from overlay.flow import Seconds, seconds
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
+
+
+class Configured(Generic[TransportT]):
+    """What the two clients have in common: how they are set up."""
+
+    def __init__(
+        self,
+        *,
+        token: str | TokenProvider | None = None,
+        base_url: str | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        timeout: Seconds = 60.0,
+        max_retries: int = 5,
+        headers: Mapping[str, str] | None = None,
+        transport: TransportT | None = None,
+        home: str | os.PathLike[str] | None = None,
+        allow_insecure: bool = False,
+    ) -> None:
+        self._settings = Settings(
+            base_url=_base_url(base_url, allow_insecure=allow_insecure),
+            tokens=_tokens(token),
+            headers=_headers(headers, organization, project),
+            timeout=_positive("timeout", timeout),
+            max_retries=_checked_retries(max_retries),
+            home=Path(home or os.environ.get("OVERLAY_HOME") or _state_folder()),
+            transport=transport,
+        )
+        self._bind(self._settings)
+
+    def _bind(self, settings: Settings) -> None:
+        """Set up what works with these settings."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._settings.base_url!r})"
+
+
+def _tokens(token: str | TokenProvider | None) -> Tokens:
+    given = token if token is not None else os.environ.get("OPENAI_API_KEY")
+    if given is None:
+        raise ConfigurationError("no token: pass token=, a string or a provider, or set OPENAI_API_KEY")
+    return Tokens(given)
+
+
+def _positive(name: str, span: Seconds) -> float:
+    value = seconds(span)
+    if not value > 0:
+        raise ConfigurationError(f"{name} is a time greater than zero, not {span!r}")
+    return value
+
+
+def _checked_retries(max_retries: int) -> int:
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+        raise ConfigurationError(f"max_retries is a number from 0 on, not {max_retries!r}")
+    return max_retries
+
+
+def _headers(
+    headers: Mapping[str, str] | None, organization: str | None, project: str | None
+) -> dict[str, str]:
+    sent = {
+        "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
+        "OpenAI-Project": project or os.environ.get("OPENAI_PROJECT_ID"),
+        **(headers or {}),
+    }
+    for name, value in sent.items():
+        if value is not None and (not value.isascii() or not value.isprintable()):
+            raise ConfigurationError(f"the header {name} holds characters that a header cannot")
+    return {name: value for name, value in sent.items() if value}
+
+
+def _state_folder() -> Path:
+    """Where a program keeps its state: the XDG Base Directory Specification, "XDG_STATE_HOME"."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "overlay"
+
+
+def _base_url(given: str | None, *, allow_insecure: bool) -> str:
+    """A base URL that a token may be sent to."""
+    text = given or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    try:
+        url = urlsplit(text.strip())
+        port_is_a_number = url.port is None or url.port >= 0
+    except ValueError:
+        raise ConfigurationError("the base URL cannot be read") from None
+    if url.scheme not in {"http", "https"} or not url.hostname or not port_is_a_number:
+        raise ConfigurationError(f"the base URL {text!r:.200} is not http:// or https:// with a host")
+    if url.username is not None or url.password is not None:
+        raise ConfigurationError("the base URL holds a user name or password; pass token= instead")
+    if url.query or url.fragment:
+        raise ConfigurationError(f"the base URL {text!r:.200} has a query or fragment; give the path only")
+    if url.scheme == "http" and not allow_insecure and not _is_loopback(url.hostname):
+        raise ConfigurationError(
+            f"http://{url.hostname} would send the token unencrypted: use https://, or allow_insecure=True"
+        )
+    return text.strip().rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, section 6.3
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
