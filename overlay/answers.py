@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from overlay.errors import APIStatusError, status_error_type
-from overlay.lines import is_object
+from overlay.lines import is_array, is_object
 
 _BODY_KEPT = 4_000
 _MESSAGE_KEPT = 500
@@ -65,9 +65,8 @@ def _message(detail: dict[str, Any], decoded: Any, text: str) -> str:
     for candidate in (detail.get("message"), detail.get("error"), detail.get("detail")):
         if isinstance(candidate, str) and candidate.strip():
             return candidate.strip()[:_MESSAGE_KEPT]
-        if isinstance(candidate, list) and candidate:
-            entries: list[Any] = candidate
-            return "; ".join(_validation(entry) for entry in entries[:5])[:_MESSAGE_KEPT]
+        if is_array(candidate) and candidate:
+            return "; ".join(_validation(entry) for entry in candidate[:5])[:_MESSAGE_KEPT]
     title = _TITLE.search(text)
     if title and decoded is None:
         return " ".join(unescape(title[1]).split())[:_MESSAGE_KEPT]

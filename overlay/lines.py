@@ -72,6 +72,11 @@ def _skip_line(file: BinaryIO, piece: bytes) -> None:
         piece = file.readline(MIB)
 
 
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Whether decoded JSON is an array."""
+    return isinstance(value, list)
+
+
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     """Whether decoded JSON is an object."""
     return isinstance(value, dict)

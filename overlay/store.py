@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import msgspec
@@ -26,6 +26,7 @@ from overlay.records import JobOptions, JobRecord, Unit
 if TYPE_CHECKING:
     import sqlite3
 
+R = TypeVar("R", JobRecord, Unit)
 APPLICATION_ID = 0x4F564C59
 """What marks a SQLite file as a ledger: "OVLY"."""
 
@@ -186,20 +187,20 @@ class Ledger:
         rows = self._select("SELECT * FROM job")
         if len(rows) != 1:
             raise self._damaged(f"holds {len(rows)} jobs instead of one")
-        values = self._sealed(rows[0])
-        try:
-            options = JobOptions(**msgspec.json.decode(values.pop("options")))
-        except (msgspec.MsgspecError, TypeError, ValueError) as error:
-            raise self._damaged(f"the job's options cannot be read ({error})") from error
-        return JobRecord(**values, options=options)
+        return self._got(JobRecord, rows[0])
 
-    def _sealed(self, row: sqlite3.Row) -> dict[str, Any]:
-        """A row as it was put. Raises LedgerError where it is another now."""
+    def _got(self, kind: type[R], row: sqlite3.Row) -> R:
+        """What was put. Raises LedgerError where it is another now."""
         values = dict(row)
         seal = values.pop("seal", None)
         if seal is not None and seal != _seal(values):
-            raise self._damaged("damaged: a record is not what was written")
-        return values
+            raise self._damaged("damaged, a record is not what was written")
+        try:
+            if "options" in values:
+                values["options"] = JobOptions(**msgspec.json.decode(values["options"]))
+            return kind(**values)
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise self._damaged(f"damaged, a record cannot be read ({error})") from error
 
     def save_job(self, job: JobRecord) -> None:
         with self.transaction():
@@ -208,7 +209,7 @@ class Ledger:
 
     def units(self) -> list[Unit]:
         rows = self._select("SELECT * FROM unit ORDER BY shard, generation")
-        return [Unit(**self._sealed(row)) for row in rows]
+        return [self._got(Unit, row) for row in rows]
 
     def save(self, *units: Unit) -> None:
         with self.transaction():

@@ -24,3 +24,18 @@ def test_a_refused_list_does_not_turn_an_unanswered_create_into_a_refused_one(cl
     client.jobs.submit(REQUESTS, id="j", grace=1)
     assert client.jobs.wait("j", poll=0.05).ok == 3
     assert len(service.batches()) == 1
+
+
+def test_what_a_dead_process_left_half_written_is_put_away(client, tmp_path):
+    folder = tmp_path / "jobs" / "j"
+    client.jobs.submit(REQUESTS, id="j")
+    for name in ("shards/.0123456789abcdef.part", ".fetched-00001-0-output.jsonl.file-1.part"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"{")
+    assert client.jobs.wait("j", poll=0.05).ok == 3
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {
+        "ledger.db",
+        "lock",
+        "00001-0.jsonl",
+        "00001.jsonl",
+    }

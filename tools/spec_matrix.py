@@ -69,7 +69,10 @@ def run(document: Path, tests: list[str]) -> Row:
             ("generate", ["-m", "tools.generate"]),
             ("check", ["-m", "tools.generate", "--check"]),
             ("mypy", ["-m", "mypy", "--config-file=", "--strict", "generated"]),
-            ("tests", ["-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]),
+            (
+                "tests",
+                ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "worksteal", *tests],
+            ),
         ):
             if _step(row, step, copy, *arguments) != 0:
                 row.result = f"FAIL: {step}"
