@@ -13,7 +13,7 @@ with Client() as client:
 from overlay.auth import Token, TokenProvider
 from overlay.checks import InputSummary, Limits
 from overlay.client import AsyncClient, Client
-from overlay.connection import VERSION
+from overlay.connection import VERSION as __version__
 from overlay.errors import (
     APIConnectionError,
     APIError,
@@ -53,8 +53,6 @@ from overlay.listing import AsyncListing, Listing
 from overlay.models import Batch, File, Page
 from overlay.reading import AsyncResults, Results
 from overlay.results import JoinReport, LineError, Result, Usage
-
-__version__ = VERSION
 
 __all__ = [
     "APIConnectionError",
