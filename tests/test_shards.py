@@ -1,36 +1,62 @@
-"""Creates that go wrong in more than one way at once still make one batch of a shard."""
+"""What goes wrong at several places at once still makes one batch of a shard, and leaves nothing lying about."""
 
 import pytest
 from harness import TOKEN
 
 from overlay import APIConnectionError, Client, Request
-from overlay.emulator import Accept, Reject, Reset
+from overlay.emulator import Accept, Pace, Reject, Reset, Service
 
 REQUESTS = [Request(f"r{number}", {"model": "m", "messages": []}) for number in range(3)]
 
 
 @pytest.fixture
+def service():
+    with Service(pace=Pace(in_progress=0.5)) as service:
+        yield service
+
+
+@pytest.fixture
 def client(service, tmp_path):
-    with Client(token=TOKEN, base_url=service.base_url, home=tmp_path) as client:
+    with Client(token=TOKEN, base_url=service.base_url, home=tmp_path, max_retries=0) as client:
         yield client
 
 
-def test_a_refused_list_does_not_turn_an_unanswered_create_into_a_refused_one(client, service):
+def create_unanswered(client, service):
+    """A batch was made, and neither its answer nor the list came through."""
     service.faults.add("POST /batches", Accept(then=Reset()))
     service.faults.add("GET /batches", Reject(403))
     with pytest.raises(APIConnectionError):
         client.jobs.submit(REQUESTS, id="j", grace=1)
     assert client.jobs.retrieve("j").shards[0].state == "creating"
+
+
+def test_a_refused_list_does_not_turn_an_unanswered_create_into_a_refused_one(client, service):
+    create_unanswered(client, service)
     client.jobs.submit(REQUESTS, id="j", grace=1)
     assert client.jobs.wait("j", poll=0.05).ok == 3
     assert len(service.batches()) == 1
+
+
+def test_a_second_batch_is_cancelled_before_the_first_counts_as_created(client, service):
+    """Or a crash between the two would leave both of them running."""
+    create_unanswered(client, service)
+    (first,) = service.batches()
+    client.batches.create(
+        input_file_id=first["input_file_id"], endpoint=first["endpoint"], metadata=first["metadata"]
+    )
+    service.faults.add("POST /batches/*/cancel", Reset())
+    with pytest.raises(APIConnectionError):
+        client.jobs.submit(REQUESTS, id="j")
+    client.jobs.submit(REQUESTS, id="j")
+    job = client.jobs.wait("j", poll=0.05)
+    assert (job.ok, job.duplicates_cancelled) == (3, 1)
+    assert [batch["status"] for batch in service.batches()] == ["cancelled", "completed"]
 
 
 def test_what_a_dead_process_left_half_written_is_put_away(client, tmp_path):
     folder = tmp_path / "jobs" / "j"
     client.jobs.submit(REQUESTS, id="j")
     for name in ("shards/.0123456789abcdef.part", ".fetched-00001-0-output.jsonl.file-1.part"):
-        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"{")
     assert client.jobs.wait("j", poll=0.05).ok == 3
     assert {path.name for path in folder.rglob("*") if path.is_file()} == {
