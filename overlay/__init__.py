@@ -13,7 +13,7 @@ with Client() as client:
 from overlay.auth import Token, TokenProvider
 from overlay.checks import InputSummary, Limits
 from overlay.client import AsyncClient, Client
-from overlay.connection import VERSION as __version__
+from overlay.connection import VERSION as __version__  # noqa: N811 - the name that packages give it
 from overlay.errors import (
     APIConnectionError,
     APIError,
