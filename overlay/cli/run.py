@@ -67,35 +67,39 @@ def register(app: typer.Typer) -> None:
         check_destination(output_path)
         added = pairs(metadata)
         JobOptions(metadata=added)  # to refuse what is wrong with it before anything is asked
-        with shell.client() as client, JobProgress() as progress:
-            job_id = client.jobs.identify(file)
-            if again:
-                job_id = _unused(client, job_id)
-            job = _known(client, job_id)
-            if job is not None:
-                progress.note(f"job {job_id} of {shown(job.created)} goes on; nothing is paid twice")
-            elif not again:
-                _refuse_to_pay_again(shell, client, job_id)
-            go_on = (
-                shell.again("jobs", "resume", job_id)
-                if again
-                else shell.again("run", file, "-o", output_path)
-            )
-            shell.advise(f"job {job_id} goes on at the service; to come back to it: {go_on}", on_error=True)
-            if job is None:
-                client.jobs.submit(
-                    file,
-                    id=job_id,
-                    completion_window=completion_window,
-                    metadata=added,
-                    max_enqueued_tokens=max_enqueued_tokens,
-                    max_attempts=max_attempts,
-                    delete_files=delete_files,
-                    poll=poll,
-                    on_change=progress.watch,
+        with shell.client() as client:
+            with JobProgress() as progress:
+                job_id = client.jobs.identify(file)
+                if again:
+                    job_id = _unused(client, job_id)
+                job = _known(client, job_id)
+                if job is not None:
+                    progress.note(f"job {job_id} of {shown(job.created)} goes on; nothing is paid twice")
+                elif not again:
+                    _refuse_to_pay_again(shell, client, job_id)
+                go_on = (
+                    shell.again("jobs", "resume", job_id)
+                    if again
+                    else shell.again("run", file, "-o", output_path)
                 )
-            if job is None or not job.ended:
-                job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch)
+                shell.advise(
+                    f"job {job_id} goes on at the service; to come back to it: {go_on}", on_error=True
+                )
+                if job is None:
+                    client.jobs.submit(
+                        file,
+                        id=job_id,
+                        completion_window=completion_window,
+                        metadata=added,
+                        max_enqueued_tokens=max_enqueued_tokens,
+                        max_attempts=max_attempts,
+                        delete_files=delete_files,
+                        poll=poll,
+                        on_change=progress.watch,
+                    )
+                if job is None or not job.ended:
+                    job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch)
+            # The live view is gone by now: it and results on the same terminal would write over each other.
             return deliver_job(shell, job, client.jobs.results(job_id), output_path)
 
 
