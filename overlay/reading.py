@@ -128,6 +128,7 @@ class AsyncResults(_Owner):
 
     async def aclose(self) -> None:
         """Remove what was fetched."""
+        self._ahead = iter(())
         self._close()
 
     async def _ready(self) -> Opened:
@@ -147,13 +148,18 @@ class AsyncResults(_Owner):
     async def __anext__(self) -> Result:
         for result in self._ahead:
             return result
-        opened = await self._ready()
-        batch = await self._driver.run(_take(opened.results))
-        if not batch:
+        try:
+            opened = await self._ready()
+            taken = await self._driver.run(_take(opened.results))
+        except BaseException:
+            if not self._entered:
+                self._close()
+            raise
+        if not taken:
             if not self._entered:
                 await self.aclose()
             raise StopAsyncIteration
-        self._ahead = iter(batch)
+        self._ahead = iter(taken)
         return next(self._ahead)
 
 
