@@ -17,7 +17,7 @@ import attrs
 from overlay import models, retry
 from overlay.answers import http_date
 from overlay.connection import Settings
-from overlay.errors import APIError, APIStatusError
+from overlay.errors import APIError, APIStatusError, ConflictError
 from overlay.flow import Flow, Sleep, call, deadline
 from overlay.generated.api.batch import cancel_batch, list_batches
 from overlay.models import Batch
@@ -117,6 +117,6 @@ def cancel_duplicate(settings: Settings, extra: Batch, *, of: str) -> Flow[None]
     """Cancel a second batch of the same requests, as far as the service still can."""
     _log.warning("batch %s is a duplicate of %s: cancelling it", extra.id, of)
     try:
-        yield from call(settings, cancel_batch, batch_id=extra.id)
+        yield from call(settings, cancel_batch, final=ConflictError, batch_id=extra.id)
     except APIStatusError as error:
         _log.warning("batch %s could not be cancelled: %s", extra.id, error)

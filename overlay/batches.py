@@ -94,7 +94,7 @@ def cancel(settings: Settings, batch_id: str) -> Flow[Batch]:
     """
     batch_id = models.checked_id(batch_id, "batch")
     try:
-        return models.batch((yield from call(settings, cancel_batch, batch_id=batch_id)))
+        return models.batch((yield from call(settings, cancel_batch, final=ConflictError, batch_id=batch_id)))
     except (BadRequestError, ConflictError):
         # Services answer 200, 400 or 409 to the second cancel; an unanswered first one makes it the second.
         batch = yield from retrieve(settings, batch_id)

@@ -122,11 +122,13 @@ def call(
     profile: Profile = "read",
     until: Deadline | None = None,
     settled: type[APIError] | None = None,
+    final: type[APIError] | None = None,
     **arguments: Any,
 ) -> Flow[Any]:
     """Call an operation that does no harm when repeated, with retries, none of them begun after `until`.
 
-    `settled` is the refusal that, from the second try on, means that an earlier one did the work.
+    `settled` is the refusal that, from the second try on, means that an earlier one did the work; `final` is one
+    that will not pass here, though it may elsewhere.
     """
     limit = deadline(settings, policy.within)
     tries = min(policy.tries, settings.max_retries + 1)
@@ -136,7 +138,7 @@ def call(
         except APIError as error:
             if attempt and settled and isinstance(error, settled):
                 return None
-            delay = retry.delay(error, attempt)
+            delay = None if final and isinstance(error, final) else retry.delay(error, attempt)
             limit = limit.later(retry.asked_wait(error))
             if delay is None or attempt + 1 == tries or delay > limit.left or (until and delay > until.left):
                 raise

@@ -203,8 +203,10 @@ def test_cancel_twice_is_as_good_as_once(connect, requests_file):
 def test_a_batch_that_has_ended_cannot_be_cancelled(api, requests_file):
     batch = started(api, requests_file)
     api.batches.wait(batch.id)
+    waited = len(api.clock.slept)
     with pytest.raises((ConflictError, BadRequestError), match="completed"):
         api.batches.cancel(batch.id)
+    assert len(api.clock.slept) == waited  # it will not pass by itself
 
 
 def test_help_shows_what_callers_see():
