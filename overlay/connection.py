@@ -28,6 +28,7 @@ import httpx
 
 from overlay.answers import status_error
 from overlay.auth import BearerAuth, Tokens
+from overlay.boundary import AwaitingClient, BlockingClient
 from overlay.clock import Clock, SystemClock
 from overlay.errors import (
     APIConnectionError,
@@ -257,7 +258,7 @@ class Connections:
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"response": [self._guard]}
-        return generated.set_httpx_client(httpx.Client(event_hooks=hooks, **self._options(profile)))
+        return generated.set_httpx_client(BlockingClient(event_hooks=hooks, **self._options(profile)))
 
     def _guard(self, response: httpx.Response) -> None:
         if _admit(self._settings, response):
@@ -281,9 +282,7 @@ class AsyncConnections(Connections):
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"response": [self._aguard]}
-        return generated.set_async_httpx_client(
-            httpx.AsyncClient(event_hooks=hooks, **self._options(profile))
-        )
+        return generated.set_async_httpx_client(AwaitingClient(event_hooks=hooks, **self._options(profile)))
 
     async def _aguard(self, response: httpx.Response) -> None:
         if _admit(self._settings, response):

@@ -32,9 +32,6 @@ from overlay.lines import open_lines
 from overlay.listing import Moment, checked_limit, window
 from overlay.models import File, Page
 
-_DELIMITER = b"--+++"
-"""Generated code always sends this multipart boundary: a file with a line that begins so would be cut there."""
-_CHUNK = 1024 * 1024
 _PROGRESS = 64 * 1024
 """Bytes a try must have brought for the next one to count as the first again."""
 _GONE = frozenset({404, 410})
@@ -56,8 +53,8 @@ def upload(
     Raises StorageError where it cannot be read, InvalidInputError where it is empty or changes meanwhile.
     """
     source = Path(path)
-    before = yield Work(partial(_inspect, source))
     with (yield Work(partial(open_lines, source))) as handle:
+        before = _inspect(source, handle)
         body = CreateFileRequest(
             file=Part(payload=handle, file_name=filename or source.name, mime_type="application/jsonl"),
             purpose=purpose,
@@ -96,20 +93,11 @@ def _moved(source: Path) -> InvalidInputError:
     return InvalidInputError(source, [Problem(None, "changed while it was sent; nothing was created")])
 
 
-def _inspect(path: Path) -> os.stat_result:
-    with open_lines(path) as handle:
-        found = os.fstat(handle.fileno())
-        if not found.st_size:
-            raise InvalidInputError(path, [Problem(None, "the file is empty")])
-        tail = b"\n"
-        while chunk := handle.read(_CHUNK):
-            if b"\n" + _DELIMITER in tail + chunk:
-                raise InvalidInputError(
-                    path,
-                    [Problem(None, f"a line begins with {_DELIMITER.decode()}, which would cut the upload")],
-                )
-            tail = chunk[-len(_DELIMITER) :]
-        return found
+def _inspect(path: Path, handle: BinaryIO) -> os.stat_result:
+    found = os.fstat(handle.fileno())
+    if not found.st_size:
+        raise InvalidInputError(path, [Problem(None, "the file is empty")])
+    return found
 
 
 def retrieve(settings: Settings, file_id: str) -> Flow[File]:
