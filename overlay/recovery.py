@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -19,7 +20,7 @@ from typing import Any
 
 from overlay import batches, files
 from overlay.connection import Settings
-from overlay.errors import ConfigurationError, LedgerError, NotFoundError, OverlayError
+from overlay.errors import ConfigurationError, FileGoneError, LedgerError, NotFoundError, OverlayError
 from overlay.flow import Flow, Work
 from overlay.home import checked_job_id, open_job, view_of
 from overlay.job import Job
@@ -80,13 +81,27 @@ def recover(settings: Settings) -> Flow[list[Job]]:
 
     A job whose ledger is sound is left as it is. Where the job's folder is gone too, its requests come from the
     service, shard by shard: those never sent are lost, and those of several models are no longer interleaved.
-    Raises LedgerError where too little is left of a job.
+    A job without a folder here and without its input files there has been deleted, and stays so.
+
+    Raises LedgerError where too little is left of a job, once all others are rebuilt.
     """
     found = yield from _our_batches(settings)
     jobs: list[Job] = []
+    problems: list[OverlayError] = []
     for job_id, ours in sorted(found.items()):
-        if not (yield Work(partial(_is_sound, settings, job_id))):
+        folder = settings.home / "jobs" / job_id
+        if (yield Work(partial(_is_sound, folder))):
+            continue
+        gone = not (yield Work(partial(_has_requests, folder)))
+        try:
             jobs.append((yield from _rebuild(settings, job_id, ours)))
+        except OverlayError as error:
+            if gone:
+                yield Work(partial(shutil.rmtree, folder, ignore_errors=True))
+            if not (gone and isinstance(error, FileGoneError)):
+                problems.append(error)
+    if problems:
+        raise problems[0]
     return jobs
 
 
@@ -110,12 +125,17 @@ def _metadata(batch: Batch) -> dict[str, Any]:
     return metadata if is_object(metadata) else {}
 
 
-def _is_sound(settings: Settings, job_id: str) -> bool:
+def _is_sound(folder: Path) -> bool:
     try:
-        view_of(settings.home / "jobs" / job_id)
+        view_of(folder)
     except LedgerError:
         return False
     return True
+
+
+def _has_requests(folder: Path) -> bool:
+    """Whether there is anything of a job on this disk that the service may not have."""
+    return next((folder / "shards").glob("*.jsonl"), None) is not None
 
 
 def _rebuild(settings: Settings, job_id: str, ours: list[Batch]) -> Flow[Job]:

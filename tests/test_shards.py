@@ -65,3 +65,14 @@ def test_what_a_dead_process_left_half_written_is_put_away(client, tmp_path):
         "00001-0.jsonl",
         "00001.jsonl",
     }
+
+
+def test_a_deleted_job_stays_deleted_and_does_not_stand_in_the_way_of_recovering_others(client, tmp_path):
+    for job_id in ("a", "b"):
+        client.jobs.submit(REQUESTS, id=job_id)
+        client.jobs.wait(job_id, poll=0.05)
+    client.jobs.delete("a", files=True)
+    (tmp_path / "jobs" / "b" / "ledger.db").write_bytes(b"This was a ledger." * 100)
+    assert [job.id for job in client.jobs.recover()] == ["b"]
+    assert client.jobs.wait("b", poll=0.05).ok == 3
+    assert [job.id for job in client.jobs.list()] == ["b"]
