@@ -326,9 +326,8 @@ def test_each_operation_sends_and_reads(operation):
 
 
 def test_no_field_takes_a_name_that_the_overlay_adds():
-    added = [
-        pair for module in promises.read(PROJECT / "overlay", SPECIFICATION).modules for pair in module.added
-    ]
+    modules = promises.read(PROJECT / "overlay", SPECIFICATION).modules
+    added = [pair for module in modules for pair in module.added.values()]
     assert {model for model, _ in added} >= {"Batch", "OpenAIFile"}
     for model, names in added:
         fields = {field.name for field in attrs.fields(getattr(models, model))}

@@ -40,6 +40,19 @@ OVERLAY = {
             expiry = BatchFileExpirationAfter(anchor="created_at", seconds=seconds)
             return CreateBatchRequest(input_file_id=file, output_expires_after=expiry)
     """,
+    "showing.py": """
+        from overlay import reading
+
+        def show(batch, other):
+            return batch.output_file_id, other.created_at
+    """,
+    "sharding.py": """
+        from overlay.models import Batch
+        from overlay.shards import Shard
+
+        def share(batch: Batch, shard: Shard):
+            return shard.output_file_id
+    """,
     "unrelated.py": """
         def unrelated(answer):
             return answer.output_file_id, answer.has_more
@@ -134,7 +147,7 @@ def test_what_is_removed_and_used_is_breaking_and_kept(place, capsys):
     assert code == spec.CHANGED
     assert capsys.readouterr().out.splitlines() == [
         "  - field   Batch.output_file_id  kept in openapi.yaml until decided",
-        "      BREAKING: used by overlay/reading.py",
+        "      BREAKING: used by overlay/reading.py, overlay/showing.py",
         "  - field   CreateBatchRequest.output_expires_after  kept in openapi.yaml until decided",
         "      BREAKING: used by overlay/create.py",
         "  - field   ListBatchesResponse.has_more  kept in openapi.yaml until decided",
@@ -169,7 +182,7 @@ def test_a_type_that_changes_is_breaking_where_it_is_read(place, capsys):
     assert run(place, upstream)[0] == spec.CHANGED
     assert capsys.readouterr().out.splitlines() == [
         "  ~ type    Batch.output_file_id  string → list of string",
-        "      BREAKING: used by overlay/reading.py",
+        "      BREAKING: used by overlay/reading.py, overlay/showing.py",
         "  ~ type    BatchError.line  integer → string",
     ]
 

@@ -1,9 +1,11 @@
 """What the overlay builds on: the fields its modules use, and the names it adds to the generated models.
 
 Read from the overlay's source, so that it cannot go stale, and by name, since Python tells no types without being
-run. A module uses `Batch.status` when it knows batches and has an attribute, a keyword or a string `status`. It
-knows the models that it imports or extends, what the operations that it calls send and answer, what all these
-contain, and what the modules that it imports know. So now and then a module too many is named.
+run. A module names the models that it imports or extends, what the operations that it imports send and answer, and
+what all these contain; it uses `Batch.status` when it names batches and has a `status`, as an attribute of
+something that is not annotated as anything else, a keyword, or a string. A module that names no model may still be
+handed one by a module that does: then the attribute must be that of a `batch`. So now and then a module too many is
+reported.
 """
 
 import builtins
@@ -23,8 +25,10 @@ class Promises:
     """The overlay's modules, by what they use of the specification; empty for no overlay."""
 
     modules: list[Module] = field(default_factory=list)
+    names: dict[str, set[str]] = field(default_factory=dict)
+    """The models that a module names, with all that they contain, by the module's path."""
     knows: dict[str, set[str]] = field(default_factory=dict)
-    """The models that a module knows, by the module's path."""
+    """The same, with what the modules know that it imports."""
 
     @property
     def imported(self) -> set[str]:
@@ -33,13 +37,12 @@ class Promises:
 
     def readers(self, model: str, name: str) -> list[str]:
         """The modules that use a field of *model*; *name* is its name on the wire."""
-        users = [module.path for module in self.modules if _spellings(name) & module.mentioned]
-        return [path for path in users if model in self.knows[path]]
+        return [module.path for module in self.modules if self._uses(module, model, _spellings(name))]
 
     def senders(self, operation: str, name: str) -> list[str]:
         """The modules that call *operation* and give it a parameter called *name*."""
         callers = [module for module in self.modules if module_name(operation) in module.generated]
-        return [module.path for module in callers if _spellings(name) & module.mentioned]
+        return [module.path for module in callers if _spellings(name) & module.words]
 
     def importers(self, name: str) -> list[str]:
         """The modules that import an operation or a model."""
@@ -48,9 +51,28 @@ class Promises:
     def adder(self, model: str, name: str) -> str | None:
         """The module that gives *model* a name of its own that is *name*."""
         for module in self.modules:
-            if any(_python_name(name) in added for extended, added in module.added if extended == model):
+            if any(
+                extended == model and _python_name(name) in added for extended, added in module.added.values()
+            ):
                 return module.path
         return None
+
+    def _uses(self, module: Module, model: str, spellings: set[str]) -> bool:
+        named = model in self.names[module.path]
+        if named and spellings & module.words:
+            return True
+        classes = {model, *_extensions(self.modules, model)}
+        variables = {module_name(name) for name in classes}
+        for attribute in module.attributes:
+            if attribute.name in spellings and model in self.knows[module.path]:
+                if attribute.types is not None:
+                    used = bool(classes & attribute.types)
+                else:
+                    # Of a module that does not say which models it handles, the variable's name has to.
+                    used = named or attribute.owner in variables
+                if used:
+                    return True
+        return False
 
 
 def read(overlay: Path, specification: dict[str, Any]) -> Promises:
@@ -59,7 +81,8 @@ def read(overlay: Path, specification: dict[str, Any]) -> Promises:
         path for path in sorted(overlay.rglob("*.py")) if path.relative_to(overlay).parts[0] != "generated"
     ]
     modules = [module for path in paths if (module := read_module(path, overlay)) is not None]
-    return Promises(modules, _knowledge(modules, specification))
+    named = _named(modules, specification)
+    return Promises(modules, named, _known(modules, named))
 
 
 def module_name(operation: str) -> str:
@@ -67,22 +90,38 @@ def module_name(operation: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
 
 
-def _knowledge(modules: Iterable[Module], specification: dict[str, Any]) -> dict[str, set[str]]:
+def _extensions(modules: Iterable[Module], model: str) -> set[str]:
+    return {name for module in modules for name, (extended, _) in module.added.items() if extended == model}
+
+
+def _named(modules: Iterable[Module], specification: dict[str, Any]) -> dict[str, set[str]]:
     schemas = schemas_of(specification)
     of_operations = {
         module_name(name): set(names(stated)) for name, stated in operations_of(specification).items()
     }
-    knows: dict[str, set[str]] = {}
+    extending = {module.name: module for module in modules if module.added}
+    named: dict[str, set[str]] = {}
     for module in modules:
-        direct = module.generated | {model for model, _ in module.added}
-        called = [of_operations.get(name, set()) for name in module.generated]
-        knows[module.path] = closure(direct.union(*called), schemas)
+        direct = module.generated | {model for model, _ in module.added.values()}
+        for name in module.generated:
+            direct |= of_operations.get(name, set())
+        for source, name in module.imported:
+            if whole := extending.get(f"{source}.{name}"):
+                direct |= {model for model, _ in whole.added.values()}
+            elif (part := extending.get(source)) and name in part.added:
+                direct.add(part.added[name][0])
+        named[module.path] = closure(direct, schemas)
+    return named
+
+
+def _known(modules: Iterable[Module], named: dict[str, set[str]]) -> dict[str, set[str]]:
     paths = {module.name: module.path for module in modules}
     imports = {
         # `from overlay import files` imports the module files, not all that the package has.
         module.path: {paths.get(f"{source}.{name}") or paths.get(source) for source, name in module.imported}
         for module in modules
     }
+    knows = {path: set(models) for path, models in named.items()}
     changed = True
     while changed:
         changed = False
