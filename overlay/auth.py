@@ -112,6 +112,7 @@ class Tokens:
             ready = self._ready(rejected)  # another thread may have renewed it meanwhile
             if ready is not None:
                 return ready
+            self._cached = None
             failure, given = "", None
             try:
                 given = self._provider()
@@ -140,13 +141,15 @@ class Tokens:
             ready = self._ready(rejected)
             if ready is not None:
                 return ready
+            self._cached = None
             failure, given = "", None
             try:
                 with anyio.fail_after(PROVIDER_SECONDS):
                     if inspect.iscoroutinefunction(self._provider):
                         given = await self._provider()
                     else:
-                        given = await anyio.to_thread.run_sync(self._provider, abandon_on_cancel=True)
+                        # In a list, for trio's threads give no awaitable back.
+                        (given,) = await anyio.to_thread.run_sync(self._called, abandon_on_cancel=True)
                         if inspect.isawaitable(given):
                             given = await given
             except TimeoutError:
@@ -157,12 +160,13 @@ class Tokens:
 
     def _ready(self, rejected: str | None) -> str | None:
         cached = self._cached
-        if cached is None or self._now() >= self._renew_at:
-            return None
-        if cached.value == rejected:
-            self._cached = None
+        if cached is None or self._now() >= self._renew_at or cached.value == rejected:
             return None
         return cached.value
+
+    def _called(self) -> list[Any]:
+        assert self._provider is not None
+        return [self._provider()]
 
     def _accept(self, given: object, failure: str) -> str:
         if failure:
