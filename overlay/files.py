@@ -53,7 +53,7 @@ def upload(
     Raises StorageError where it cannot be read, InvalidInputError where it is empty or changes meanwhile.
     """
     source = Path(path)
-    with (yield Work(partial(open_lines, source))) as handle:
+    with (yield Work(partial(open_lines, source, buffer_bytes=0))) as handle:
         before = _inspect(source, handle)
         body = CreateFileRequest(
             file=Part(payload=handle, file_name=filename or source.name, mime_type="application/jsonl"),

@@ -42,15 +42,15 @@ def storage_errors(path: str | Path) -> Generator[None]:
         raise StorageError(f"{path}: {reason}", path=path) from error
 
 
-def open_lines(path: str | Path) -> BinaryIO:
-    """Open a file for `split`. Raises StorageError where it is not there, not readable, or no regular
-    file.
+def open_lines(path: str | Path, *, buffer_bytes: int = _BUFFER_BYTES) -> BinaryIO:
+    """Open a file for `split`, or with `buffer_bytes=0` for who reads large pieces. Raises StorageError where it
+    is not there, not readable, or no regular file.
     """
     with storage_errors(path):
         # Asked before opening: opening a pipe blocks, and reading a device may never end.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise StorageError(f"{path}: not a regular file", path=path)
-        return Path(path).open("rb", buffering=_BUFFER_BYTES)
+        return Path(path).open("rb", buffering=buffer_bytes)
 
 
 def split(file: BinaryIO, limit: int = LINE_BYTES) -> Iterator[bytes]:
