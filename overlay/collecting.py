@@ -20,7 +20,7 @@ from overlay.errors import (
     NoResultsError,
     Problem,
 )
-from overlay.files import download
+from overlay.files import fetch
 from overlay.flow import Flow, Sleep, Work, deadline
 from overlay.models import Batch
 from overlay.reading import Opened
@@ -50,7 +50,7 @@ def open_batch(asked: Asked, settings: Settings, stack: ExitStack) -> Flow[Opene
     for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
         # An empty id stands for none at some services.
         if file_id:
-            path = yield from download(settings, file_id, folder / f"{name}.jsonl")
+            path = yield from fetch(settings, file_id, folder / f"{name}.jsonl", lasting=False)
             yield Work(partial(check_complete, path))
             answers.append(path)
     if not asked.ordered:
@@ -63,7 +63,7 @@ def open_batch(asked: Asked, settings: Settings, stack: ExitStack) -> Flow[Opene
                 batch_id=batch.id,
             )
         try:
-            requests = yield from download(settings, batch.input_file_id, folder / "input.jsonl")
+            requests = yield from fetch(settings, batch.input_file_id, folder / "input.jsonl", lasting=False)
         except FileGoneError as error:
             raise FileGoneError(
                 f"the input file {batch.input_file_id} is gone, and with it the order of the results: give "

@@ -154,8 +154,12 @@ def download(
 
     Raises FileGoneError where the file was deleted or has expired, StorageError where the disk refuses.
     """
+    return fetch(settings, file_id, Path(path), lasting=True)
+
+
+def fetch(settings: Settings, file_id: str, target: Path, *, lasting: bool) -> Flow[Path]:
+    """As `download`. A file that is not `lasting` need not survive a loss of power, and is here much earlier."""
     file_id = models.checked_id(file_id, "file")
-    target = Path(path)
     landing = Landing(target.with_name(f".{target.name}.{file_id}.part"))
     tries = 0
     while True:
@@ -166,7 +170,7 @@ def download(
             break
         except APIError as error:
             tries = yield from _again(settings, error, landing, tries)
-    yield Work(partial(_settle, landing.part, target))
+    yield Work(partial(_settle, landing.part, target, lasting=lasting))
     return target
 
 
@@ -210,8 +214,9 @@ def _verify(settings: Settings, file_id: str, landing: Landing) -> Flow[None]:
         raise InvalidResponseError(f"file {file_id}: {size:,} bytes arrived of {expected:,}")
 
 
-def _settle(part: Path, target: Path) -> None:
+def _settle(part: Path, target: Path, *, lasting: bool) -> None:
     """Make the part the file: on the disk first, then under its name."""
-    with part.open("rb") as handle:
-        os.fsync(handle.fileno())
+    if lasting:
+        with part.open("rb") as handle:
+            os.fsync(handle.fileno())
     part.replace(target)

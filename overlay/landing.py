@@ -67,7 +67,7 @@ class Landing:
 
 
 class Sink:
-    """An open part file that writes a megabyte at a time."""
+    """An open part file: written to as chunks come, or a megabyte at a time where writing needs a thread."""
 
     def __init__(self, part: Path, offset: int, clock: Clock) -> None:
         self._part = part
@@ -95,21 +95,27 @@ class Sink:
             self._file.close()
 
     def write(self, chunk: bytes) -> None:
-        """Keep a chunk, writing when there is enough."""
-        if self.take(chunk):
-            self.flush()
+        """Write a chunk."""
+        self._count(chunk)
+        with storage_errors(self._part):
+            self._file.write(chunk)
 
     def take(self, chunk: bytes) -> bool:
         """Keep a chunk; True when there is enough to be worth a `flush`."""
+        self._count(chunk)
         self._chunks.append(chunk)
         self._held += len(chunk)
+        return self._held >= _BUFFER
+
+    def flush(self) -> None:
+        """Write what was kept."""
+        chunks, self._chunks, self._held = self._chunks, [], 0
+        with storage_errors(self._part):
+            self._file.writelines(chunks)
+            self._file.flush()
+
+    def _count(self, chunk: bytes) -> None:
         self._taken += len(chunk)
         spent = self._clock.monotonic() - self._began
         if spent > _GRACE_SECONDS + self._taken / _LEAST_RATE:
             raise APITimeoutError(f"the download slowed to {self._taken / spent:.0f} bytes a second")
-        return self._held >= _BUFFER
-
-    def flush(self) -> None:
-        chunks, self._chunks, self._held = self._chunks, [], 0
-        with storage_errors(self._part):
-            self._file.write(b"".join(chunks))
