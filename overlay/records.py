@@ -64,6 +64,20 @@ class Unit:
         return self.state in {"creating", "fencing", "created"}
 
 
+@attrs.frozen
+class LostFile:
+    """An input file whose create went unanswered and that was given up: a batch of it is a duplicate."""
+
+    file_id: str
+    file_created_at: int | None
+    shard: int
+    generation: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.shard, self.generation
+
+
 @attrs.frozen(kw_only=True)
 class JobOptions:
     """How a job is to be worked on; see `overlay.jobs.submit`. Times are in seconds.
@@ -107,3 +121,5 @@ class JobRecord:
     options: JobOptions
     state: Literal["open", "cancelled"] = "open"
     duplicates_cancelled: int = 0
+    swept: bool = False
+    """Whether, when all was done, the service was searched for what should not be there."""

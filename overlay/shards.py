@@ -1,4 +1,4 @@
-"""The life of one shard's generation: upload, create, fetch, settle.
+"""The beginning of a shard's generation: upload, create, or find what was created.
 
 What makes it safe to die anywhere is the order: the ledger says what is about to be done before it is done, and
 whoever comes next finds out whether it was.
@@ -25,18 +25,17 @@ from overlay.batches import cancel
 from overlay.collecting import failed, with_files
 from overlay.connection import Settings
 from overlay.create import nothing_created, post, request_body
-from overlay.errors import APIError, ConflictError, NotFoundError, UnknownOutcomeError
+from overlay.errors import APIError, ConflictError, FileGoneError, NotFoundError, UnknownOutcomeError
 from overlay.flow import Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.job import EventKind
 from overlay.models import Batch
-from overlay.records import JobRecord, Unit
+from overlay.records import JobRecord, LostFile, Unit
 from overlay.results import check_complete
 from overlay.settling import fetched_path, put_away, settle, verify
 from overlay.spool import shard_path
 from overlay.store import Ledger
 
-TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
 _CLOCK_MARGIN = timedelta(seconds=5)
 
 
@@ -171,8 +170,15 @@ def _fence(context: JobContext, unit: Unit) -> Flow[None]:
     if found:
         yield from _adopt(context, unit, found, "adopted")
         return
-    unit.state, unit.file_id, unit.file_created_at, unit.creating_at = "planned", None, None, None
-    yield from context.save(unit)
+
+    def give_up() -> None:
+        file = LostFile(unit.file_id or "", unit.file_created_at, *unit.key)
+        unit.state, unit.file_id, unit.file_created_at, unit.creating_at = "planned", None, None, None
+        with context.ledger.transaction():
+            context.ledger.lose(file)
+            context.ledger.save(unit)
+
+    yield Work(give_up)
     context.report("outage", unit, f"shard {unit.shard}: the create was lost; it is made anew")
 
 
@@ -187,6 +193,22 @@ def _adopt(context: JobContext, unit: Unit, found: list[Batch], kind: EventKind)
     context.report(kind, unit, f"shard {unit.shard}: batch {batch.id} {kind}")
 
 
+def meet_duplicate(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
+    """A batch of a unit's requests that is not the unit's has come to light."""
+    if batch.id in (yield Work(context.ledger.spent)):
+        return
+    status = (batch.status or "").lower()
+    if not batch.ended:
+        if status != "cancelling":
+            yield from cancel_extra(context, unit, batch)
+        return
+    yield Work(partial(context.ledger.spend, batch.id, "duplicate"))
+    if status not in {"failed", "cancelled"}:
+        context.report(
+            "duplicate", unit, f"shard {unit.shard}: duplicate batch {batch.id} had run when it came to light"
+        )
+
+
 def cancel_extra(context: JobContext, unit: Unit, extra: Batch) -> Flow[None]:
     """Cancel a second batch of a unit's requests, and say so."""
     yield from cancel_duplicate(context.settings, extra, of=unit.batch_id or "none")
@@ -199,88 +221,3 @@ def cancel_extra(context: JobContext, unit: Unit, extra: Batch) -> Flow[None]:
 
     yield Work(note)
     context.report("duplicate", unit, f"shard {unit.shard}: duplicate batch {extra.id} cancelled")
-
-
-def stop(context: JobContext, unit: Unit) -> Flow[None]:
-    """Ask the service to stop a unit's batch, once."""
-    if (unit.status or "").lower() in {"cancelling", "cancelled"}:
-        return
-    try:
-        batch = yield from cancel(context.settings, unit.batch_id or "")
-    except ConflictError:
-        return  # it has ended meanwhile
-    unit.status = batch.status
-    yield from context.save(unit)
-
-
-def collect(context: JobContext, unit: Unit) -> Flow[None]:
-    """Bring an ended unit's answers to the disk, and plan what is to be sent again."""
-    batch = yield from with_files(context.settings, unit.batch_id or "")
-    answers: list[Path] = []
-    if batch.output_file_id or batch.error_file_id:
-        for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
-            if file_id:
-                path = fetched_path(context.folder, unit, name)
-                yield from files.download(context.settings, file_id, path)
-                yield Work(partial(check_complete, path))
-                answers.append(path)
-    elif (batch.status or "").lower() == "failed":
-        yield from _refused(context, unit, batch)
-        return
-    yield from finish(context, unit, answers, batch.output_file_id, batch.error_file_id)
-
-
-def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None) -> Flow[None]:
-    """Settle a unit with the answers that there are, and commit it together with what follows from it.
-
-    `file_ids` are those of the answers at the service.
-    """
-    again = context.record.state == "open" and unit.generation + 1 < int(context.record.options.max_attempts)
-    following: Unit | None = yield Work(partial(settle, context.folder, unit, answers, again=again))
-    unit.state = "done"
-    yield Work(partial(_commit, context, unit, following, file_ids))
-    yield Work(partial(put_away, context.folder, [unit]))
-    context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} answered")
-    if following is not None:
-        context.report(
-            "resubmitted",
-            following,
-            f"shard {unit.shard}: {following.requests:,} requests will be sent again",
-        )
-
-
-def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: Sequence[str | None]) -> None:
-    with context.ledger.transaction():
-        context.ledger.save(unit)
-        # A ledger that was rebuilt may know of the next generation already.
-        if following is not None and following.key not in {other.key for other in context.ledger.units()}:
-            context.ledger.save(following)
-        if context.record.options.delete_files:
-            context.ledger.add_litter(unit.file_id, *file_ids)
-
-
-def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
-    """A batch that failed as a whole: nothing ran. Too many tokens enqueued is a matter of time."""
-    codes = {entry.code for entry in (batch.errors.data if batch.errors is not None else None) or ()}
-    batch_id = unit.batch_id or ""
-
-    def put_back(why: str) -> None:
-        with context.ledger.transaction():
-            context.ledger.spend(batch_id, why)
-            unit.state, unit.batch_id, unit.status = "uploaded", None, None
-            unit.completed = unit.failed = 0
-            context.ledger.save(unit)
-
-    if TOKEN_LIMIT not in codes:
-        yield Work(partial(put_back, "refused"))
-        raise failed(batch, shard_path(context.folder, unit.shard, unit.generation))
-
-    def learn() -> None:
-        others = [other for other in context.ledger.units() if other.live and other.model == unit.model]
-        allowed = sum(other.tokens for other in others if other.key != unit.key)
-        if allowed:
-            context.ledger.learn_cap(unit.model or "", allowed)
-
-    yield Work(learn)
-    yield Work(partial(put_back, TOKEN_LIMIT))
-    context.report("waiting", unit, f"shard {unit.shard}: too many tokens enqueued; it waits for its turn")

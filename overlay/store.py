@@ -21,7 +21,7 @@ import attrs
 import msgspec
 
 from overlay.errors import LedgerError, StorageError
-from overlay.records import JobOptions, JobRecord, Unit
+from overlay.records import JobOptions, JobRecord, LostFile, Unit
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,18 +31,18 @@ APPLICATION_ID = 0x4F564C59
 """What marks a SQLite file as a ledger: "OVLY"."""
 
 
-def _columns(kind: type) -> str:
-    types = {"int": "INTEGER", "float": "REAL"}
-    names: list[str] = []
-    for field in attrs.fields(kind):
-        base = str(field.type).removesuffix(" | None")
-        names.append(f"{field.name} {types.get(base, 'TEXT')}")
-    return ", ".join(names)
-
-
 def _first(db: sqlite3.Connection) -> None:
-    db.execute(f"CREATE TABLE job ({_columns(JobRecord)})")
-    db.execute(f"CREATE TABLE unit ({_columns(Unit)}, PRIMARY KEY (shard, generation)) WITHOUT ROWID")
+    db.execute(
+        "CREATE TABLE job (id TEXT, digest TEXT, base_url TEXT, created_at REAL, requests INTEGER, options TEXT,"
+        " state TEXT, duplicates_cancelled INTEGER)"
+    )
+    db.execute(
+        "CREATE TABLE unit (shard INTEGER, generation INTEGER, state TEXT, endpoint TEXT, model TEXT,"
+        " requests INTEGER, shard_requests INTEGER, bytes INTEGER, tokens INTEGER, sha256 TEXT, file_id TEXT,"
+        " file_created_at INTEGER, batch_id TEXT, creating_at REAL, created_at REAL, status TEXT,"
+        " completed INTEGER, failed INTEGER, ok INTEGER, missing INTEGER, input_tokens INTEGER,"
+        " output_tokens INTEGER, strays INTEGER, PRIMARY KEY (shard, generation)) WITHOUT ROWID"
+    )
     # Batches that are not to be adopted: refused ones, and duplicates that were cancelled.
     db.execute("CREATE TABLE spent (batch_id TEXT PRIMARY KEY, why TEXT) WITHOUT ROWID")
     # Files of ours at the service that nothing needs any more.
@@ -55,9 +55,10 @@ def _second(db: sqlite3.Connection) -> None:
     # A page of SQLite has no checksum of its own by default: what the disk has turned round must not be acted upon.
     for table in ("job", "unit"):
         db.execute(f"ALTER TABLE {table} ADD COLUMN seal INTEGER")
-    # Input files whose create went unanswered and that were given up: a batch of one is a duplicate.
+    db.execute("ALTER TABLE job ADD COLUMN swept INTEGER DEFAULT 0")
     db.execute(
-        "CREATE TABLE lost (file_id TEXT PRIMARY KEY, shard INTEGER, generation INTEGER) WITHOUT ROWID"
+        "CREATE TABLE lost (file_id TEXT PRIMARY KEY, file_created_at INTEGER, shard INTEGER, generation INTEGER)"
+        " WITHOUT ROWID"
     )
 
 
@@ -223,14 +224,12 @@ class Ledger:
     def spent(self) -> dict[str, str]:
         return {row["batch_id"]: row["why"] for row in self._select("SELECT * FROM spent")}
 
-    def lose(self, file_id: str, key: tuple[int, int]) -> None:
+    def lose(self, file: LostFile) -> None:
         with self.transaction():
-            self._db.execute("INSERT OR IGNORE INTO lost VALUES (?, ?, ?)", (file_id, *key))
+            self._db.execute("INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?)", attrs.astuple(file))
 
-    def lost(self) -> dict[str, tuple[int, int]]:
-        return {
-            row["file_id"]: (row["shard"], row["generation"]) for row in self._select("SELECT * FROM lost")
-        }
+    def lost(self) -> list[LostFile]:
+        return [LostFile(*row) for row in self._select("SELECT * FROM lost")]
 
     def litter(self) -> list[str]:
         return [row["file_id"] for row in self._select("SELECT file_id FROM litter")]

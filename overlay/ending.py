@@ -1,0 +1,128 @@
+"""The end of a shard's generation: fetch what was answered, settle it, and see what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from overlay import files
+from overlay.batches import cancel
+from overlay.collecting import failed, with_files
+from overlay.errors import ConflictError, FileGoneError, NotFoundError
+from overlay.flow import Flow, Work
+from overlay.models import Batch
+from overlay.records import Unit
+from overlay.results import check_complete
+from overlay.settling import fetched_path, put_away, settle
+from overlay.shards import JobContext
+from overlay.spool import shard_path
+
+TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
+
+
+def stop(context: JobContext, unit: Unit) -> Flow[None]:
+    """Ask the service to stop a unit's batch, once."""
+    if (unit.status or "").lower() in {"cancelling", "cancelled"}:
+        return
+    try:
+        batch = yield from cancel(context.settings, unit.batch_id or "")
+    except (ConflictError, NotFoundError):
+        return  # it has ended meanwhile, or is not to be seen yet
+    unit.status = batch.status
+    yield from context.save(unit)
+
+
+def abandon(context: JobContext, unit: Unit) -> Flow[None]:
+    """Let a unit go whose batch is not to be seen any more, if the job is cancelled and the token the right one."""
+    try:
+        if context.record.state == "cancelled":
+            yield from files.retrieve(context.settings, unit.file_id or "")
+            yield from finish(context, unit, [])
+            return
+    except NotFoundError:
+        pass
+    raise NotFoundError(
+        f"job {context.record.id}, shard {unit.shard}: batch {unit.batch_id} is not visible to this token: another "
+        "project's key, perhaps, or the service has forgotten it; nothing is lost here, resume with the right key",
+        status_code=404,
+    )
+
+
+def collect(context: JobContext, unit: Unit) -> Flow[None]:
+    """Bring an ended unit's answers to the disk, and plan what is to be sent again."""
+    batch = yield from with_files(context.settings, unit.batch_id or "")
+    answers: list[Path] = []
+    if batch.output_file_id or batch.error_file_id:
+        for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
+            if file_id:
+                path = fetched_path(context.folder, unit, name)
+                try:
+                    yield from files.download(context.settings, file_id, path)
+                except FileGoneError:
+                    # Of a cancelled job, what is gone counts as missing: else there would be no end to it.
+                    if context.record.state == "open":
+                        raise
+                    continue
+                yield Work(partial(check_complete, path))
+                answers.append(path)
+    elif (batch.status or "").lower() == "failed":
+        yield from _refused(context, unit, batch)
+        return
+    yield from finish(context, unit, answers, batch.output_file_id, batch.error_file_id)
+
+
+def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None) -> Flow[None]:
+    """Settle a unit with the answers that there are, and commit it together with what follows from it.
+
+    `file_ids` are those of the answers at the service.
+    """
+    again = context.record.state == "open" and unit.generation + 1 < int(context.record.options.max_attempts)
+    following: Unit | None = yield Work(partial(settle, context.folder, unit, answers, again=again))
+    unit.state = "done"
+    yield Work(partial(_commit, context, unit, following, file_ids))
+    yield Work(partial(put_away, context.folder, [unit]))
+    context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} answered")
+    if following is not None:
+        context.report(
+            "resubmitted",
+            following,
+            f"shard {unit.shard}: {following.requests:,} requests will be sent again",
+        )
+
+
+def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: Sequence[str | None]) -> None:
+    with context.ledger.transaction():
+        context.ledger.save(unit)
+        # A ledger that was rebuilt may know of the next generation already.
+        if following is not None and following.key not in {other.key for other in context.ledger.units()}:
+            context.ledger.save(following)
+        if context.record.options.delete_files:
+            context.ledger.add_litter(unit.file_id, *file_ids)
+
+
+def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
+    """A batch that failed as a whole: nothing ran. Too many tokens enqueued is a matter of time."""
+    codes = {entry.code for entry in (batch.errors.data if batch.errors is not None else None) or ()}
+    batch_id = unit.batch_id or ""
+
+    def put_back(why: str) -> None:
+        with context.ledger.transaction():
+            context.ledger.spend(batch_id, why)
+            unit.state, unit.batch_id, unit.status = "uploaded", None, None
+            unit.completed = unit.failed = 0
+            context.ledger.save(unit)
+
+    if TOKEN_LIMIT not in codes:
+        yield Work(partial(put_back, "refused"))
+        raise failed(batch, shard_path(context.folder, unit.shard, unit.generation))
+
+    def learn() -> None:
+        others = [other for other in context.ledger.units() if other.live and other.model == unit.model]
+        allowed = sum(other.tokens for other in others if other.key != unit.key)
+        if allowed:
+            context.ledger.learn_cap(unit.model or "", allowed)
+
+    yield Work(learn)
+    yield Work(partial(put_back, TOKEN_LIMIT))
+    context.report("waiting", unit, f"shard {unit.shard}: too many tokens enqueued; it waits for its turn")

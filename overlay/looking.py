@@ -1,0 +1,196 @@
+"""Looking after a job's batches: all of them with as few requests as it takes, and those that should not be there.
+
+Many batches share pages of the list; a few are asked for one by one. A batch of an input file of ours that is not
+the one we know is a duplicate: a create that went unanswered, and was given up, has succeeded after all. Files, and
+not metadata, tell: another machine may be running a job of the same name, and its batches are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+from overlay import models, retry
+from overlay.batches import page, retrieve_until
+from overlay.ending import abandon
+from overlay.errors import APIError, APIStatusError, InvalidResponseError, NotFoundError, TokenProviderError
+from overlay.files import delete
+from overlay.flow import Deadline, Flow, Together, Work, deadline
+from overlay.models import Batch
+from overlay.records import LostFile, Unit
+from overlay.shards import JobContext, meet_duplicate
+
+Units = Mapping[tuple[int, int], Unit]
+
+_LOOKS_AT_ONCE = 4
+_FEW = 2
+"""Up to so many batches are looked at one by one; more share pages of the list."""
+_PAGE = 100
+_PATIENCE = 600.0
+"""How long, in seconds, a batch may be missing, or a token provider fail."""
+
+
+class Lookout:
+    """What has been seen of a job's batches from one round to the next."""
+
+    def __init__(self, context: JobContext, units: Units, until: Deadline) -> None:
+        self._context = context
+        self._units = units
+        self._until = until
+        self._missing_since: dict[tuple[int, int], Deadline] = {}
+        self._provider_since: Deadline | None = None
+        self._seen_any = False
+
+    @property
+    def misses_any(self) -> bool:
+        """Whether a batch of ours is not to be seen: then the token may be another project's, and nothing is to be
+        started with it.
+        """
+        return bool(self._missing_since)
+
+    def bears(self, error: APIError | TokenProviderError) -> bool:
+        """Whether an error may pass by itself."""
+        if isinstance(error, TokenProviderError):
+            self._provider_since = self._provider_since or deadline(self._context.settings, _PATIENCE)
+            return self._provider_since.left > 0
+        return retry.is_transient(error)
+
+    def calm(self) -> None:
+        """A call succeeded: the token provider works."""
+        self._provider_since = None
+
+    def look(self) -> Flow[None]:
+        """See how the live batches are doing."""
+        live = {unit.batch_id or "": unit for unit in self._units.values() if unit.state == "created"}
+        if not live:
+            self._missing_since.clear()
+            return
+        try:
+            lost: list[LostFile] = yield Work(self._context.ledger.lost)
+            seen = (yield from self._pages(live, lost)) if len(live) > _FEW or lost else {}
+            left = [unit for batch_id, unit in live.items() if batch_id not in seen]
+            looks = [self._one(unit) for unit in left]
+            for unit, batch in zip(left, (yield Together(looks, _LOOKS_AT_ONCE)), strict=True):
+                if batch is not None:
+                    seen[unit.batch_id or ""] = batch
+        except (APIError, TokenProviderError) as error:
+            if not self.bears(error):
+                raise
+            self._context.report("outage", None, str(error))
+            return
+        self.calm()
+        self._seen_any = self._seen_any or bool(seen)
+        for batch_id, batch in seen.items():
+            self._missing_since.pop(live[batch_id].key, None)
+            yield from self._saw(live[batch_id], batch)
+        for unit in left:
+            if unit.key in self._missing_since and self._is_gone(unit):
+                self._missing_since.pop(unit.key)
+                yield from abandon(self._context, unit)
+
+    def _pages(self, live: Mapping[str, Unit], lost: Sequence[LostFile]) -> Flow[dict[str, Batch]]:
+        """What pages of the list show of them, as long as a page is cheaper than looking one by one."""
+        seen: dict[str, Batch] = {}
+        ours = self._ours(lost)
+        oldest = _oldest([*live.values(), *lost]) or 0
+        cursor: str | None = None
+        pages = 0
+        while len(seen) < len(live) and pages <= len(seen) + _FEW:
+            try:
+                got = yield from page(self._context.settings, after=cursor, limit=_PAGE)
+            except (APIStatusError, InvalidResponseError) as error:
+                if isinstance(error, APIStatusError) and retry.is_transient(error):
+                    raise
+                return seen  # a service that has no list, then, or one that holds what nobody can read
+            pages += 1
+            for batch in got.data:
+                if batch.id in live:
+                    seen[batch.id] = batch
+                else:
+                    yield from self._meet(batch, ours)
+            last = got.data[-1].created_at if got.data else None
+            # No batch is older than its input file.
+            if got.next is None or got.next == cursor or (last is not None and last < oldest):
+                break
+            cursor = got.next
+        return seen
+
+    def _one(self, unit: Unit) -> Flow[Batch | None]:
+        try:
+            return (yield from retrieve_until(self._context.settings, unit.batch_id or "", until=self._until))
+        except NotFoundError:
+            self._missing_since.setdefault(unit.key, deadline(self._context.settings, _PATIENCE))
+            return None
+
+    def _is_gone(self, unit: Unit) -> bool:
+        """Whether a batch is missing for good: a new one may be slow to appear, and a replica lag behind."""
+        old = self._context.settings.clock.time() - (unit.created_at or 0.0) > _PATIENCE
+        return self._missing_since[unit.key].left <= 0 or (old and not self._seen_any)
+
+    def _saw(self, unit: Unit, batch: Batch) -> Flow[None]:
+        counts = batch.request_counts
+        completed = (counts.completed if counts is not None else None) or 0
+        failed = (counts.failed if counts is not None else None) or 0
+        news = (batch.status, completed, failed)
+        if news == (unit.status, unit.completed, unit.failed) and not batch.ended:
+            return
+        if -1 < models.rank(batch) < models.rank_of(unit.status):
+            return
+        unit.status, unit.completed, unit.failed = news
+        if batch.ended:
+            unit.state = "ended"
+        yield from self._context.save(unit)
+        self._context.report(
+            "progress", unit, f"shard {unit.shard}: {batch.status}, {completed + failed:,} worked off"
+        )
+
+    def _ours(self, lost: Sequence[LostFile]) -> Mapping[str, Unit]:
+        """The units by the input files that they have, or had."""
+        had = {file.file_id: self._units[file.key] for file in lost if file.key in self._units}
+        return had | {unit.file_id: unit for unit in self._units.values() if unit.file_id}
+
+    def _meet(self, batch: Batch, ours: Mapping[str, Unit]) -> Flow[None]:
+        """A batch that is not one of those waited for: a duplicate of ours, perhaps."""
+        unit = ours.get(batch.input_file_id or "")
+        if unit is not None and unit.batch_id not in {None, batch.id}:
+            yield from meet_duplicate(self._context, unit, batch)
+
+    def sweep(self) -> Flow[None]:
+        """When all is done: find duplicates that came to light late, and delete what is no longer needed.
+
+        What the service refuses here is said, and costs nobody the results.
+        """
+        try:
+            yield from self._meet_all()
+            yield from self._delete_litter()
+        except (APIError, TokenProviderError) as error:
+            self._context.report("outage", None, str(error))
+        else:
+            self._context.record.swept = True
+            yield Work(partial(self._context.ledger.save_job, self._context.record))
+
+    def _meet_all(self) -> Flow[None]:
+        lost: list[LostFile] = yield Work(self._context.ledger.lost)
+        oldest, ours = _oldest([*self._units.values(), *lost]), self._ours(lost)
+        cursor: str | None = None
+        while oldest is not None:
+            got = yield from page(self._context.settings, after=cursor, limit=_PAGE)
+            for batch in got.data:
+                yield from self._meet(batch, ours)
+            last = got.data[-1].created_at if got.data else None
+            if got.next is None or got.next == cursor or (last is not None and last < oldest):
+                break
+            cursor = got.next
+
+    def _delete_litter(self) -> Flow[None]:
+        ledger = self._context.ledger
+        for file_id in (yield Work(ledger.litter)):
+            with suppress(NotFoundError):
+                yield from delete(self._context.settings, file_id)
+            yield Work(partial(ledger.remove_litter, file_id))
+
+
+def _oldest(files: Sequence[Unit | LostFile]) -> int | None:
+    """When the first of our input files was made, by the service; None where it does not say."""
+    return min((file.file_created_at for file in files if file.file_created_at), default=None)
