@@ -11,7 +11,7 @@ created anew. A batch that comes to light later still is cancelled as a duplicat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,19 +21,15 @@ import attrs
 
 from overlay import files
 from overlay.adopting import Sought, cancel_duplicate, search
-from overlay.batches import cancel
-from overlay.collecting import failed, with_files
 from overlay.connection import Settings
 from overlay.create import nothing_created, post, request_body
-from overlay.errors import APIError, ConflictError, FileGoneError, NotFoundError, UnknownOutcomeError
+from overlay.errors import APIError, NotFoundError, UnknownOutcomeError
 from overlay.flow import Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.job import EventKind
 from overlay.models import Batch
 from overlay.records import JobRecord, LostFile, Unit
-from overlay.results import check_complete
-from overlay.settling import fetched_path, put_away, settle, verify
-from overlay.spool import shard_path
+from overlay.settling import verify
 from overlay.store import Ledger
 
 _CLOCK_MARGIN = timedelta(seconds=5)
