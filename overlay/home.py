@@ -34,6 +34,8 @@ from overlay.store import Ledger
 
 OnChange: TypeAlias = Callable[[JobEvent], object]
 
+SPOOLING = "spooling"
+"""The name of the lock of a spool folder."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -109,6 +111,7 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         check_service(record, settings.base_url)
         # The lock says that whoever was writing them is dead.
         put_away_parts(folder)
+        (folder / SPOOLING).unlink(missing_ok=True)
         put_away(folder, ledger.units())
 
         one_at_a_time = threading.Lock()

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -16,7 +17,7 @@ from overlay.checks import Limits
 from overlay.connection import Settings
 from overlay.errors import JobMismatchError, OverlayError
 from overlay.flow import Flow, Pull, Work
-from overlay.home import check_service, checked_job_id
+from overlay.home import SPOOLING, check_service, checked_job_id
 from overlay.jsonl import Request
 from overlay.lines import open_lines, split, storage_errors, sync_folder
 from overlay.lock import JobLock
@@ -28,7 +29,8 @@ Requests: TypeAlias = Iterable[Request] | AsyncIterable[Request] | str | os.Path
 """Requests as an iterable, under AsyncClient also an asynchronous one, or the path of a JSONL file."""
 
 _CHUNK = 1000
-_SPOOLING = "spooling"
+_STALE = 3600.0
+"""Seconds after which a folder that is still hidden, which takes moments, is that of a dead process."""
 _DEFAULT_LIMITS = Limits()
 
 
@@ -104,8 +106,11 @@ def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
     with storage_errors(settings.home):
         spools.mkdir(parents=True, exist_ok=True)
         for left in spools.iterdir():
-            if not left.name.startswith("."):
-                with suppress(OverlayError, OSError), _spool_lock(left):
+            with suppress(OverlayError, OSError):
+                if not left.name.startswith("."):
+                    with _spool_lock(left):
+                        shutil.rmtree(left, ignore_errors=True)
+                elif time.time() - left.stat().st_mtime > _STALE:
                     shutil.rmtree(left, ignore_errors=True)
         # Hidden until it is locked, or another process might take it for that of a dead one.
         folder = spools / secrets.token_hex(8)
@@ -120,7 +125,7 @@ def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
 
 def _spool_lock(folder: Path) -> JobLock:
     """Held while requests come in. It is not the job's: that must be free as soon as the folder is the job's."""
-    return JobLock(folder, folder.name, name=_SPOOLING)
+    return JobLock(folder, folder.name, name=SPOOLING)
 
 
 def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Unit]) -> None:
@@ -144,7 +149,7 @@ def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Un
                 if not target.exists():  # otherwise another process was first
                     raise
             else:
-                (target / _SPOOLING).unlink(missing_ok=True)
+                (target / SPOOLING).unlink(missing_ok=True)
                 sync_folder(target.parent)
     _compare(target, record)
 

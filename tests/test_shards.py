@@ -1,5 +1,8 @@
 """What goes wrong at several places at once still makes one batch of a shard, and leaves nothing lying about."""
 
+import os
+import time
+
 import pytest
 from harness import TOKEN
 
@@ -76,3 +79,16 @@ def test_a_deleted_job_stays_deleted_and_does_not_stand_in_the_way_of_recovering
     assert [job.id for job in client.jobs.recover()] == ["b"]
     assert client.jobs.wait("b", poll=0.05).ok == 3
     assert [job.id for job in client.jobs.list()] == ["b"]
+
+
+def test_folders_of_requests_that_came_in_too_late_for_their_process_go(client, tmp_path):
+    for name, age in (("0123456789abcdef", 0), (".0123456789abcdef", 7200), (".new", 0)):
+        folder = tmp_path / "spool" / name
+        folder.mkdir(parents=True)
+        (folder / "spooling").touch()
+        os.utime(folder, (time.time() - age,) * 2)
+    client.jobs.submit(REQUESTS, id="j")
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == [".new"]
+    (tmp_path / "jobs" / "j" / "spooling").touch()  # it died just after it gave the job its name
+    client.jobs.wait("j", poll=0.05)
+    assert not (tmp_path / "jobs" / "j" / "spooling").exists()
