@@ -11,18 +11,20 @@ also rewinds a body that can be rewound.
 from __future__ import annotations
 
 import inspect
+import json
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import attrs
 import httpx
 
-from overlay.errors import ConfigurationError, TokenProviderError
+from overlay.errors import ConfigurationError, OverlayError, TokenProviderError
 
 PROVIDER_SECONDS = 60.0
 """How long `AsyncClient` waits for a provider."""
@@ -62,6 +64,12 @@ def _fault(value: object) -> str | None:
     return None
 
 
+def _spellings(value: str) -> Iterable[str]:
+    """A token as it may stand in JSON, where `/` has two forms, and in a URL."""
+    escaped = json.dumps(value)[1:-1]
+    return dict.fromkeys((escaped.replace("/", "\\/"), escaped, quote(value, safe=""), value))
+
+
 class Tokens:
     """Where a client's tokens come from: a fixed one, or a provider with at most one call under way."""
 
@@ -98,8 +106,17 @@ class Tokens:
         for value in tuple(self._issued):
             # A shorter one is no secret, and may be part of a word.
             if len(value) >= _SECRET_LENGTH:
-                text = text.replace(value, "[token]")
+                for spelling in _spellings(value):
+                    text = text.replace(spelling, "[token]")
         return text
+
+    def cleanse(self, error: OverlayError) -> OverlayError:
+        """The error, with every text it holds scrubbed."""
+        error.args = tuple(self.scrub(each) if isinstance(each, str) else each for each in error.args)
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, self.scrub(value))
+        return error
 
     def get(self, rejected: str | None = None) -> str:
         """A token to send now; `rejected` is one that the service has just refused."""

@@ -24,7 +24,7 @@ from overlay.connection import (
     refusal,
     transport_error,
 )
-from overlay.errors import APITimeoutError, OverlayError, StorageError
+from overlay.errors import APITimeoutError, ConfigurationError, OverlayError, StorageError
 from overlay.flow import Call, Fetch, Flow, Pull, Sleep, Step, Together, Work
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ T = TypeVar("T")
 def failure(settings: Settings, error: Exception, step: Step) -> OverlayError | None:
     """The typed error for what a step raised, or None where it is nobody's business but the caller's."""
     if isinstance(error, OverlayError):
-        return error
+        return settings.tokens.cleanse(error)
     if isinstance(step, Work | Fetch) and isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return StorageError(f"{place}{error.strerror or error}", path=error.filename)
@@ -103,6 +103,10 @@ class Blocking:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except OverlayError as error:
+            # Flows quote what the service sent, which may be the token.
+            self.settings.tokens.cleanse(error)
+            raise
         finally:
             flow.close()
 
@@ -115,7 +119,8 @@ class Blocking:
         if isinstance(step, Work):
             return step.function()
         if isinstance(step, Pull):
-            assert isinstance(step.source, Iterator)
+            if not isinstance(step.source, Iterator):
+                raise ConfigurationError("an asynchronous iterable is for AsyncClient")
             return list(islice(step.source, step.at_most))
         if isinstance(step, Together):
             return self._together(step)
@@ -182,6 +187,10 @@ class Awaiting:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except OverlayError as error:
+            # Flows quote what the service sent, which may be the token.
+            self.settings.tokens.cleanse(error)
+            raise
         finally:
             flow.close()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
 
 import attrs
 
@@ -168,27 +168,27 @@ def rank_of(status: str | None) -> int:
 
 def checked_id(value: object, kind: str) -> str:
     """An id that is safe in a URL's path; `..` or `a/b` would name another resource."""
-    if isinstance(value, str) and _ID.fullmatch(value):
+    if _is_id(value):
         return value
     raise ConfigurationError(
         f"{value!r:.200} is not a {kind} id: 1 to 128 letters, digits, dots, dashes and underscores"
     )
 
 
-def _received_id(value: object, kind: str) -> str:
-    try:
-        return checked_id(value, kind)
-    except ConfigurationError as error:
-        raise InvalidResponseError(
-            f"the service answered with a {kind} that has no usable id: {error}"
-        ) from None
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def _check_received(value: object, kind: str) -> None:
+    if not _is_id(value):
+        raise InvalidResponseError(f"the service answered with a {kind} that has no usable id")
 
 
 def batch(received: object) -> Batch:
     """The service's answer as a Batch, once what our own logic reads of it has been checked."""
     if not isinstance(received, models.Batch):
         raise InvalidResponseError(f"expected a batch, got {type(received).__name__}")
-    _received_id(received.id, "batch")
+    _check_received(received.id, "batch")
     for name in ("status", "input_file_id", "output_file_id", "error_file_id"):
         value = getattr(received, name)
         if value is not None and not isinstance(value, str):
@@ -203,7 +203,7 @@ def file(received: object) -> File:
     """The service's answer as a File, checked likewise."""
     if not isinstance(received, models.OpenAIFile):
         raise InvalidResponseError(f"expected a file, got {type(received).__name__}")
-    _received_id(received.id, "file")
+    _check_received(received.id, "file")
     received.__class__ = File
     assert isinstance(received, File)
     return received
