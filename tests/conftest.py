@@ -1,7 +1,9 @@
 """What most tests start from: a service, a client of each kind that talks to it, and a clock that does not wait."""
 
 from contextlib import ExitStack
+from functools import cache
 
+import httpx
 import pytest
 from harness import KINDS, TOKEN, FakeClock, advancing, calling, write_lines
 from raw_server import RawServer
@@ -30,6 +32,14 @@ def _no_settings_of_the_machine(monkeypatch):
         "all_proxy",
     ):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_loaded_once():
+    # Each client loads them anew, for 20 ms, and tests make a thousand clients of loopback.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx, "create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture
