@@ -22,7 +22,8 @@ from overlay.lines import is_array, is_object
 
 _BODY_KEPT = 4_000
 _MESSAGE_KEPT = 500
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+# Neither part passes a "<", so that a page of titles without an end is read once, not once for each of them.
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 
 
 def status_error(
@@ -35,7 +36,7 @@ def status_error(
         decoded = msgspec.json.decode(body)
     detail = _detail(decoded)
     if 300 <= status_code < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
-        target = urlsplit(headers.get("location", "")).hostname or "another address"
+        target = _host(headers.get("location", "")) or "another address"
         message = f"redirects to {target}, which is not followed: the token would go along; set base_url"
     else:
         message = _message(detail, decoded, text)
@@ -53,6 +54,13 @@ def status_error(
     )
 
 
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
 def _detail(decoded: Any) -> dict[str, Any]:
     """The part of a JSON error body that describes the error."""
     if not is_object(decoded):
@@ -67,9 +75,10 @@ def _message(detail: dict[str, Any], decoded: Any, text: str) -> str:
             return candidate.strip()[:_MESSAGE_KEPT]
         if is_array(candidate) and candidate:
             return "; ".join(_validation(entry) for entry in candidate[:5])[:_MESSAGE_KEPT]
-    title = _TITLE.search(text)
-    if title and decoded is None:
-        return " ".join(unescape(title[1]).split())[:_MESSAGE_KEPT]
+    title = _TITLE.search(text) if decoded is None else None
+    words = " ".join(unescape(title[1]).split()) if title else ""
+    if words:
+        return words[:_MESSAGE_KEPT]
     if decoded is None and "<" in text[:200]:
         return "an HTML page without a title"
     return " ".join(text.split())[:_MESSAGE_KEPT] or "no message"
@@ -79,7 +88,8 @@ def _validation(entry: Any) -> str:
     """One entry of FastAPI's 422 body: `{"loc": [...], "msg": ...}`."""
     if not is_object(entry):
         return str(entry)
-    place = ".".join(str(part) for part in entry.get("loc") or ())
+    parts = entry.get("loc") or []
+    place = ".".join(str(part) for part in (parts if is_array(parts) else [parts]))
     return f"{place}: {entry.get('msg')}" if place else str(entry.get("msg"))
 
 
