@@ -8,11 +8,10 @@ the same command, goes on where the last process stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from overlay.checks import Limits
 from overlay.connection import Settings
@@ -20,6 +19,7 @@ from overlay.errors import (
     JobNotEndedError,
     LedgerError,
     NotFoundError,
+    StorageError,
     WaitTimeoutError,
 )
 from overlay.files import delete as delete_file
@@ -188,7 +188,7 @@ def open_results(job_id: str, settings: Settings, stack: ExitStack) -> Flow[Open
         raise JobNotEndedError(
             f"job {job_id} has answers for {job.progress:.0%} of its requests; wait for it", job_id=job_id
         )
-    results = _read(folder, [shard.number for shard in job.shards])
+    results = _read(folder, job)
     stack.callback(results.close)
     return Opened(results)
 
@@ -203,12 +203,22 @@ def open_run(
     return (yield from open_results(job.id, settings, stack))
 
 
-def _read(folder: Path, shards: list[int]) -> Any:
+def _read(folder: Path, job: Job) -> Generator[Result]:
     order = folder / "order"
-    paths = {shard: results_path(folder, shard) for shard in shards}
-    if not order.exists():
-        return read_results(paths[shard] for shard in sorted(paths))
-    return (Result(line) for line in read_in_order(order, paths))
+    paths = {shard.number: results_path(folder, shard.number) for shard in job.shards}
+    given = 0
+    results = (
+        map(Result, read_in_order(order, paths))
+        if order.exists()
+        else read_results(paths[shard] for shard in sorted(paths))
+    )
+    for result in results:
+        given += 1
+        yield result
+    if given != job.requests:
+        raise StorageError(
+            f"{folder / 'results'}: {given:,} results instead of {job.requests:,}", path=folder / "results"
+        )
 
 
 def _open(settings: Settings, job_id: str, on_change: OnChange | None) -> Flow[OpenJob]:

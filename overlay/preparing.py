@@ -15,11 +15,11 @@ from typing import TypeAlias
 
 from overlay.checks import Limits
 from overlay.connection import Settings
-from overlay.errors import JobMismatchError, OverlayError
+from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
 from overlay.flow import Flow, Pull, Work
 from overlay.home import SPOOLING, check_service, checked_job_id
 from overlay.jsonl import Request
-from overlay.lines import open_lines, split, storage_errors, sync_folder
+from overlay.lines import MIB, open_lines, split, storage_errors, sync_folder
 from overlay.lock import JobLock
 from overlay.records import JobOptions, JobRecord, Unit
 from overlay.spool import Spool, Spooled
@@ -28,7 +28,9 @@ from overlay.store import Ledger
 Requests: TypeAlias = Iterable[Request] | AsyncIterable[Request] | str | os.PathLike[str]
 """Requests as an iterable, under AsyncClient also an asynchronous one, or the path of a JSONL file."""
 
-_CHUNK = 1000
+_FIRST_CHUNK, _LARGEST_CHUNK = 16, 1000
+"""Requests in memory at once; fewer where they are long."""
+_CHUNK_BYTES = 8 * MIB
 _STALE = 3600.0
 """Seconds after which a folder that is still hidden, which takes moments, is that of a dead process."""
 _DEFAULT_LIMITS = Limits()
@@ -78,26 +80,33 @@ def _take_in(
     requests: Requests, folder: Path, stack: ExitStack, *, limits: Limits, max_tokens: int | None, keep: bool
 ) -> Flow[Spooled]:
     path = Path(requests) if isinstance(requests, str | os.PathLike) else None
-    source = _iterator(requests)
+    source = _iterator(requests, limits.line_bytes)
     spool = Spool(folder, limits, max_tokens=max_tokens, source=path, keep=keep)
     stack.callback(spool.close)
-    while chunk := (yield Pull(source, _CHUNK)):
-        yield Work(partial(spool.add, chunk))
+    at_most = _FIRST_CHUNK
+    while chunk := (yield Pull(source, at_most)):
+        longest = yield Work(partial(spool.add, chunk))
+        at_most = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // longest))
     spooled: Spooled = yield Work(spool.finish)
     return spooled
 
 
-def _iterator(requests: Requests) -> Iterator[Request | bytes] | AsyncIterator[Request]:
+def _iterator(requests: Requests, line_bytes: int) -> Iterator[Request | bytes] | AsyncIterator[Request]:
     if isinstance(requests, str | os.PathLike):
-        return _file_lines(Path(requests))
+        return _file_lines(Path(requests), line_bytes)
     if isinstance(requests, AsyncIterable):
         return aiter(requests)
-    return iter(requests)
+    try:
+        return iter(requests)
+    except TypeError:
+        raise ConfigurationError(
+            f"requests are an iterable of Request, or a path, not {type(requests).__name__}"
+        ) from None
 
 
-def _file_lines(path: Path) -> Iterator[bytes]:
+def _file_lines(path: Path, line_bytes: int) -> Iterator[bytes]:
     with open_lines(path) as file:
-        yield from split(file)
+        yield from split(file, line_bytes)
 
 
 def _spool_folder(settings: Settings, stack: ExitStack) -> Path:

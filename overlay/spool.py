@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,12 +20,13 @@ import attrs
 import msgspec
 
 from overlay.checks import InputCheck, Limits, inputs_of
-from overlay.errors import InvalidInputError
+from overlay.errors import InvalidInputError, StorageError
 from overlay.jsonl import Request
 from overlay.lines import MIB, open_lines, split, storage_errors
 from overlay.records import Unit
 from overlay.seen import SeenIds
 
+_BUFFER_BYTES = MIB // 4
 _BYTES_PER_TOKEN = 4
 """A rule of thumb for English text; what matters is that it is the same for every shard."""
 
@@ -72,7 +73,7 @@ class _Writer:
 
     def __init__(self, folder: Path, number: int, endpoint: str, model: str | None) -> None:
         path = shard_path(folder, number, 0)
-        self._file: BinaryIO = path.open("xb", buffering=MIB)
+        self._file: BinaryIO = path.open("xb", buffering=_BUFFER_BYTES)
         self._digest = hashlib.sha256()
         self.inputs = 0
         self.unit = Unit(
@@ -104,7 +105,8 @@ class _Writer:
         return self.unit
 
     def abandon(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written has been said already
+            self._file.close()
 
 
 class Spool:
@@ -130,19 +132,26 @@ class Spool:
             self._order: BinaryIO = (folder / "order").open("wb")
             self._seen = SeenIds(folder / "seen")
 
-    def add(self, requests: Sequence[Request | bytes]) -> None:
-        """Take in more requests, or lines of a file. What is wrong with them is kept until `finish`."""
+    def add(self, requests: Sequence[Request | bytes]) -> int:
+        """Take in more requests, or lines of a file, and say how many bytes the longest has.
+
+        What is wrong with them is kept until `finish`.
+        """
         accepted: list[tuple[bytes, int, str, str | None, int]] = []
         ids: list[tuple[bytes, int]] = []
+        longest = 1
         for request in requests:
             line = self._line(request)
             if line is None:
                 continue
+            longest = max(longest, len(line))
             before = self._check.count
             self._check.feed(line)
-            if self._check.count > before:
-                continue
             check = self._check
+            if check.count == before:
+                self._check_size(len(line), check.inputs)
+            if check.count > before:
+                continue
             self._digest.update(canonical(line))
             accepted.append((line, check.requests, check.url, check.line_model, check.inputs))
             ids.append((hashlib.blake2b(check.custom_id.encode(), digest_size=16).digest(), check.requests))
@@ -150,16 +159,29 @@ class Spool:
         if self._keep and not self._check.count:
             with storage_errors(self._folder):
                 self._deal(accepted)
+        return longest
 
-    def _line(self, request: Request | bytes) -> bytes | None:
+    def _line(self, request: object) -> bytes | None:
         if isinstance(request, bytes):
             return request if request.endswith(b"\n") else request + b"\n"
         try:
-            return request.to_line()
+            if isinstance(request, Request):
+                return request.to_line()
+            reason = f"not a Request, but {type(request).__name__}"
         except InvalidInputError as error:
-            self._check.requests += 1
-            self._check.report(error.reason)
-            return None
+            reason = error.reason
+        self._check.requests += 1
+        self._check.report(reason)
+        return None
+
+    def _check_size(self, size: int, inputs: int) -> None:
+        """A request that no batch can hold."""
+        most = self._limits.bytes
+        if most is not None and size > most:
+            self._check.report(f"{size:,} bytes; a batch may have {most:,}")
+        most = self._limits.embedding_inputs
+        if most is not None and inputs > most:
+            self._check.report(f"{inputs:,} texts to embed; a batch may have {most:,}")
 
     def _note_ids(self, ids: list[tuple[bytes, int]]) -> None:
         for place, first in self._seen.add(ids):
@@ -211,7 +233,8 @@ class Spool:
 
     def close(self) -> None:
         """Let go of what is open."""
-        self._order.close()
+        with suppress(OSError):
+            self._order.close()
         self._seen.close()
         for writer in self._writers.values():
             writer.abandon()
@@ -225,10 +248,10 @@ def canonical(line: bytes) -> bytes:
         return line
 
 
-def read_in_order(order: Path, shards: Mapping[int, Path]) -> Iterator[bytes]:
+def read_in_order(order: Path, shards: Mapping[int, Path]) -> Generator[bytes]:
     """The lines of several shards' files, one for each request, in the order in which the requests came."""
     with ExitStack() as stack:
-        sources: dict[int, Iterator[bytes]] = {}
+        sources: dict[int, Generator[bytes]] = {}
         numbers = array("I")
         file = stack.enter_context(open_lines(order))
         while chunk := file.read(numbers.itemsize * 65536):
@@ -236,5 +259,21 @@ def read_in_order(order: Path, shards: Mapping[int, Path]) -> Iterator[bytes]:
             for number in numbers:
                 source = sources.get(number)
                 if source is None:
-                    source = sources[number] = split(stack.enter_context(open_lines(shards[number])))
-                yield next(source)
+                    source = sources[number] = _lines(shards[number])
+                    stack.callback(source.close)
+                line = next(source, None)
+                if line is None:
+                    raise StorageError(f"{shards[number]}: lines are missing at its end", path=shards[number])
+                yield line
+
+
+def _lines(path: Path) -> Generator[bytes]:
+    """The lines of a file, which is closed before the last is given: of many shards few are open."""
+    held = b""
+    with open_lines(path) as file:
+        for line in split(file):
+            if held:
+                yield held
+            held = line
+    if held:
+        yield held

@@ -55,12 +55,13 @@ def kind(request):
 
 
 @pytest.fixture
-def connect(kind):
+def connect(kind, tmp_path):
     """Makes clients of the kind under test, with a clock that does not wait; they are closed at the end."""
     with ExitStack() as stack:
 
         def make(base_url, *, clock=None, **options):
-            api = stack.enter_context(calling(kind, base_url=base_url, **{"token": TOKEN} | options))
+            options = {"token": TOKEN, "home": tmp_path / "home"} | options
+            api = stack.enter_context(calling(kind, base_url=base_url, **options))
             api.settings.clock = clock or FakeClock()
             return api
 
