@@ -63,7 +63,11 @@ class Batch(models.Batch):
         counts = self.request_counts
         if counts is None or not counts.total:
             return None
-        return min(1.0, ((counts.completed or 0) + (counts.failed or 0)) / counts.total)
+        done = (counts.completed or 0, counts.failed or 0)
+        # Generated code checks no number.
+        if not all(isinstance(number, int) for number in (counts.total, *done)):
+            return None
+        return min(1.0, sum(done) / counts.total)
 
     @property
     def created(self) -> datetime | None:
