@@ -1,0 +1,222 @@
+"""What callers see of a batch and a file: every field of the wire, and the plain words beside them."""
+
+import copy
+import inspect
+import pickle
+from datetime import UTC, datetime
+
+import attrs
+import pytest
+from harness import batch_object
+from raw_server import answer
+
+from overlay import Batch, File, InvalidResponseError, Page
+from overlay import models as ours
+from overlay.generated import models
+
+MOMENT = 1_762_000_000
+DATE = datetime(2025, 11, 1, 12, 26, 40, tzinfo=UTC)
+WHOLE_BATCH = {
+    "id": "batch_1",
+    "object": "batch",
+    "endpoint": "/v1/chat/completions",
+    "errors": {"object": "list", "data": [{"code": "c", "message": "m", "param": "p", "line": 3}]},
+    "input_file_id": "file-1",
+    "completion_window": "24h",
+    "status": "completed",
+    "output_file_id": "file-2",
+    "error_file_id": "file-3",
+    "created_at": MOMENT,
+    "in_progress_at": MOMENT + 1,
+    "expires_at": MOMENT + 2,
+    "finalizing_at": MOMENT + 3,
+    "completed_at": MOMENT + 4,
+    "failed_at": MOMENT + 5,
+    "expired_at": MOMENT + 6,
+    "cancelling_at": MOMENT + 7,
+    "cancelled_at": MOMENT + 8,
+    "request_counts": {"total": 100, "completed": 95, "failed": 1},
+    "metadata": {"run": "7"},
+    "model": "m",
+    "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+}
+WHOLE_FILE = {
+    "id": "file-1",
+    "object": "file",
+    "bytes": 120,
+    "created_at": MOMENT,
+    "expires_at": MOMENT + 1,
+    "filename": "in.jsonl",
+    "purpose": "batch",
+    "status": "processed",
+}
+TIMES = ["in_progress", "expires", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled"]
+
+
+def a_batch(**fields):
+    return ours.batch(models.Batch.from_dict(batch_object(**fields)))
+
+
+def a_file(**fields):
+    return ours.file(models.OpenAIFile.from_dict({"id": "file-1"} | fields))
+
+
+def properties(model):
+    return [name for name, value in vars(model).items() if isinstance(value, property)]
+
+
+@pytest.mark.parametrize(("model", "generated"), [(Batch, models.Batch), (File, models.OpenAIFile)])
+def test_a_model_has_every_field_and_adds_names_of_its_own(model, generated):
+    assert attrs.fields(model) == attrs.fields(generated)
+    wire = {field.name for field in attrs.fields(generated)} | set(dir(generated))
+    added = set(properties(model))
+    assert added, "these are what make the model worth having"
+    assert not added & wire, "a field of the wire has the name of something added: both cannot be had"
+    assert model.__slots__ == ()
+    assert not attrs.has(model) or "__attrs_attrs__" not in vars(model)
+
+
+@pytest.mark.parametrize(("build", "whole"), [(a_batch, WHOLE_BATCH), (a_file, WHOLE_FILE)])
+@pytest.mark.parametrize("change", ["null", "absent", "unknown"])
+def test_every_field_may_be_missing(build, whole, change):
+    assert build(**whole).to_dict() == whole
+    for name in whole:
+        if name == "id":
+            continue
+        if change == "unknown":
+            fields = whole | {"brand_new_field": [name]}
+        else:
+            fields = {key: value for key, value in whole.items() if key != name or change == "null"}
+            fields |= {name: None} if change == "null" else {}
+        model = build(**({name: None} if change == "absent" else {}) | fields)
+        for each in properties(type(model)):
+            getattr(model, each)
+        assert pickle.loads(pickle.dumps(model)) == model
+        assert repr(model).startswith(f"{type(model).__name__}(id=")
+
+
+def test_times_are_aware():
+    batch = a_batch(**WHOLE_BATCH)
+    assert batch.created == DATE
+    assert batch.created_at == MOMENT
+    assert [(getattr(batch, name) - DATE).total_seconds() for name in TIMES] == list(range(1, 9))
+    assert all(getattr(batch, name).tzinfo is UTC for name in TIMES)
+    file = a_file(**WHOLE_FILE)
+    assert (file.created, file.expires) == (DATE, datetime.fromtimestamp(MOMENT + 1, UTC))
+    assert file.bytes == 120
+
+
+@pytest.mark.parametrize("value", [None, "2025-11-01", True, 1e300, float("nan"), -(10**20), [1]])
+def test_what_is_no_time_is_none(value):
+    assert a_batch(created_at=value).created is None
+
+
+def test_a_time_may_have_a_fraction():
+    assert a_batch(created_at=MOMENT + 0.5).created == DATE.replace(microsecond=500_000)
+
+
+@pytest.mark.parametrize(
+    ("status", "ended", "succeeded", "rank"),
+    [
+        (None, False, False, -1),
+        ("", False, False, -1),
+        ("scheduling", False, False, -1),
+        ("validating", False, False, 0),
+        ("IN_PROGRESS", False, False, 1),
+        ("finalizing", False, False, 2),
+        ("cancelling", False, False, 3),
+        ("failed", True, False, 4),
+        ("completed", True, True, 4),
+        ("COMPLETED", True, True, 4),
+        ("expired", True, False, 4),
+        ("Cancelled", True, False, 4),
+    ],
+)
+def test_how_far_a_batch_is(status, ended, succeeded, rank):
+    batch = a_batch(status=status)
+    assert (batch.ended, batch.succeeded, ours.rank(batch)) == (ended, succeeded, rank)
+    assert batch.status == status, "the wire's own word is kept"
+
+
+@pytest.mark.parametrize(
+    ("counts", "progress"),
+    [
+        (None, None),
+        ({}, None),
+        ({"total": 0, "completed": 0, "failed": 0}, None),
+        ({"total": 4, "completed": 1, "failed": 1}, 0.5),
+        ({"total": 4, "completed": None}, 0.0),
+        ({"total": 4, "completed": 9, "failed": 0}, 1.0),
+        ({"total": "4", "completed": "1"}, None),
+        ({"total": 4, "completed": "1", "failed": 1}, None),
+    ],
+)
+def test_progress(counts, progress):
+    assert a_batch(request_counts=counts).progress == progress
+
+
+def test_fields_that_are_newer_than_the_specification_can_be_read():
+    batch = a_batch(brand_new_field={"a": 1}, _private=1)
+    assert batch.brand_new_field == {"a": 1}
+    assert batch.additional_properties["brand_new_field"] == {"a": 1}
+    assert a_file(brand_new_field=None).brand_new_field is None
+    for name in ("no_such_field", "_private", "__wrapped__"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(batch, name)
+    assert not hasattr(batch, "no_such_field")
+
+
+@pytest.mark.parametrize("model", [a_batch(**WHOLE_BATCH, brand_new_field=1), a_file(**WHOLE_FILE)])
+def test_models_are_values(model):
+    protocols = range(2, pickle.HIGHEST_PROTOCOL + 1)
+    pickled = [pickle.loads(pickle.dumps(model, protocol)) for protocol in protocols]
+    for again in (*pickled, copy.copy(model), copy.deepcopy(model)):
+        assert type(again) is type(model)
+        assert again == model
+        assert again.to_dict() == model.to_dict()
+    assert type(model).from_dict(model.to_dict()) == model
+
+
+def test_parts_are_models_too():
+    batch = a_batch(**WHOLE_BATCH)
+    assert batch.request_counts.completed == 95
+    assert batch.errors.data[0].line == 3
+    assert batch.usage.total_tokens == 3
+    assert batch.metadata.get("run") == "7"
+
+
+@pytest.mark.parametrize("batch_id", ["7c9e6679-7425-40de-944b-e07fc1f90ae7", "batch-x.y_z", "0", "b" * 128])
+def test_ids_of_other_services(raw_server, connect, batch_id):
+    api = connect(raw_server(lambda request: answer({"id": batch_id})).base_url)
+    assert api.batches.retrieve(batch_id).id == batch_id
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"id": bad} for bad in (None, "", ".", "..", "a/b", "a b", "b" * 129, 7, [], {}, True)),
+        *({"id": "batch_1", "status": bad} for bad in (7, [], {"a": 1}, True)),
+        *({"id": "batch_1", name: 7} for name in ("input_file_id", "output_file_id", "error_file_id")),
+        {"id": "batch_1", "request_counts": 7},
+        {"id": "batch_1", "errors": "many"},
+        {"id": "batch_1", "errors": {"data": 7}},
+        {},
+        [],
+        [{"id": "batch_1"}],
+        "batch_1",
+        7,
+        None,
+        True,
+    ],
+    ids=str,
+)
+def test_what_our_logic_reads_is_checked_where_it_enters(raw_server, connect, body):
+    api = connect(raw_server(lambda request: answer(body)).base_url)
+    with pytest.raises(InvalidResponseError):
+        api.batches.retrieve("batch_1")
+
+
+def test_pages_say_whether_there_are_more():
+    assert Page([1], "cursor").has_more
+    assert not Page([1], None).has_more
+    assert inspect.signature(Page).parameters.keys() == {"data", "next"}
