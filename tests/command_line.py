@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 OVERLAY = (sys.executable, "-c", "from overlay.cli import main; main()")
@@ -50,10 +51,17 @@ class CommandLine:
         """The one JSON document that a command prints."""
         return json.loads(self(*words, "--json", **env).stdout)
 
+    @contextmanager
     def start(self, *words, **options):
-        """Start it, to be watched, or stopped."""
+        """Start it, to be watched, or stopped; a test that fails does not leave it there."""
         settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
-        return subprocess.Popen([*OVERLAY, *map(str, words)], cwd=self.folder, env=self.env, **settings)
+        words = [*OVERLAY, *map(str, words)]
+        with subprocess.Popen(words, cwd=self.folder, env=self.env, **settings) as process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
 
     def shell(self, line, **env):
         """Run a line of sh in which `overlay` is the command."""
