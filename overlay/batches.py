@@ -84,7 +84,7 @@ def page(
     if not isinstance(received, ListBatchesResponse) or (received.data is None and received.has_more):
         raise InvalidResponseError("the service's list of batches has no data")
     data = [models.batch(item) for item in received.data or ()]
-    return span.page(data, has_more=received.has_more is True, last_id=received.last_id)
+    return span.page(data, has_more=received.has_more is True)
 
 
 def cancel(settings: Settings, batch_id: str) -> Flow[Batch]:

@@ -131,7 +131,7 @@ def page(
     if not isinstance(received, ListFilesResponse) or (received.data is None and received.has_more):
         raise InvalidResponseError("the service's list of files has no data")
     data = [models.file(item) for item in received.data or ()]
-    return span.page(data, has_more=received.has_more is True, last_id=received.last_id)
+    return span.page(data, has_more=received.has_more is True)
 
 
 def delete(settings: Settings, file_id: str) -> Flow[None]:

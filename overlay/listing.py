@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import attrs
 
@@ -36,16 +36,18 @@ class Window:
     after: datetime | None = None
     before: datetime | None = None
 
-    def page(self, data: Sequence[L], *, has_more: bool, last_id: str | None) -> Page[L]:
+    def page(self, data: Sequence[L], *, has_more: bool) -> Page[L]:
         """A received page with what lies outside of the window removed, and no next one past its end.
 
         An object without a time of creation is kept: nothing is known against it.
         """
         kept = [item for item in data if self._holds(item.created)]
-        cursor = last_id or (data[-1].id if data else None)
-        oldest = data[-1].created if data else None
-        past = self.after is not None and oldest is not None and oldest < self.after
-        return Page(kept, cursor if has_more and data and not past else None)
+        if not data or not has_more:
+            return Page(kept, None)
+        # The API's `last_id` is no more than this, and may be wrong.
+        last = data[-1]
+        past = self.after is not None and last.created is not None and last.created < self.after
+        return Page(kept, None if past else last.id)
 
     def _holds(self, created: datetime | None) -> bool:
         if created is None:
@@ -82,6 +84,23 @@ def checked_limit(limit: int | None) -> int | None:
     raise ConfigurationError(f"limit is a page size of at least 1, not {limit!r}")
 
 
+class _Course:
+    """How far through a list one is."""
+
+    def __init__(self, after: str | None) -> None:
+        self.after = after
+        """Where the next page begins."""
+        self.ended = False
+        self._seen: set[str | None] = {None}
+
+    def takes(self, page: Page[Any]) -> bool:
+        """Go on behind a page; False for one that ends where another did, for it is that one again."""
+        self.after = page.next
+        self.ended = page.next in self._seen
+        self._seen.add(page.next)
+        return page.next is None or not self.ended
+
+
 class Listing(Generic[T]):
     """All objects of a list, fetched a page at a time as they are asked for; `pages()` for the pages."""
 
@@ -90,13 +109,11 @@ class Listing(Generic[T]):
         self._after = after
 
     def pages(self) -> Iterator[Page[T]]:
-        seen = {self._after}
-        page = self._fetch(self._after)
-        yield page
-        while page.next not in seen and page.next is not None:
-            seen.add(page.next)
-            page = self._fetch(page.next)
-            yield page
+        course = _Course(self._after)
+        while not course.ended:
+            page = self._fetch(course.after)
+            if course.takes(page):
+                yield page
 
     def __iter__(self) -> Iterator[T]:
         for page in self.pages():
@@ -110,16 +127,40 @@ class AsyncListing(Generic[T]):
         self._fetch = fetch
         self._after = after
 
-    async def pages(self) -> AsyncIterator[Page[T]]:
-        seen = {self._after}
-        page = await self._fetch(self._after)
-        yield page
-        while page.next not in seen and page.next is not None:
-            seen.add(page.next)
-            page = await self._fetch(page.next)
-            yield page
+    def pages(self) -> AsyncIterator[Page[T]]:
+        return _AsyncPages(self._fetch, _Course(self._after))
 
-    async def __aiter__(self) -> AsyncIterator[T]:
-        async for page in self.pages():
-            for item in page.data:
-                yield item
+    def __aiter__(self) -> AsyncIterator[T]:
+        return _AsyncItems(self.pages())
+
+
+# Not async generators: one that is left half way is closed by the event loop, late or never, and trio says so.
+class _AsyncPages(Generic[T]):
+    def __init__(self, fetch: Callable[[str | None], Awaitable[Page[T]]], course: _Course) -> None:
+        self._fetch = fetch
+        self._course = course
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page[T]:
+        while not self._course.ended:
+            page = await self._fetch(self._course.after)
+            if self._course.takes(page):
+                return page
+        raise StopAsyncIteration
+
+
+class _AsyncItems(Generic[T]):
+    def __init__(self, pages: AsyncIterator[Page[T]]) -> None:
+        self._pages = pages
+        self._items: Iterator[T] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while True:
+            for item in self._items:
+                return item
+            self._items = iter((await anext(self._pages)).data)
