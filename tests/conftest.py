@@ -16,7 +16,7 @@ _VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJ
 def pytest_configure(config):
     # Where a body is left half way, httpx and httpcore leave their generators to the garbage collector, which
     # trio remarks on.
-    left = r"Exception ignored in. <async_generator object (?!AsyncListing)"
+    left = r"Exception ignored in. <async_generator object "
     config.addinivalue_line("filterwarnings", f"ignore:{left}:pytest.PytestUnraisableExceptionWarning")
 
 
