@@ -1,4 +1,4 @@
-"""A token that somebody else renews, in a file: a Kubernetes secret, Vault's agent, a cron job.
+"""A token that somebody else renews, in a file: a Kubernetes secret, Vault, a cron job.
 
     python examples/rotating_token.py requests.jsonl /var/run/secrets/api-token
 
