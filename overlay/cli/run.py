@@ -83,7 +83,8 @@ def register(app: typer.Typer) -> None:
                     else shell.again("run", file, "-o", output_path)
                 )
                 shell.advise(
-                    f"job {job_id} goes on at the service; to come back to it: {go_on}", on_error=True
+                    f"what was sent of job {job_id} goes on at the service; to come back to it: {go_on}",
+                    on_error=True,
                 )
                 if job is None:
                     client.jobs.submit(
