@@ -42,11 +42,12 @@ class Batches(Resource):
 
         The order, and what is missing, is taken from `requests`, the path of the file that was uploaded, or
         else from the service's copy of it. `ordered=False` needs neither and gives the lines as the service's
-        files have them; requests without an answer then do not show.
+        files have them, while they arrive; requests without an answer then do not show.
 
         Raises, when iterated, BatchNotEndedError, BatchFailedError, NoResultsError and FileGoneError.
         """
-        return Results(self._driver, partial(open_batch, asked(batch_id, requests, ordered=ordered)))
+        wanted = asked(batch_id, requests, ordered=ordered, run=self._driver.run)
+        return Results(self._driver, partial(open_batch, wanted))
 
 
 class AsyncBatches(AsyncResource):

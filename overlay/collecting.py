@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import attrs
@@ -22,9 +23,10 @@ from overlay.errors import (
 )
 from overlay.files import fetch
 from overlay.flow import Flow, Sleep, Work, deadline
+from overlay.live import Lines, Runner, follow
 from overlay.models import Batch
 from overlay.reading import Opened
-from overlay.results import check_complete, join_results, read_results
+from overlay.results import check_complete, join_results, read_results, results_in
 
 _FILES_APPEAR_SECONDS = 10.0
 """For how long a completed batch may lack the id of a file that its counts promise."""
@@ -38,6 +40,8 @@ class Asked:
     batch_id: str
     requests: Path | None
     ordered: bool
+    run: Runner | None
+    """Runs flows while results are being read; None where nothing can."""
 
 
 def open_batch(asked: Asked, settings: Settings, stack: ExitStack) -> Flow[Opened]:
@@ -46,15 +50,20 @@ def open_batch(asked: Asked, settings: Settings, stack: ExitStack) -> Flow[Opene
     batch = yield from with_files(settings, asked.batch_id)
     if (batch.status or "").lower() == "failed" and not (batch.output_file_id or batch.error_file_id):
         raise failed(batch, asked.requests)
+    arriving: Lines | None = None
     answers: list[Path] = []
     for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
         # An empty id stands for none at some services.
-        if file_id:
+        if not file_id:
+            continue
+        if name == "output" and asked.run is not None and not asked.ordered:
+            arriving = yield from follow(settings, stack, file_id, folder / f"{name}.jsonl", asked.run)
+        else:
             path = yield from fetch(settings, file_id, folder / f"{name}.jsonl", lasting=False)
             yield Work(partial(check_complete, path))
             answers.append(path)
     if not asked.ordered:
-        return Opened(read_results(answers), batch)
+        return Opened(chain(results_in(arriving or ()), read_results(answers)), batch)
     requests = asked.requests
     if requests is None:
         if not batch.input_file_id:
@@ -136,5 +145,7 @@ def _folder(stack: ExitStack) -> Path:
     return Path(folder)
 
 
-def asked(batch_id: str, requests: str | os.PathLike[str] | None, *, ordered: bool) -> Asked:
-    return Asked(batch_id, None if requests is None else Path(requests), ordered)
+def asked(
+    batch_id: str, requests: str | os.PathLike[str] | None, *, ordered: bool, run: Runner | None = None
+) -> Asked:
+    return Asked(batch_id, None if requests is None else Path(requests), ordered, run)

@@ -6,7 +6,8 @@ They perform a step, and send its value, or throw its typed error, into the flow
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import attrs
 import httpx
 
+from overlay.body import Body
 from overlay.connection import (
     STREAMED,
     AsyncConnections,
@@ -25,7 +27,7 @@ from overlay.connection import (
     transport_error,
 )
 from overlay.errors import APITimeoutError, ConfigurationError, OverlayError, StorageError
-from overlay.flow import Call, Fetch, Flow, Pull, Sleep, Step, Together, Work
+from overlay.flow import Call, Fetch, Flow, Pull, Sleep, Step, Stream, Together, Work
 
 T = TypeVar("T")
 
@@ -37,7 +39,7 @@ def failure(settings: Settings, error: Exception, step: Step) -> OverlayError | 
     if isinstance(step, Work | Fetch) and isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return StorageError(f"{place}{error.strerror or error}", path=error.filename)
-    if isinstance(step, Call | Fetch):
+    if isinstance(step, Call | Fetch | Stream):
         request = getattr(error, "_request", None)
         name = call_name(request) if isinstance(request, httpx.Request) else _name(step)
         if isinstance(error, TimeoutError):
@@ -46,8 +48,8 @@ def failure(settings: Settings, error: Exception, step: Step) -> OverlayError | 
     return None
 
 
-def _name(step: Call | Fetch) -> str:
-    if isinstance(step, Fetch):
+def _name(step: Call | Fetch | Stream) -> str:
+    if isinstance(step, Fetch | Stream):
         return f"GET {step.path}"
     return str(getattr(step.endpoint, "__name__", "the call")).rpartition(".")[2]
 
@@ -124,6 +126,9 @@ class Blocking:
             return list(islice(step.source, step.at_most))
         if isinstance(step, Together):
             return self._together(step)
+        if isinstance(step, Stream):
+            response = self._get(step.path, {})
+            return Body(response, self.settings.clock, lambda error: failure(self.settings, error, step))
         return self._fetch(step)
 
     def _together(self, step: Together) -> list[Any]:
@@ -148,20 +153,25 @@ class Blocking:
             worker.join()
         return _values(outcomes)
 
-    def _fetch(self, step: Fetch) -> None:
-        client = self.connections.get("read")
-        http = client.get_httpx_client()
-        request = http.build_request("GET", step.path, headers=step.landing.request_headers)
+    def _get(self, path: str, headers: Mapping[str, str]) -> httpx.Response:
+        """An answer whose body has not been read yet."""
+        http = self.connections.get("read").get_httpx_client()
+        request = http.build_request("GET", path, headers=headers)
         request.extensions[STREAMED] = True
         response = http.send(request, stream=True)
-        try:
-            if response.status_code == HTTPStatus.UNAUTHORIZED:
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            with closing(response):
                 raise refusal(self.settings, 401, response.headers, response.read(), call_name(request))
-            with step.landing.open(response.status_code, response.headers, self.settings.clock) as sink:
-                for chunk in response.iter_raw():
-                    sink.write(chunk)
-        finally:
-            response.close()
+        return response
+
+    def _fetch(self, step: Fetch) -> None:
+        response = self._get(step.path, step.landing.request_headers)
+        with (
+            closing(response),
+            step.landing.open(response.status_code, response.headers, self.settings.clock) as sink,
+        ):
+            for chunk in response.iter_raw():
+                sink.write(chunk)
 
 
 class Awaiting:
@@ -209,6 +219,7 @@ class Awaiting:
             return await self._pull(step)
         if isinstance(step, Together):
             return await self._together(step)
+        assert not isinstance(step, Stream), "what is read piece by piece is read by blocking clients only"
         return await self._fetch(step)
 
     async def _pull(self, step: Pull) -> list[Any]:

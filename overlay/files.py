@@ -157,21 +157,33 @@ def download(
     return fetch(settings, file_id, Path(path), lasting=True)
 
 
-def fetch(settings: Settings, file_id: str, target: Path, *, lasting: bool) -> Flow[Path]:
-    """As `download`. A file that is not `lasting` need not survive a loss of power, and is here much earlier."""
-    file_id = models.checked_id(file_id, "file")
+def fetch(
+    settings: Settings, file_id: str, target: Path, *, lasting: bool, broken: APIError | None = None
+) -> Flow[Path]:
+    """As `download`. A file that is not `lasting` need not survive a loss of power, and is here much earlier.
+
+    `broken` is what ended a try that was made already.
+    """
+    source = content_path(file_id)
     landing = Landing(target.with_name(f".{target.name}.{file_id}.part"))
     tries = 0
     while True:
+        if broken is not None:
+            tries = yield from _again(settings, broken, landing, tries)
         landing.offset = yield Work(lambda: landing.size)
         try:
-            yield Fetch(f"/files/{file_id}/content", landing)
+            yield Fetch(source, landing)
             yield from _verify(settings, file_id, landing)
             break
         except APIError as error:
-            tries = yield from _again(settings, error, landing, tries)
+            broken = error
     yield Work(partial(_settle, landing.part, target, lasting=lasting))
     return target
+
+
+def content_path(file_id: str) -> str:
+    """Where a file's content is to be had. Raises ConfigurationError."""
+    return f"/files/{models.checked_id(file_id, 'file')}/content"
 
 
 def _again(settings: Settings, error: APIError, landing: Landing, tries: int) -> Flow[int]:

@@ -53,6 +53,13 @@ class Fetch:
 
 
 @attrs.frozen
+class Stream:
+    """Begin a GET whose body is read piece by piece; gives the `Body`. Only a blocking driver can."""
+
+    path: str
+
+
+@attrs.frozen
 class Sleep:
     seconds: float
 
@@ -83,7 +90,7 @@ class Together:
     at_most: int
 
 
-Step: TypeAlias = Call | Fetch | Sleep | Work | Pull | Together
+Step: TypeAlias = Call | Fetch | Stream | Sleep | Work | Pull | Together
 Flow: TypeAlias = Generator[Step, Any, T]
 
 

@@ -49,8 +49,7 @@ class Landing:
 
     def open(self, status_code: int, headers: Mapping[str, str], clock: Clock) -> Sink:
         """Begin to write the answer, after what is kept of the part."""
-        length = headers.get("content-length", "")
-        size = int(length) if length.isdecimal() else None
+        size = content_length(headers)
         if status_code == _PARTIAL:
             found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
             if found is None or int(found[1]) != self.offset:
@@ -116,6 +115,16 @@ class Sink:
 
     def _count(self, chunk: bytes) -> None:
         self._taken += len(chunk)
-        spent = self._clock.monotonic() - self._began
-        if spent > _GRACE_SECONDS + self._taken / _LEAST_RATE:
-            raise APITimeoutError(f"the download slowed to {self._taken / spent:.0f} bytes a second")
+        check_pace(self._clock.monotonic() - self._began, self._taken)
+
+
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """How many bytes an answer announces; None where it does not say."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def check_pace(seconds: float, size: int) -> None:
+    """Raise APITimeoutError where so many bytes should not have taken so long."""
+    if seconds > _GRACE_SECONDS + size / _LEAST_RATE:
+        raise APITimeoutError(f"the download slowed to {size / seconds:.0f} bytes a second")

@@ -26,8 +26,10 @@ __all__ = [
     "Result",
     "Usage",
     "check_complete",
+    "check_last_line",
     "join_results",
     "read_results",
+    "results_in",
 ]
 
 
@@ -42,7 +44,12 @@ def read_results(
     """
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         with open_lines(Path(path)) as file:
-            yield from map(Result, filterfalse(bytes.isspace, split(file, line_bytes)))
+            yield from results_in(split(file, line_bytes))
+
+
+def results_in(lines: Iterable[bytes]) -> Iterator[Result]:
+    """The answers that lines are; blank ones are passed over."""
+    return map(Result, filterfalse(bytes.isspace, lines))
 
 
 def join_results(
@@ -68,9 +75,14 @@ def check_complete(path: str | os.PathLike[str]) -> None:
     path = Path(path)
     with open_lines(path) as file, storage_errors(path):
         last = _last_line(file)
+    check_last_line(path.name, last)
+
+
+def check_last_line(name: str, line: bytes) -> None:
+    """Make sure that the last line of a file is whole. Raises InvalidResponseError."""
     # A line too long to be read is not judged here: reading the results flags it.
-    if last and len(last) <= LINE_BYTES and decode_loosely(last) is None:
-        raise InvalidResponseError(f"{path.name}: the last line is not whole; the download was cut")
+    if line and len(line) <= LINE_BYTES and decode_loosely(line) is None:
+        raise InvalidResponseError(f"{name}: the last line is not whole; the download was cut")
 
 
 def _last_line(file: BinaryIO) -> bytes:

@@ -1,0 +1,87 @@
+"""The lines of a file at the service, read while they arrive.
+
+As long as all goes well nothing is written to the disk, and the first line is there at once. Where the
+connection breaks, as it will under a reader who takes hours, the whole file is fetched to the disk once, and
+reading goes on there, behind the line that was given last.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from overlay.body import Body
+from overlay.connection import Settings
+from overlay.errors import APIError, InvalidResponseError
+from overlay.files import content_path, fetch
+from overlay.flow import Flow, Stream, Work
+from overlay.lines import LINE_BYTES, MIB, open_lines, split
+from overlay.results import check_complete, check_last_line
+
+Runner: TypeAlias = Callable[[Flow[Any]], Any]
+"""Runs a flow to its end, and gives its value."""
+Lines: TypeAlias = Generator[bytes, None, None]
+_BUFFER_BYTES = MIB // 4
+
+
+def follow(settings: Settings, stack: ExitStack, file_id: str, target: Path, run: Runner) -> Flow[Lines]:
+    """Begin to read a file; `target` is where it is put if it cannot be had in one go, and `run` fetches it then.
+
+    Raises FileGoneError, and what else `fetch` raises. `stack` lets go of the connection.
+    """
+    try:
+        body: Body = yield Stream(content_path(file_id))
+    except APIError as error:
+        return _rest((yield from _fetched(settings, file_id, target, error)))
+    if body.size is None:
+        # It would look complete wherever it is cut.
+        body.close()
+        return _rest((yield from _fetched(settings, file_id, target, None)))
+    stack.callback(body.close)
+    return _arriving(body, lambda error: run(_fetched(settings, file_id, target, error)))
+
+
+def _fetched(settings: Settings, file_id: str, target: Path, broken: APIError | None) -> Flow[Path]:
+    path = yield from fetch(settings, file_id, target, lasting=False, broken=broken)
+    yield Work(partial(check_complete, path))
+    return path
+
+
+def _arriving(body: Body, fetch_whole: Callable[[APIError], Path]) -> Lines:
+    # A line is held back until there is one behind it: the last is given only if it is whole.
+    held, start = b"", 0
+    end: int | None = 0
+    try:
+        with io.BufferedReader(body, _BUFFER_BYTES) as file:
+            for line in split(file):
+                begin = file.tell() - len(line) if end is None else end
+                # Of a line that is too long only the beginning is given, which does not say where it ends.
+                end = begin + len(line) if len(line) <= LINE_BYTES else None
+                if not line.isspace():
+                    if held:
+                        yield held
+                    held, start = line, begin
+    except APIError as error:
+        broken = error
+    else:
+        check_last_line(body.name, held)
+        if held:
+            yield held
+        return
+    yield from _rest(fetch_whole(broken), start, held)
+
+
+def _rest(path: Path, start: int = 0, first: bytes = b"") -> Lines:
+    """The lines from `start` on, of which the `first` is known."""
+    with open_lines(path) as file:
+        file.seek(start)
+        lines = split(file)
+        if first:
+            if next(lines, b"") != first:
+                raise InvalidResponseError(f"{path.name}: the file changed while it was read")
+            yield first
+        yield from lines
