@@ -1,0 +1,59 @@
+"""`python -m soak --kills 2000`: kills, and prints what came of it. Status 1 where anything was found."""
+
+import argparse
+import os
+import random
+import sys
+
+from soak.campaign import Outcome, run
+from soak.verdict import KINDS
+
+_SHOWN = 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="soak", description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--scale", type=float, default=1.0, help="what all delays are multiplied with")
+    parser.add_argument("--lanes", type=int, default=24, help="services, each with one job at a time")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    given = parser.parse_args()
+    outcome = run(given.kills, scale=given.scale, count=given.lanes, seed=given.seed)
+    sys.stdout.write("\n".join([*report(outcome), ""]))
+    return 1 if outcome.errors or any(outcome.findings(kind) for kind in KINDS) else 0
+
+
+def report(outcome: Outcome) -> list[str]:
+    account = (
+        f"{outcome.kills:,} workers killed with SIGKILL, {outcome.workers:,} run, {len(outcome.lives):,} jobs, "
+        f"{outcome.seconds:,.0f} s, {os.cpu_count()} cores, seed {outcome.seed}"
+    )
+    lines = [
+        account,
+        "",
+        "services (seconds): late accept, list lag, deleted input file usable, grace",
+    ]
+    seen = sorted({(each.late, each.lag, each.linger, each.grace) for each in outcome.weathers})
+    lines += [f"  {late:5.2f} {lag:5.2f} {linger:5.2f} {grace:5.2f}" for late, lag, linger, grace in seen]
+    lines += ["", "points enumerated, by the life that they are of"]
+    lines += [f"  {count:6,}  {name}" for name, count in outcome.enumerated.items()]
+    lines += [f"  {outcome.died_at:6,}  of all these died at, {len(outcome.missed)} not come by"]
+    lines += ["", "killed, by what was under way"]
+    lines += [f"  {count:6,}  {name}" for name, count in sorted(outcome.kinds().items())]
+    lines += ["", "killed, by the job's life"]
+    lines += [f"  {count:6,}  {name}" for name, count in sorted(outcome.scenarios().items())]
+    lines += ["", "jobs, by how many of their workers were killed"]
+    lines += [f"  {count:6,}  {deaths}" for deaths, count in sorted(outcome.in_one_job().items())]
+    lines += ["", "found"]
+    for kind, meaning in KINDS.items():
+        findings = outcome.findings(kind)
+        lines += [
+            f"  {len(findings):6,}  {kind}: {meaning}",
+            *(f"          {each}" for each in findings[:_SHOWN]),
+        ]
+    lines += [f"  {len(outcome.errors):6,}  errors of workers that nobody killed"]
+    return lines + outcome.errors[:_SHOWN]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""What went wrong with a job: by the files on disk, and by the service's own records."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+import msgspec
+
+from overlay import Client, Result
+from overlay.emulator.objects import FINAL
+from soak.plan import Plan
+from soak.scenarios import custom_ids, text_of
+from soak.weather import TroubledService, fails_once
+
+_OURS = re.compile(
+    r"ledger\.db(-journal)?(\.damaged-\d+-[0-9a-f]{4})?|lock"
+    r"|shards/\d{5}-\d+\.jsonl|results/\d{5}\.jsonl"
+)
+
+
+KINDS = {
+    "lost": "requests without their one right answer",
+    "duplicates": "batches or answers more than there should be",
+    "torn": "files that are not whole",
+    "left": "files left lying about",
+}
+
+
+@attrs.define
+class Faults:
+    """Each an account of what is wrong, in words."""
+
+    lost: list[str] = attrs.field(factory=list)
+    """Requests without exactly one answer, the right one, in its place."""
+    duplicates: list[str] = attrs.field(factory=list)
+    """Requests that were answered more often than they should be, and batches that should not be."""
+    torn: list[str] = attrs.field(factory=list)
+    """Files that are not whole."""
+    left: list[str] = attrs.field(factory=list)
+    """Files that nobody needs any more."""
+    successes: int | None = None
+    """How many requests have a good answer in the user's hands."""
+
+    def __iadd__(self, other: "Faults") -> Self:
+        for kind in KINDS:
+            getattr(self, kind).extend(getattr(other, kind))
+        return self
+
+
+def on_disk(home: Path, job_id: str, scenario: str, troubled: TroubledService) -> Faults:
+    """By what the user gets, and what is in the job's folder."""
+    faults = Faults()
+    folder = home / "jobs" / job_id
+    if scenario == "delete":
+        if folder.exists():
+            faults.left.append(f"{job_id}: its folder is still there")
+        return faults
+    with Client(token="sk-soak", base_url=troubled.service.base_url, home=home) as client:
+        try:
+            results = list(client.jobs.results(job_id))
+            job = client.jobs.retrieve(job_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            faults.lost.append(f"{job_id}: no results: {error!r}")
+            return faults
+    names = [result.custom_id for result in results]
+    if names != custom_ids(job_id):
+        faults.lost.append(
+            f"{job_id}: {len(names)} results for {len(custom_ids(job_id))} requests, or out of order"
+        )
+    faults.successes = sum(result.ok for result in results)
+    for result in results:
+        if result.ok:
+            if result.text != text_of(result.custom_id):
+                faults.lost.append(f"{result.custom_id}: the answer of another request")
+        elif scenario != "cancel" or not (_never_ran(result) or fails_once(result.custom_id)):
+            faults.lost.append(f"{result.custom_id}: {result.error}")
+    if job.duplicates_cancelled:
+        faults.duplicates.append(f"{job_id}: cancelled {job.duplicates_cancelled}")
+    _look_at_files(folder, faults)
+    return faults
+
+
+def _never_ran(result: Result) -> bool:
+    return result.error is not None and result.error.code in {"missing", "batch_cancelled"}
+
+
+def _look_at_files(folder: Path, faults: Faults) -> None:
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.is_dir():
+            continue
+        if not _OURS.fullmatch(name):
+            faults.left.append(f"{folder.name}: {name}")
+        elif path.suffix == ".jsonl":
+            content = path.read_bytes()
+            try:
+                whole = all(msgspec.json.decode(line) for line in content.splitlines())
+            except msgspec.DecodeError:
+                whole = False
+            if not whole or not content.endswith(b"\n"):
+                faults.torn.append(f"{folder.name}: {name}")
+
+
+def spool(home: Path) -> Faults:
+    """By what is in the spool folder when nobody is spooling.
+
+    A folder that is hidden still has nothing in it but its lock, and goes when it is an hour old.
+    """
+    found = [
+        str(path.relative_to(home))
+        for path in (home / "spool").rglob("*")
+        if not (path.is_dir() and path.name.startswith("."))
+        and not (path.name == "spooling" and path.parent.name.startswith("."))
+    ]
+    return Faults(left=found)
+
+
+def at_service(
+    job_id: str, plan: Plan, successes: int | None, batches: list[dict[str, Any]], troubled: TroubledService
+) -> Faults:
+    """By what the service was asked for and what it did; the user has so many `successes` of it."""
+    faults = Faults()
+    ours = [batch for batch in batches if (batch["metadata"] or {}).get("overlay_job") == job_id]
+    units = Counter(
+        (batch["metadata"]["overlay_shard"], batch["metadata"]["overlay_generation"]) for batch in ours
+    )
+    for (shard, generation), count in units.items():
+        if count > 1:
+            faults.duplicates.append(f"{job_id}: {count} batches of shard {shard}, generation {generation}")
+    for batch in ours:
+        if batch["status"] not in FINAL:
+            faults.duplicates.append(f"{job_id}: batch {batch['id']} is {batch['status']}")
+    for name in custom_ids(job_id):
+        right, times = 1 + fails_once(name), troubled.answers[name]
+        if times > right:
+            faults.duplicates.append(f"{name}: answered {times} times instead of {right}")
+        if times < right and plan.scenario != "cancel":
+            faults.lost.append(f"{name}: answered {times} times instead of {right}")
+    completed = sum(batch["request_counts"]["completed"] for batch in ours)
+    if successes not in {None, completed} and not faults.duplicates:
+        faults.lost.append(f"{job_id}: {completed} good answers were given, and {successes} arrived")
+    return faults
