@@ -187,6 +187,15 @@ def test_a_type_that_changes_is_breaking_where_it_is_read(place, capsys):
     ]
 
 
+def test_a_model_that_is_imported_stays_though_nothing_has_it_now(place):
+    upstream = document()
+    create = upstream["components"]["schemas"]["CreateBatchRequest"]["properties"]
+    create["output_expires_after"] = {"type": "integer"}
+    _, text = run(place, upstream)
+    assert "    BatchFileExpirationAfter:\n" in text
+    assert run(place, upstream)[0] == spec.UNCHANGED
+
+
 def test_what_must_be_sent_now_is_breaking(place, capsys):
     upstream = document()
     create = upstream["components"]["schemas"]["CreateBatchRequest"]

@@ -81,7 +81,7 @@ def assemble(
     }
     keeping.keep(result, present, promises)
     used = [name for operation in operations_of(result).values() for name in names(operation)]
-    reached = closure([*used, *LINES], schemas)
+    reached = closure([*used, *LINES, *promises.imported], schemas)
     result["components"]["schemas"] = {name: schemas[name] for name in sorted(reached)}
     wording.lend(result, present)
     return result

@@ -44,11 +44,8 @@ def _lend_operation(operation: dict[str, Any], now: dict[str, Any]) -> None:
     for key in ("summary", "description"):
         _copy(operation, now, key)
     parameters = {(one["name"], one["in"]): one for one in now.get("parameters", [])}
-    operation.update(
-        {"parameters": [_described(one, parameters) for one in operation["parameters"]]}
-        if "parameters" in operation
-        else {}
-    )
+    if "parameters" in operation:
+        operation["parameters"] = [_described(one, parameters) for one in operation["parameters"]]
     answers = now.get("responses", {})
     operation["responses"] = {
         code: {
