@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -29,6 +29,7 @@ import httpx
 from overlay.answers import status_error
 from overlay.auth import BearerAuth, Tokens
 from overlay.boundary import AwaitingClient, BlockingClient
+from overlay.bounds import Meter, MeteredStream, Patience
 from overlay.clock import Clock, SystemClock
 from overlay.errors import (
     APIConnectionError,
@@ -95,56 +96,6 @@ class Settings:
         }
 
 
-class _Meter:
-    """Counts a body as it arrives: at most `cap` bytes, in at most `seconds`."""
-
-    def __init__(self, response: httpx.Response, *, cap: int, refuse: bool, settings: Settings) -> None:
-        self._response = response
-        self._left = cap
-        self._refuse = refuse
-        self._settings = settings
-        self._until = settings.clock.monotonic() + settings.timeout
-
-    def admits(self, chunk: bytes) -> bool:
-        """Whether to go on reading. Too long an error body is cut; too long an answer is an error."""
-        self._left -= len(chunk)
-        if self._settings.clock.monotonic() > self._until:
-            raise APITimeoutError(
-                f"{self._settings.host} began to answer {call_name(self._response.request)}, "
-                f"but was not done after {self._settings.timeout:.0f} s"
-            )
-        if self._left < 0 and self._refuse:
-            raise InvalidResponseError(
-                f"{self._settings.host} answered {call_name(self._response.request)} "
-                f"with more than {_JSON_CAP // 1024**2} MiB"
-            )
-        return self._left >= 0
-
-
-class _MeteredStream(httpx.SyncByteStream, httpx.AsyncByteStream):
-    def __init__(self, stream: Any, meter: _Meter) -> None:
-        self._stream = stream
-        self._meter = meter
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._stream:
-            if not self._meter.admits(chunk):
-                return
-            yield chunk
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._stream:
-            if not self._meter.admits(chunk):
-                return
-            yield chunk
-
-    def close(self) -> None:
-        self._stream.close()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
 def call_name(request: httpx.Request) -> str:
     """The method and path of a request, for messages."""
     return f"{request.method} {request.url.path}"
@@ -155,19 +106,29 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
     date = response.headers.get("date")
     if date:
         settings.server_date = date, settings.clock.monotonic()
+    timeouts = response.request.extensions.get("timeout", {})
+    if isinstance(timeouts.get("read"), Patience):
+        # The head is here. What a body may take is the meter's business, or the download's.
+        timeouts["read"] = timeouts["read"].seconds
     encoding = response.headers.get("content-encoding", "identity")
     refused = not response.is_success
     if encoding.lower() != "identity":
         if not refused:
             raise InvalidResponseError(
-                f"{settings.host} answered {call_name(response.request)} in {encoding}, unasked"
+                f"{call_name(response.request)} at {settings.host}: the answer came in {encoding}, unasked"
             )
         # Its words are given up, unread; its status is what counts.
         response.headers["content-encoding"] = "identity"
     if refused or STREAMED not in response.request.extensions:
         cap = _ERROR_CAP if encoding.lower() == "identity" else 0
-        meter = _Meter(response, cap=cap if refused else _JSON_CAP, refuse=not refused, settings=settings)
-        response.stream = _MeteredStream(response.stream, meter)
+        meter = Meter(
+            f"{call_name(response.request)} at {settings.host}",
+            cap=cap if refused else _JSON_CAP,
+            refuse=not refused,
+            seconds=settings.timeout,
+            clock=settings.clock,
+        )
+        response.stream = MeteredStream(response.stream, meter)
     if not refused:
         if STREAMED not in response.request.extensions:
             # Generated code parses only the status that the specification names; other services send 201.
@@ -257,8 +218,17 @@ class Connections:
 
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
-        hooks = {"response": [self._guard]}
+        hooks = {"request": self._bounds(profile, self._bound), "response": [self._guard]}
         return generated.set_httpx_client(BlockingClient(event_hooks=hooks, **self._options(profile)))
+
+    def _bounds(self, profile: Profile, bound: Callable[..., Any]) -> list[Callable[..., Any]]:
+        # Another transport than httpx's may calculate with the timeout. And before an upload a proxy has answered
+        # too: the first read is long past when the last of the body is sent.
+        return [bound] if self._settings.transport is None and profile != "upload" else []
+
+    def _bound(self, request: httpx.Request) -> None:
+        timeouts = request.extensions["timeout"]
+        timeouts["read"] = Patience(timeouts["read"], self._settings.clock)
 
     def _guard(self, response: httpx.Response) -> None:
         if _admit(self._settings, response):
@@ -281,8 +251,11 @@ class AsyncConnections(Connections):
 
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
-        hooks = {"response": [self._aguard]}
+        hooks = {"request": self._bounds(profile, self._abound), "response": [self._aguard]}
         return generated.set_async_httpx_client(AwaitingClient(event_hooks=hooks, **self._options(profile)))
+
+    async def _abound(self, request: httpx.Request) -> None:
+        self._bound(request)
 
     async def _aguard(self, response: httpx.Response) -> None:
         if _admit(self._settings, response):

@@ -1,0 +1,100 @@
+"""Bounds on an answer: how long its head may take, and how long and how large its body may be.
+
+httpx's own read timeout is for each read, so a byte now and then keeps it content for days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from math import ceil
+from typing import Any
+
+import httpx
+
+from overlay.clock import Clock
+from overlay.errors import APITimeoutError, InvalidResponseError
+
+_MIB = 1024 * 1024
+
+
+class Patience:
+    """A read timeout that is one for all reads together, from the first on.
+
+    httpx hands the `timeout` extension of a request on as it is, and what waits for a read (a socket, anyio or
+    trio) makes a number of it each time: of this one, the time that is left. Sockets ask for whole seconds.
+    """
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._until: float | None = None
+
+    def __float__(self) -> float:
+        now = self._clock.monotonic()
+        if self._until is None:
+            self._until = now + self.seconds
+        if now >= self._until:
+            raise TimeoutError(f"no answer within {self.seconds:.0f} s")
+        return self._until - now
+
+    def __index__(self) -> int:
+        return ceil(float(self))
+
+    def __radd__(self, now: float) -> float:
+        return now + float(self)
+
+    def __lt__(self, seconds: float) -> bool:
+        return float(self) < seconds
+
+
+class Meter:
+    """Counts a body as it arrives: at most `cap` bytes, in at most `seconds`.
+
+    Past the cap the body is cut, or refused.
+    """
+
+    def __init__(self, call: str, *, cap: int, refuse: bool, seconds: float, clock: Clock) -> None:
+        self._call = call
+        self._cap = cap
+        self._left = cap
+        self._refuse = refuse
+        self._seconds = seconds
+        self._clock = clock
+        self._until = clock.monotonic() + seconds
+
+    def admits(self, chunk: bytes) -> bool:
+        """Whether to go on reading."""
+        self._left -= len(chunk)
+        if self._clock.monotonic() > self._until:
+            raise APITimeoutError(
+                f"{self._call}: the answer had begun, but was not done after {self._seconds:.0f} s"
+            )
+        if self._left < 0 and self._refuse:
+            raise InvalidResponseError(f"{self._call}: the answer has more than {self._cap // _MIB} MiB")
+        return self._left >= 0
+
+
+class MeteredStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body under a meter."""
+
+    def __init__(self, stream: Any, meter: Meter) -> None:
+        self._stream = stream
+        self._meter = meter
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            if not self._meter.admits(chunk):
+                return
+            yield chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            if not self._meter.admits(chunk):
+                return
+            yield chunk
+
+    def close(self) -> None:
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
