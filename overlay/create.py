@@ -14,8 +14,9 @@ attempt decides:
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+
+import attrs
 
 from overlay import models, retry
 from overlay.adopting import Began, Sought, keep_oldest, search
@@ -55,22 +56,20 @@ def create_once(
 ) -> Flow[Batch]:
     """As `overlay.batches.create` describes it; `grace` is in seconds."""
     body = request_body(input_file_id, endpoint, completion_window, metadata, output_expires_after)
-    return post(settings, body, grace=grace)
+    sent = yield from send(settings, body)
+    return (yield from _adopt(settings, body, sent, grace=grace)) if isinstance(sent, Unanswered) else sent
 
 
-def post(
-    settings: Settings,
-    body: CreateBatchRequest,
-    *,
-    grace: float,
-    since: datetime | Began | None = None,
-    spent: Container[str] = (),
-) -> Flow[Batch]:
-    """Create a batch, or adopt the one that an unanswered attempt has left.
+@attrs.frozen
+class Unanswered:
+    """An attempt of which nobody knows whether it made a batch."""
 
-    Ours cannot be older than `since`, by the service's clock; without it, than the attempt. Batches whose ids
-    are in `spent` are never adopted. Raises UnknownOutcomeError where none has shown up `grace` seconds later.
-    """
+    cause: APIError
+    began: Began
+
+
+def send(settings: Settings, body: CreateBatchRequest) -> Flow[Batch | Unanswered]:
+    """Create a batch, in as many attempts as it takes until one is sent. Raises what says that none was created."""
     limit = deadline(settings, retry.READ.within)
     propagated = deadline(settings, _PROPAGATION_SECONDS)
     attempt = 0
@@ -79,14 +78,12 @@ def post(
         try:
             return models.batch((yield Call(create_batch, {"body": body}, "create")))
         except APIError as error:
-            if not nothing_created(error):
+            if not _nothing_created(error):
                 _log.warning("creating a batch of %s went unanswered: %s", body.input_file_id, error)
-                sought = Sought(body.input_file_id, body.metadata, since or began, spent)
-                return (yield from _adopt(settings, sought, grace=grace, cause=error))
+                return Unanswered(error, began)
             delay = _delay(error, attempt, settings.max_retries)
             limit = limit.later(retry.asked_wait(error))
-            unpropagated = _is_propagation(error) and propagated.left > 0
-            if unpropagated:
+            if lacks_file(error) and propagated.left > 0:
                 delay = retry.jitter(attempt) + 1.0
             elif delay is None or delay > limit.left:
                 raise
@@ -131,7 +128,7 @@ def checked_metadata(metadata: Mapping[str, str], *, taken: int = 0) -> dict[str
     return dict(metadata)
 
 
-def nothing_created(error: APIError) -> bool:
+def _nothing_created(error: APIError) -> bool:
     """Whether the attempt that ended so is known to have created nothing."""
     if isinstance(error, APIConnectionError):
         return not error.sent
@@ -149,24 +146,27 @@ def _delay(error: APIError, attempt: int, max_retries: int) -> float | None:
     return retry.delay(error, attempt)
 
 
-def _is_propagation(error: APIError) -> bool:
+def lacks_file(error: APIError) -> bool:
     """A file that was uploaded a moment ago may not be known yet where batches are made."""
     text = str(error).lower()
     return isinstance(error, BadRequestError) and ("cannot find file" in text or "not have access" in text)
 
 
-def _adopt(settings: Settings, sought: Sought, *, grace: float, cause: APIError) -> Flow[Batch]:
+def _adopt(
+    settings: Settings, body: CreateBatchRequest, unanswered: Unanswered, *, grace: float
+) -> Flow[Batch]:
+    sought = Sought(body.input_file_id, body.metadata, unanswered.began)
     try:
         found = yield from search(settings, sought, grace=grace)
     except APIError as problem:
         if isinstance(problem, APIStatusError) and not retry.is_transient(problem):
             # Refused like the attempt itself: a wrong address, most likely, rather than a lost answer.
-            raise cause from None
+            raise unanswered.cause from None
         found = []
     if not found:
         raise UnknownOutcomeError(
-            f"creating a batch of {sought.input_file_id} went unanswered ({cause}), and no batch of that "
-            f"file showed up within {grace:,.0f} s. It may still exist: look for the file in the list of "
+            f"creating a batch of {sought.input_file_id} went unanswered ({unanswered.cause}), and no batch of "
+            f"that file showed up within {grace:,.0f} s. It may still exist: look for the file in the list of "
             "batches before you create again",
             input_file_id=sought.input_file_id,
         ) from None

@@ -22,8 +22,8 @@ import attrs
 from overlay import files
 from overlay.adopting import Sought, cancel_duplicate, search
 from overlay.connection import Settings
-from overlay.create import nothing_created, post, request_body
-from overlay.errors import APIError, NotFoundError, UnknownOutcomeError
+from overlay.create import Unanswered, lacks_file, request_body, send
+from overlay.errors import APIError, NotFoundError
 from overlay.flow import Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.job import EventKind
@@ -89,6 +89,13 @@ def file_name(job_id: str, unit: Unit) -> str:
 
 def start(context: JobContext, unit: Unit) -> Flow[None]:
     """Bring a planned unit to its batch."""
+    yield from _begin(context, unit)
+    if unit.state == "planned":
+        # Its create was lost. Once more, here, so that who submits a job leaves it started.
+        yield from _begin(context, unit)
+
+
+def _begin(context: JobContext, unit: Unit) -> Flow[None]:
     if unit.state in {"planned", "uploading"}:
         yield from _upload(context, unit)
     yield from _create(context, unit)
@@ -107,7 +114,6 @@ def _upload(context: JobContext, unit: Unit) -> Flow[None]:
 
 def _create(context: JobContext, unit: Unit) -> Flow[None]:
     body, clock = context.body(unit), context.settings.clock
-    spent = yield Work(context.ledger.spent)
     unit.state, unit.creating_at = "creating", clock.time()
 
     def intend() -> None:
@@ -116,19 +122,21 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
             context.ledger.count_create(clock.time())
 
     yield Work(intend)
-    sought = context.sought(unit, spent)
     try:
-        batch = yield from post(context.settings, body, grace=context.grace, since=sought.since, spent=spent)
-    except UnknownOutcomeError:
-        yield from _fence(context, unit)
+        sent = yield from send(context.settings, body)
     except APIError as error:
-        # Refused: there is no batch. Else the list was refused too, and what was created is still to be found out.
-        if nothing_created(error):
-            unit.state, unit.creating_at = "uploaded", None
-            yield from context.save(unit)
+        # There is no batch. A file that is not there is uploaded again.
+        unit.state, unit.creating_at = "uploaded", None
+        if lacks_file(error):
+            unit.state, unit.file_id, unit.file_created_at = "planned", None, None
+        yield from context.save(unit)
         raise
+    if isinstance(sent, Unanswered):
+        unit.creating_at = clock.time()
+        yield from context.save(unit)
+        yield from recover(context, unit)
     else:
-        yield from _adopt(context, unit, [batch], "created")
+        yield from _adopt(context, unit, [sent], "created")
 
 
 def recover(context: JobContext, unit: Unit) -> Flow[None]:

@@ -1,0 +1,282 @@
+"""A Batch API inside the process, on a clock that the test moves: every batch ends when and how the test says.
+
+It accepts late, hides what is new, forgets, and keeps a deleted file usable, each for as long as it is told to.
+"""
+
+import json
+import re
+from collections import deque
+from urllib.parse import parse_qs
+
+import attrs
+import httpx
+
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+@attrs.define
+class StoredFile:
+    id: str
+    content: bytes
+    name: str
+    purpose: str
+    created_at: float
+    deleted_at: float | None = None
+
+
+@attrs.define
+class StoredBatch:
+    id: str
+    body: dict
+    created_at: float
+    visible_at: float
+    status: str = "in_progress"
+    lines: list = attrs.field(factory=list, repr=False)
+    output: str | None = None
+    error: str | None = None
+    answered: int = 0
+    problems: list | None = None
+    injected: bool = False
+    forgotten: bool = False
+
+    @property
+    def live(self):
+        return self.status not in ENDED
+
+    @property
+    def key(self):
+        """The job, shard and generation that it is of."""
+        metadata = self.body["metadata"]
+        return tuple(metadata[f"overlay_{name}"] for name in ("job", "shard", "generation"))
+
+
+class FakeService:
+    """`transport` is for a client."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.files = {}
+        self.batches = {}
+        self.log = []
+        self.creates = deque()
+        """What happens to the next creates: None, or ("late", seconds), ("lost",), ("accepted", status)."""
+        self.lag = 0.0
+        self.linger = 0.0
+        self.down = False
+        self.enqueued_tokens = None
+        """How many prompt tokens of a model may be waiting; a batch over it fails."""
+        self.late = []
+        self.several_live = []
+        self.transport = httpx.MockTransport(self.handle)
+        self._ids = 0
+
+    # What the test does.
+
+    def live(self):
+        return [batch for batch in self.batches.values() if batch.live]
+
+    def complete(self, batch, status_of=lambda custom_id: 200):
+        self._answer(batch, [(line, status_of(line["custom_id"])) for line in batch.lines])
+        batch.status = "completed"
+
+    def expire(self, batch, answered, *, status="expired", told=True):
+        """Ends with so many lines answered; the others are said to have expired, or not spoken of."""
+        rest = [(line, f"batch_{status}") for line in batch.lines[answered:]] if told else []
+        self._answer(batch, [(line, 200) for line in batch.lines[:answered]] + rest)
+        batch.status = status
+
+    def fail(self, batch, code="token_limit_exceeded", **fields):
+        batch.problems = [{"code": code, "message": f"{code}: no", "line": None, "param": None} | fields]
+        batch.status = "failed"
+
+    def inject_duplicate(self, batch):
+        """A second batch of the same file comes to be, and nobody knows where from."""
+        return self._accept(dict(batch.body), injected=True)
+
+    def change_project(self):
+        """The token is another project's from now on: nothing is to be seen of what there was. Gives a way back."""
+        before = self.files, self.batches
+        self.files, self.batches = {}, {}
+
+        def back():
+            self.files, self.batches = before
+
+        return back
+
+    def count(self, method, path):
+        return sum(entry == (method, path) for entry in self.log)
+
+    # What the service does.
+
+    def handle(self, request):
+        path = request.url.path.removeprefix("/v1")
+        self.log.append((request.method, re.sub(r"/(batch|file)[-_]\d+", "/*", path)))
+        self._accept_what_is_due()
+        if self.down:
+            raise httpx.ConnectError("refused", request=request)
+        query = {name: values[0] for name, values in parse_qs(request.url.query.decode()).items()}
+        kind, _, rest = path.strip("/").partition("/")
+        thing, _, verb = rest.partition("/")
+        answer = getattr(self, f"_{request.method.lower()}_{kind}{'_' + verb if verb else ''}")
+        found = answer(request, query, thing)
+        return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
+
+    def _accept_what_is_due(self):
+        now = self.clock.time()
+        due = [each for each in self.late if each[0] <= now]
+        self.late = [each for each in self.late if each[0] > now]
+        for moment, body in sorted(due, key=lambda each: each[0]):
+            if self._usable(body["input_file_id"], moment):
+                self._accept(body, at=moment)
+
+    def _usable(self, file_id, moment):
+        file = self.files.get(file_id)
+        return file is not None and (file.deleted_at is None or moment < file.deleted_at + self.linger)
+
+    def _accept(self, body, *, at=None, injected=False):
+        at = self.clock.time() if at is None else at
+        self._ids += 1
+        content = self.files[body["input_file_id"]].content
+        batch = StoredBatch(f"batch_{self._ids}", body, at, at + self.lag, injected=injected)
+        batch.lines = [json.loads(line) for line in content.splitlines()]
+        rivals = [other for other in self.batches.values() if other.key == batch.key and self._counts(other)]
+        if rivals and not injected:
+            self.several_live.append((batch, rivals))
+        self.batches[batch.id] = batch
+        if self.enqueued_tokens is not None and sum(map(_tokens, self.live())) > self.enqueued_tokens:
+            self.fail(batch, "token_limit_exceeded")
+        return batch
+
+    def _counts(self, batch):
+        """Whether another batch of the same requests would be paid for a second time."""
+        return not batch.injected and (batch.live or batch.answered)
+
+    def _answer(self, batch, verdicts):
+        files = {"output": [], "error": []}
+        for line, verdict in verdicts:
+            answer = {"id": "x", "custom_id": line["custom_id"], "response": None, "error": None}
+            if isinstance(verdict, str):
+                answer["error"] = {"code": verdict, "message": "no"}
+            else:
+                usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+                failed = {"error": {"message": "busy", "code": "busy"}}
+                good = {"choices": [{"message": {"content": line["custom_id"]}}], "usage": usage}
+                body = good if verdict < 400 else failed
+                answer["response"] = {"status_code": verdict, "request_id": "q", "body": body}
+                batch.answered += verdict < 400
+            files["output" if verdict == 200 else "error"].append(answer)
+        for kind, answers in files.items():
+            if answers:
+                content = "".join(json.dumps(answer) + "\n" for answer in reversed(answers))
+                setattr(batch, kind, self._store(content.encode(), kind, "batch_output").id)
+
+    def _store(self, content, name, purpose):
+        self._ids += 1
+        file = StoredFile(f"file-{self._ids}", content, name, purpose, self.clock.time())
+        self.files[file.id] = file
+        return file
+
+    def _post_files(self, request, query, thing):
+        _, _, content = request.read().partition(b'filename="')
+        name, _, content = content.partition(b'"')
+        content = content.partition(b"\r\n\r\n")[2].partition(b"\r\n--")[0]
+        return self._file(self._store(content, name.decode(), "batch"))
+
+    def _post_batches(self, request, query, thing):
+        body = json.loads(request.read())
+        fate = self.creates.popleft() if self.creates else None
+        if fate == ("refused",):
+            return _refusal(429, "slow down")
+        if not self._usable(body["input_file_id"], self.clock.time()):
+            return _refusal(400, f"Cannot find file {body['input_file_id']}.")
+        if fate is None:
+            return self._batch(self._accept(body))
+        if fate[0] == "late":
+            self.late.append((self.clock.time() + fate[1], body))
+        elif fate[0] == "accepted":
+            self._accept(body)
+            return httpx.Response(fate[1], text="<html><title>Bad gateway</title>")
+        raise httpx.ReadTimeout("no answer", request=request)
+
+    def _post_batches_cancel(self, request, query, thing):
+        batch = self.batches[thing]
+        if not batch.live:
+            return self._batch(batch) if batch.status == "cancelled" else _refusal(409, "it has ended")
+        batch.status = "cancelled"
+        return self._batch(batch)
+
+    def _get_batches(self, request, query, thing):
+        if thing:
+            batch = self.batches.get(thing)
+            return self._batch(batch) if batch and not batch.forgotten else _refusal(404, "No batch found")
+        now = self.clock.time()
+        shown = [each for each in self.batches.values() if each.visible_at <= now and not each.forgotten]
+        shown.sort(key=lambda batch: batch.created_at, reverse=True)
+        return self._page([self._batch(batch) for batch in shown], query)
+
+    def _get_files(self, request, query, thing):
+        if thing:
+            return self._file(self.files[thing]) if self._is_there(thing) else _refusal(404, "No such file")
+        return self._page(
+            [self._file(file) for file in self.files.values() if self._is_there(file.id)], query
+        )
+
+    def _get_files_content(self, request, query, thing):
+        if not self._is_there(thing):
+            return _refusal(404, "No such File object")
+        content = self.files[thing].content
+        # Not `content=`: such an answer counts as read already, and cannot be streamed.
+        headers = {"content-length": str(len(content))}
+        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(content))
+
+    def _delete_files(self, request, query, thing):
+        if not self._is_there(thing):
+            return _refusal(404, "No such File object")
+        self.files[thing].deleted_at = self.clock.time()
+        return {"id": thing, "object": "file", "deleted": True}
+
+    def _is_there(self, file_id):
+        return file_id in self.files and self.files[file_id].deleted_at is None
+
+    def _page(self, objects, query):
+        start = next((n + 1 for n, each in enumerate(objects) if each["id"] == query.get("after")), 0)
+        shown = objects[start : start + int(query.get("limit", 20))]
+        has_more = len(objects) > start + len(shown)
+        return {
+            "object": "list",
+            "data": shown,
+            "has_more": has_more,
+            "last_id": shown[-1]["id"] if shown else None,
+        }
+
+    def _file(self, file):
+        return {
+            "id": file.id,
+            "object": "file",
+            "bytes": len(file.content),
+            "created_at": int(file.created_at),
+            "filename": file.name,
+            "purpose": file.purpose,
+            "status": "processed",
+        }
+
+    def _batch(self, batch):
+        return {
+            "id": batch.id,
+            "object": "batch",
+            **batch.body,
+            "created_at": int(batch.created_at),
+            "status": batch.status,
+            "output_file_id": batch.output,
+            "error_file_id": batch.error,
+            "errors": batch.problems and {"object": "list", "data": batch.problems},
+            "request_counts": {"total": len(batch.lines), "completed": batch.answered, "failed": 0},
+        }
+
+
+def _tokens(batch):
+    return sum(len(json.dumps(line)) // 4 for line in batch.lines)
+
+
+def _refusal(status, message):
+    return httpx.Response(status, json={"error": {"message": message, "type": "invalid_request_error"}})
