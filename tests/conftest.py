@@ -6,6 +6,7 @@ from functools import cache
 import httpx
 import pytest
 from harness import KINDS, TOKEN, FakeClock, advancing, calling, write_lines
+from job_scene import Scene
 from raw_server import RawServer
 
 from overlay.emulator import Service
@@ -78,6 +79,12 @@ def clock(service):
 def api(connect, service, clock):
     """A client of each kind in turn, of the embedded service."""
     return connect(service.base_url, clock=clock)
+
+
+@pytest.fixture
+def scene(connect):
+    """A job of a client of each kind in turn, of a service inside the process."""
+    return Scene(connect)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ It accepts late, hides what is new, forgets, and keeps a deleted file usable, ea
 
 import json
 import re
+import threading
 from collections import deque
 from urllib.parse import parse_qs
 
@@ -69,6 +70,7 @@ class FakeService:
         self.several_live = []
         self.transport = httpx.MockTransport(self.handle)
         self._ids = 0
+        self._one_at_a_time = threading.Lock()
 
     # What the test does.
 
@@ -109,6 +111,10 @@ class FakeService:
     # What the service does.
 
     def handle(self, request):
+        with self._one_at_a_time:
+            return self._handle(request)
+
+    def _handle(self, request):
         path = request.url.path.removeprefix("/v1")
         self.log.append((request.method, re.sub(r"/(batch|file)[-_]\d+", "/*", path)))
         self._accept_what_is_due()
