@@ -8,7 +8,6 @@ against the one before it, whether everything passed, and how long each step too
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,16 +18,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from tools.project_copy import ProjectCopy, copy_project
 from tools.spec import REFUSED, UNCHANGED
 from tools.upstream.changes import Change, compare
 from tools.upstream.decoding import decode
 from tools.upstream.promises import Promises
 
-PROJECT = Path(__file__).resolve().parents[1]
 SECONDS = 900
-_LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv*", ".*_cache", "__pycache__", ".hypothesis", "dist", "build"
-)
 _DOCUMENTS = {".json", ".yaml", ".yml"}
 _STEPS = ("spec", "generate", "check", "mypy", "tests")
 
@@ -52,15 +48,15 @@ def run(document: Path, tests: list[str]) -> Row:
     """Take *document* the whole way. A refusal that leaves openapi.yaml alone is a result, not a failure."""
     row = Row(document.name)
     with tempfile.TemporaryDirectory(prefix="spec-matrix-") as folder:
-        copy = Path(folder) / "project"
-        shutil.copytree(PROJECT, copy, symlinks=True, ignore=_LEFT_OUT)
-        before = (copy / "openapi.yaml").read_bytes()
+        copy = copy_project(Path(folder))
+        specification = copy.path / "openapi.yaml"
+        before = specification.read_bytes()
         code = _step(row, "spec", copy, "-m", "tools.spec", str(document.resolve()))
         if code == REFUSED:
-            untouched = (copy / "openapi.yaml").read_bytes() == before
+            untouched = specification.read_bytes() == before
             row.result = row.output.strip() if untouched else "FAIL: refused, and openapi.yaml was written"
             return row
-        row.specification = decode((copy / "openapi.yaml").read_bytes())
+        row.specification = decode(specification.read_bytes())
         again = _run(copy, "-m", "tools.spec", str(document.resolve())).returncode
         if again != UNCHANGED:
             row.result = "FAIL: spec, run again, changes something"
@@ -114,7 +110,7 @@ def table(rows: list[Row]) -> Iterator[str]:
         yield f"| {date[0] if date else row.name} | {told} | {row.result} | {' | '.join(times)} |"
 
 
-def _step(row: Row, name: str, copy: Path, *arguments: str) -> int:
+def _step(row: Row, name: str, copy: ProjectCopy, *arguments: str) -> int:
     began = time.monotonic()
     done = _run(copy, *arguments)
     row.seconds[name] = time.monotonic() - began
@@ -122,13 +118,12 @@ def _step(row: Row, name: str, copy: Path, *arguments: str) -> int:
     return done.returncode
 
 
-def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # The copy stands before an editable install of the project itself.
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+def _run(copy: ProjectCopy, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     try:
         return subprocess.run(  # noqa: S603 - our own commands
-            [sys.executable, *arguments],
-            cwd=copy,
+            [copy.python, *arguments],
+            cwd=copy.path,
             env=environment,
             capture_output=True,
             text=True,
