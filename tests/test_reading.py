@@ -10,9 +10,11 @@ from overlay import (
     BatchFailedError,
     BatchNotEndedError,
     FileGoneError,
+    InvalidInputError,
     InvalidResponseError,
     NoResultsError,
     NotFoundError,
+    StorageError,
 )
 from overlay.emulator import Cut, Limits, Pace, Service
 
@@ -100,10 +102,19 @@ def test_many_results(api, tmp_path):
     )
 
 
-def test_a_cut_result_file_is_mended(api, service, tmp_path):
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_a_cut_result_file_is_mended(api, service, tmp_path, ordered, framing):
     batch = api.batches.wait(started(api, write_lines(tmp_path / "in.jsonl", 50)).id)
-    service.faults.add("GET /files/*/content", Cut(after=5000, framing="close"), times=2)
-    assert len(list(api.batches.results(batch.id))) == 50
+    service.faults.add("GET /files/*/content", Cut(after=5000, framing=framing), times=2)
+    results = list(api.batches.results(batch.id, ordered=ordered))
+    assert {result.custom_id for result in results} == {f"r{number}" for number in range(50)}
+    assert len(results) == 50
+
+
+def test_a_result_file_that_is_gone_is_said_to_be(ended):
+    with pytest.raises(FileGoneError, match="No such File"):
+        list(ended(NAMED, input=FILES["input"]).batches.results("batch_1", ordered=False))
 
 
 def test_all_failed(connect, requests_file):
@@ -256,3 +267,14 @@ def test_lines_that_cannot_be_read_end_no_loop(ended):
     assert [result.raw for result in results[:3]] == lines
     assert [result.ok for result in results[:4]] == [False, True, False, True]
     assert len(list(ended(NAMED, **files).batches.results("batch_1"))) == 5
+
+
+def test_requests_that_cannot_be_read(ended, tmp_path):
+    api = ended(NAMED, **FILES)
+    with pytest.raises(StorageError, match=r"missing\.jsonl"):
+        list(api.batches.results("batch_1", requests=tmp_path / "missing.jsonl"))
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(b'{"custom_id": "a"}\nnot json\n')
+    with pytest.raises(InvalidInputError, match=r"mine\.jsonl, line 2") as caught:
+        list(api.batches.results("batch_1", requests=path))
+    assert caught.value.line == 2
