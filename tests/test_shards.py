@@ -6,7 +6,7 @@ import time
 import pytest
 from harness import TOKEN
 
-from overlay import APIConnectionError, Client, Request
+from overlay import APIConnectionError, Client, PermissionDeniedError, Request
 from overlay.emulator import Accept, Pace, Reject, Reset, Service
 
 REQUESTS = [Request(f"r{number}", {"model": "m", "messages": []}) for number in range(3)]
@@ -28,7 +28,7 @@ def create_unanswered(client, service):
     """A batch was made, and neither its answer nor the list came through."""
     service.faults.add("POST /batches", Accept(then=Reset()))
     service.faults.add("GET /batches", Reject(403))
-    with pytest.raises(APIConnectionError):
+    with pytest.raises(PermissionDeniedError):
         client.jobs.submit(REQUESTS, id="j", grace=1)
     assert client.jobs.retrieve("j").shards[0].state == "creating"
 
