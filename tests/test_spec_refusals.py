@@ -51,6 +51,17 @@ def no_schema(upstream):
     upstream["components"]["schemas"]["Batch"] = "a batch"
 
 
+def endless(keyword):
+    def change(upstream):
+        schemas = upstream["components"]["schemas"]
+        for number in range(40):
+            schemas[f"Level{number}"] = {keyword: [ref(f"Level{number + 1}")] * 2 + [{"type": "string"}]}
+        schemas["Level40"] = {"type": "object", "properties": {"a": {"type": "string"}}}
+        batch(upstream)["errors"] = ref("Level0")
+
+    return change
+
+
 def no_body(upstream):
     del upstream["paths"]["/batches"]["post"]["requestBody"]
 
@@ -69,6 +80,8 @@ CHANGES = [
     (no_answer, "does not say what POST /batches (createBatch) answers"),
     (no_fields, "does not say which fields POST /batches (createBatch)"),
     (no_schema, "has str where a schema belongs"),
+    (endless("anyOf"), "without end"),
+    (endless("allOf"), "without end"),
     (no_body, "does not say what POST /batches (createBatch) sends"),
 ]
 

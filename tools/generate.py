@@ -5,6 +5,7 @@ generator that fails leaves the present one alone and a file that is no longer g
 """
 
 import argparse
+import ast
 import filecmp
 import os
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TypeGuard
 
 PROJECT = Path(__file__).resolve().parents[1]
 COMMAND = "make generate"
@@ -58,8 +60,27 @@ def generate(output: Path, *, project: Path = PROJECT) -> None:
     if done.returncode != 0:
         raise GenerateError(f"{GENERATOR} refused openapi.yaml:\n{done.stdout}{done.stderr}".rstrip())
     for module in sorted(output.rglob("*.py")):
-        module.write_text(HEADER + module.read_text(encoding="utf-8"), encoding="utf-8")
+        module.write_text(HEADER + imported_once(module.read_text(encoding="utf-8")), encoding="utf-8")
     (output / "py.typed").write_text("", encoding="utf-8")
+
+
+def imported_once(source: str) -> str:
+    """A module that imports its siblings at its end, once, and not in its functions at each of their calls.
+
+    The generator has models import each other where they are used, since they may do so in a circle. At the end
+    of a module its own class is there already, so a circle does no harm; and reading a batch takes half the time.
+    """
+    lines = source.splitlines(keepends=True)
+    functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef))
+    found = {node.lineno: node for function in functions for node in function.body if _is_sibling(node)}
+    for node in sorted(found.values(), key=lambda node: node.lineno, reverse=True):
+        del lines[node.lineno - 1 : node.end_lineno]
+    imports = {f"{ast.unparse(node)}  # noqa: E402\n" for node in found.values()}
+    return "".join([*lines, "\n", *sorted(imports)] if imports else lines)
+
+
+def _is_sibling(node: ast.stmt) -> TypeGuard[ast.ImportFrom]:
+    return isinstance(node, ast.ImportFrom) and node.level > 0
 
 
 def differences(left: Path, right: Path) -> list[str]:

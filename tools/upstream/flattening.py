@@ -27,6 +27,8 @@ _STRUCTURE = frozenset(
     }
 )
 _DEEPEST = 50
+# A batch section takes some hundreds; alternatives of alternatives can be written so that they never end.
+_MOST_READ = 20_000
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Flattener:
 
     def __init__(self, references: References) -> None:
         self._references = references
+        self._left = _MOST_READ
 
     def read(self, raw: Any, *, above: tuple[str, ...] = ()) -> Meaning:
         """The meaning of *raw*; *above* are the references that led here, so that a loop ends."""
@@ -77,6 +80,9 @@ class Flattener:
 
     def _joined(self, raw: Any, above: tuple[str, ...]) -> tuple[dict[str, Any], str | None]:
         """*raw* without a reference and without `allOf`, and the reference that names it."""
+        self._left -= 1
+        if self._left < 0:
+            raise Refused("the schemas of the document are alternatives of each other without end")
         node, pointer = self._references.resolve(raw)
         if isinstance(node, bool):
             return {}, pointer
