@@ -35,6 +35,8 @@ def report(outcome: Outcome) -> list[str]:
     ]
     seen = sorted({(each.late, each.lag, each.linger, each.grace) for each in outcome.weathers})
     lines += [f"  {late:5.2f} {lag:5.2f} {linger:5.2f} {grace:5.2f}" for late, lag, linger, grace in seen]
+    lines += ["", "at the services"]
+    lines += [f"  {count:6,}  {name}" for name, count in outcome.account.items()]
     lines += ["", "points enumerated, by the life that they are of"]
     lines += [f"  {count:6,}  {name}" for name, count in outcome.enumerated.items()]
     lines += [f"  {outcome.died_at:6,}  of all these died at, {len(outcome.missed)} not come by"]

@@ -24,6 +24,8 @@ class Outcome:
     enumerated: dict[str, int]
     """How many points there are in each stretch of a life."""
     lives: list[Life]
+    account: Counter[str]
+    """What happened at the services."""
 
     @property
     def kills(self) -> int:
@@ -82,24 +84,31 @@ def run(kills: int, *, scale: float, count: int, seed: int) -> Outcome:
     plans = spread(itertools.chain.from_iterable(found.values()), dice)
     every = weathers(count, scale)
     with lanes(every, scale) as all_lanes:
-        _work(all_lanes, lives(plans, longest / len(STRETCHES) / 2, dice), kills)
+        # Where so many are to die that there is one for each point, each point has its one.
+        least = len(plans) if kills > len(plans) else 0
+        _work(all_lanes, lives(plans, longest / len(STRETCHES) / 2, dice), kills, least)
     done = [life for lane in (calm, *all_lanes) for life in lane.lives]
     enumerated = {name: len(points) for name, points in found.items()}
-    return Outcome(seed, time.monotonic() - began, every, enumerated, done)
+    account = sum((lane.account for lane in all_lanes), calm.account)
+    return Outcome(seed, time.monotonic() - began, every, enumerated, done, account)
 
 
-def _work(all_lanes: list[Lane], plans: Iterator[Plan], kills: int) -> None:
+def _work(all_lanes: list[Lane], plans: Iterator[Plan], kills: int, least: int) -> None:
+    """Live until so many have been killed, and at least so many plans have been begun."""
     guard = threading.Lock()
     problems: list[BaseException] = []
+    begun = 0
 
     def killed() -> int:
         return sum(len(life.deaths) for lane in all_lanes for life in list(lane.lives))
 
     def work(lane: Lane) -> None:
+        nonlocal begun
         try:
-            while killed() < kills and not problems:
+            while (killed() < kills or begun < least) and not problems:
                 with guard:
                     plan = next(plans)
+                    begun += 1
                 lane.live(plan)
             lane.judge()
         except BaseException as problem:  # noqa: BLE001 - raised below

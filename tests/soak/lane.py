@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -44,6 +45,7 @@ class Lane:
     def __init__(self, number: int, weather: Weather | None, scale: float, *, careless: bool = False) -> None:
         """`careless` is for jobs that look once for a lost create and send it again, to see that it is noticed."""
         self.lives: list[Life] = []
+        self.account: Counter[str] = Counter()
         self.weather = weather
         self._scale = scale
         self._number = number
@@ -161,6 +163,7 @@ class Lane:
                 life.job_id, life.plan, life.faults.successes, batches, self._troubled
             )
         self.lives[-1].faults += verdict.spool(self._home)
+        self.account = verdict.account(batches, self._troubled)
 
 
 @contextlib.contextmanager

@@ -117,6 +117,23 @@ def spool(home: Path) -> Faults:
     return Faults(left=found)
 
 
+def account(batches: list[dict[str, Any]], troubled: TroubledService) -> Counter[str]:
+    """What happened at the service, for whoever wonders whether anything did."""
+    service = troubled.service
+    used = {batch["input_file_id"] for batch in batches}
+    with Client(token="sk-soak", base_url=service.base_url) as client:
+        left = sum(file.id not in used for file in client.files.list(purpose="batch"))
+    return Counter(
+        {
+            "creates sent": service.count("POST", "/batches"),
+            "of these accepted late": troubled.late.hits if troubled.late else 0,
+            "batches made": len(batches),
+            "input files uploaded": service.count("POST", "/files"),
+            "of these still there and never of use": left,
+        }
+    )
+
+
 def at_service(
     job_id: str, plan: Plan, successes: int | None, batches: list[dict[str, Any]], troubled: TroubledService
 ) -> Faults:

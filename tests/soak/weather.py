@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from overlay.emulator import Delay, LagList, LateAccept, Linger, Pace, Reject, Reset, Service, Silence
+from overlay.emulator import Delay, Fault, LagList, LateAccept, Linger, Pace, Reject, Reset, Service, Silence
 
 
 @attrs.frozen
@@ -57,6 +57,7 @@ class TroubledService:
     def __init__(self, weather: Weather | None, scale: float) -> None:
         self.answers: Counter[str] = Counter()
         """How often each custom_id was answered, which is what costs money."""
+        self.late: Fault | None = None
         self._guard = threading.Lock()
         second = scale
         pace = Pace(
@@ -66,7 +67,8 @@ class TroubledService:
         faults = self.service.faults
         if weather is not None:
             faults.add("GET /batches", LagList(weather.lag), times=None)
-            faults.add("POST /batches", LateAccept(weather.late, weather.told), times=None, rate=weather.part)
+            effect = LateAccept(weather.late, weather.told)
+            self.late = faults.add("POST /batches", effect, times=None, rate=weather.part)
             # Accepted at once, and answered late: time to die between the two.
             faults.add("POST /batches", Delay(after=weather.late / 2), times=None, rate=0.25)
             if weather.linger:
