@@ -88,8 +88,8 @@ def _validation(entry: Any) -> str:
     """One entry of FastAPI's 422 body: `{"loc": [...], "msg": ...}`."""
     if not is_object(entry):
         return str(entry)
-    parts = entry.get("loc") or []
-    place = ".".join(str(part) for part in (parts if is_array(parts) else [parts]))
+    where: Any = entry.get("loc") or ""
+    place = ".".join(str(part) for part in where) if is_array(where) else str(where)
     return f"{place}: {entry.get('msg')}" if place else str(entry.get("msg"))
 
 
