@@ -19,6 +19,7 @@ from overlay.shards import JobContext
 from overlay.spool import shard_path
 
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
+_CAP_GROWTH = 10
 
 
 def stop(context: JobContext, unit: Unit) -> Flow[None]:
@@ -99,6 +100,10 @@ def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: S
             context.ledger.save(following)
         if context.record.options.delete_files:
             context.ledger.add_litter(unit.file_id, *file_ids)
+        cap = context.ledger.caps().get(unit.model or "")
+        if cap is not None:
+            # Others may have held tokens when it was learned: a little more is tried, time and again.
+            context.ledger.learn_cap(unit.model or "", cap + cap // _CAP_GROWTH)
 
 
 def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
@@ -118,8 +123,13 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
         raise failed(batch, shard_path(context.folder, unit.shard, unit.generation))
 
     def learn() -> None:
-        others = [other for other in context.ledger.units() if other.live and other.model == unit.model]
-        allowed = sum(other.tokens for other in others if other.key != unit.key)
+        # What else there was when it was refused; some of it may have ended since, but not before the same look.
+        others = [
+            other for other in context.ledger.units() if other.model == unit.model and other.key != unit.key
+        ]
+        allowed = sum(
+            other.tokens for other in others if (other.live or other.state == "ended") and not other.refused
+        )
         if allowed:
             context.ledger.learn_cap(unit.model or "", allowed)
 

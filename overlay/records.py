@@ -63,6 +63,11 @@ class Unit:
         """Whether a batch of it may be running, and hold enqueued tokens."""
         return self.state in {"creating", "fencing", "created"}
 
+    @property
+    def refused(self) -> bool:
+        """Whether its batch failed as a whole, as far as has been seen."""
+        return (self.status or "").lower() == "failed"
+
 
 @attrs.frozen
 class LostFile:

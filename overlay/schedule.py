@@ -39,8 +39,10 @@ def work(context: JobContext, *, until: Deadline, poll: float, once: bool = Fals
             break
         if once or until.left <= 0:
             return
-        pause = poll if round_.fingerprint() != before else min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
+        if round_.fingerprint() != before:
+            pause = poll
         yield Sleep(min(until.left, pause * random.uniform(0.8, 1.2)))  # noqa: S311 - spreads load
+        pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
     if not context.record.swept:
         yield from round_.lookout.sweep()
     context.report("ended", None, "every request has its answer on disk")
@@ -70,8 +72,11 @@ class _Round:
         yield from self.lookout.look()
         yield from self._all(recover, self._in("creating", "fencing"), tolerant=tolerant)
         collectable = self._collectable()
-        yield from self._all(collect, collectable, tolerant=tolerant)
-        for unit in collectable:
+        # First those refused: what of the others was running beside them tells what is allowed.
+        refused = [unit for unit in collectable if unit.refused]
+        yield from self._all(collect, refused, tolerant=tolerant)
+        yield from self._all(collect, [unit for unit in collectable if unit.state == "ended"], tolerant=tolerant)
+        for unit in refused:
             if unit.state == "uploaded":
                 self._hold(unit)
         self._reload((yield Work(context.ledger.units)))

@@ -1,7 +1,9 @@
 """What most tests start from: a service, a client of each kind that talks to it, and a clock that does not wait."""
 
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -11,6 +13,7 @@ from raw_server import RawServer
 
 from overlay.emulator import Service
 
+_MEMORY = Path("/dev/shm")
 _VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OVERLAY_HOME")
 
 
@@ -84,7 +87,9 @@ def api(connect, service, clock):
 @pytest.fixture
 def scene(connect):
     """A job of a client of each kind in turn, of a service inside the process."""
-    return Scene(connect)
+    # Where there is a disk in memory, hundreds of commits take no time.
+    with TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as home:
+        yield Scene(partial(connect, home=home))
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ class StoredBatch:
     visible_at: float
     status: str = "in_progress"
     lines: list = attrs.field(factory=list, repr=False)
+    tokens: int = 0
     output: str | None = None
     error: str | None = None
     answered: int = 0
@@ -48,7 +49,7 @@ class StoredBatch:
     def key(self):
         """The job, shard and generation that it is of."""
         metadata = self.body["metadata"]
-        return tuple(metadata[f"overlay_{name}"] for name in ("job", "shard", "generation"))
+        return tuple(metadata.get(f"overlay_{name}") for name in ("job", "shard", "generation"))
 
 
 class FakeService:
@@ -66,6 +67,8 @@ class FakeService:
         self.down = False
         self.enqueued_tokens = None
         """How many prompt tokens of a model may be waiting; a batch over it fails."""
+        self.most_enqueued = 0
+        """Of one model, at any time."""
         self.late = []
         self.several_live = []
         self.transport = httpx.MockTransport(self.handle)
@@ -145,12 +148,17 @@ class FakeService:
         content = self.files[body["input_file_id"]].content
         batch = StoredBatch(f"batch_{self._ids}", body, at, at + self.lag, injected=injected)
         batch.lines = [json.loads(line) for line in content.splitlines()]
+        batch.tokens = sum(len(line) // 4 + 1 for line in content.splitlines(keepends=True))
         rivals = [other for other in self.batches.values() if other.key == batch.key and self._counts(other)]
         if rivals and not injected:
             self.several_live.append((batch, rivals))
         self.batches[batch.id] = batch
-        if self.enqueued_tokens is not None and sum(map(_tokens, self.live())) > self.enqueued_tokens:
+        model = batch.lines[0]["body"]["model"]
+        enqueued = sum(other.tokens for other in self.live() if other.lines[0]["body"]["model"] == model)
+        if self.enqueued_tokens is not None and enqueued > self.enqueued_tokens:
             self.fail(batch, "token_limit_exceeded")
+        else:
+            self.most_enqueued = max(self.most_enqueued, enqueued)
         return batch
 
     def _counts(self, batch):
@@ -278,10 +286,6 @@ class FakeService:
             "errors": batch.problems and {"object": "list", "data": batch.problems},
             "request_counts": {"total": len(batch.lines), "completed": batch.answered, "failed": 0},
         }
-
-
-def _tokens(batch):
-    return sum(len(json.dumps(line)) // 4 for line in batch.lines)
 
 
 def _refusal(status, message):
