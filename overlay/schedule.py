@@ -75,7 +75,9 @@ class _Round:
         # First those refused: what of the others was running beside them tells what is allowed.
         refused = [unit for unit in collectable if unit.refused]
         yield from self._all(collect, refused, tolerant=tolerant)
-        yield from self._all(collect, [unit for unit in collectable if unit.state == "ended"], tolerant=tolerant)
+        yield from self._all(
+            collect, [unit for unit in collectable if unit.state == "ended"], tolerant=tolerant
+        )
         for unit in refused:
             if unit.state == "uploaded":
                 self._hold(unit)
