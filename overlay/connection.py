@@ -31,6 +31,7 @@ from overlay.auth import BearerAuth, Tokens
 from overlay.boundary import AwaitingClient, BlockingClient
 from overlay.bounds import Meter, MeteredStream, Patience
 from overlay.clock import Clock, SystemClock
+from overlay.decoding import JSONResponse
 from overlay.errors import (
     APIConnectionError,
     APIError,
@@ -133,6 +134,7 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
         if STREAMED not in response.request.extensions:
             # Generated code parses only the status that the specification names; other services send 201.
             response.status_code = HTTPStatus.OK
+            response.__class__ = JSONResponse  # sound because it adds nothing but a method
         return False
     return response.status_code != HTTPStatus.UNAUTHORIZED
 

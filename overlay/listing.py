@@ -41,7 +41,9 @@ class Window:
 
         An object without a time of creation is kept: nothing is known against it.
         """
-        kept = [item for item in data if self._holds(item.created)]
+        kept = data
+        if self.after or self.before:
+            kept = [item for item in data if self._holds(item.created)]
         if not data or not has_more:
             return Page(kept, None)
         # The API's `last_id` is no more than this, and may be wrong.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
 
 import attrs
@@ -23,6 +24,9 @@ T = TypeVar("T")
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 """The statuses after which a batch changes no more. Any other, an unknown one included, is still running."""
 _ORDER = ("validating", "in_progress", "finalizing", "cancelling", *sorted(ENDED))
+_TEXTS = ("status", "input_file_id", "output_file_id", "error_file_id")
+"""The fields of a batch that our own logic reads, beside its id."""
+_texts_of = attrgetter(*_TEXTS)
 _ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}")
 
 
@@ -193,8 +197,7 @@ def batch(received: object) -> Batch:
     if not isinstance(received, models.Batch):
         raise InvalidResponseError(f"expected a batch, got {type(received).__name__}")
     _check_received(received.id, "batch")
-    for name in ("status", "input_file_id", "output_file_id", "error_file_id"):
-        value = getattr(received, name)
+    for name, value in zip(_TEXTS, _texts_of(received), strict=True):
         if value is not None and not isinstance(value, str):
             raise InvalidResponseError(f"batch {received.id}: {name} is {type(value).__name__}, not a string")
     # Sound because neither class adds slots: the object is what it was, with more properties.

@@ -332,3 +332,23 @@ def test_no_field_takes_a_name_that_the_overlay_adds():
     for model, names in added:
         fields = {field.name for field in attrs.fields(getattr(models, model))}
         assert names & fields == set(), f"{model}: the overlay has names of its own that are fields now"
+
+
+def test_models_that_import_each_other_in_a_circle_do_so_once(tmp_path):
+    for name, other in (("one", "other"), ("other", "one")):
+        source = (
+            f"class {name.title()}:\n"
+            f"    def make(self):\n"
+            f"        from .{other} import (\n            {other.title()},\n        )\n\n"
+            f"        return {other.title()}()\n"
+        )
+        (tmp_path / f"{name}.py").write_text(generate.imported_once(source))
+    (tmp_path / "__init__.py").write_text("from .one import One\nfrom .other import Other\n")
+    script = f"import {tmp_path.name} as made; print(type(made.One().make()), type(made.Other().make()))"
+    run = [sys.executable, "-c", script]
+    printed = subprocess.run(run, cwd=tmp_path.parent, check=True, capture_output=True, text=True).stdout
+    assert "Other" in printed
+    assert "One" in printed
+    assert all("        from" not in path.read_text() for path in tmp_path.glob("*.py"))
+    models_folder = GENERATED / "models"
+    assert all("        from ." not in path.read_text() for path in models_folder.glob("*.py"))

@@ -190,9 +190,6 @@ class Batch:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.batch_errors import BatchErrors  # noqa: PLC0415
-        from ..models.batch_request_counts import BatchRequestCounts  # noqa: PLC0415
-        from ..models.batch_usage import BatchUsage  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -323,3 +320,7 @@ class Batch:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+from ..models.batch_errors import BatchErrors  # noqa: E402
+from ..models.batch_request_counts import BatchRequestCounts  # noqa: E402
+from ..models.batch_usage import BatchUsage  # noqa: E402

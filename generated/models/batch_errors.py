@@ -51,7 +51,6 @@ class BatchErrors:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.batch_error import BatchError  # noqa: PLC0415
 
         d = dict(src_dict)
         object_ = d.pop("object", UNSET)
@@ -88,3 +87,5 @@ class BatchErrors:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+from ..models.batch_error import BatchError  # noqa: E402

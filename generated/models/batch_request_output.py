@@ -63,8 +63,6 @@ class BatchRequestOutput:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.batch_request_output_error import BatchRequestOutputError  # noqa: PLC0415
-        from ..models.batch_request_output_response import BatchRequestOutputResponse  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id", UNSET)
@@ -110,3 +108,6 @@ class BatchRequestOutput:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+from ..models.batch_request_output_error import BatchRequestOutputError  # noqa: E402
+from ..models.batch_request_output_response import BatchRequestOutputResponse  # noqa: E402

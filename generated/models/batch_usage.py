@@ -69,12 +69,6 @@ class BatchUsage:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.batch_usage_input_tokens_details import (
-            BatchUsageInputTokensDetails,  # noqa: PLC0415
-        )
-        from ..models.batch_usage_output_tokens_details import (
-            BatchUsageOutputTokensDetails,  # noqa: PLC0415
-        )
 
         d = dict(src_dict)
         input_tokens = d.pop("input_tokens", UNSET)
@@ -127,3 +121,6 @@ class BatchUsage:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+from ..models.batch_usage_input_tokens_details import BatchUsageInputTokensDetails  # noqa: E402
+from ..models.batch_usage_output_tokens_details import BatchUsageOutputTokensDetails  # noqa: E402

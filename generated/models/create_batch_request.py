@@ -83,7 +83,6 @@ class CreateBatchRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.batch_file_expiration_after import BatchFileExpirationAfter  # noqa: PLC0415
 
         d = dict(src_dict)
 
@@ -156,3 +155,5 @@ class CreateBatchRequest:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+from ..models.batch_file_expiration_after import BatchFileExpirationAfter  # noqa: E402

@@ -93,7 +93,6 @@ class CreateFileRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.file_expiration_after import FileExpirationAfter  # noqa: PLC0415
 
         d = dict(src_dict)
         file = File(payload=BytesIO(d.pop("file")))
@@ -142,3 +141,5 @@ class CreateFileRequest:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+from ..models.file_expiration_after import FileExpirationAfter  # noqa: E402

@@ -79,7 +79,6 @@ class ListBatchesResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.batch import Batch  # noqa: PLC0415
 
         d = dict(src_dict)
 
@@ -139,3 +138,5 @@ class ListBatchesResponse:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+from ..models.batch import Batch  # noqa: E402

@@ -69,7 +69,6 @@ class ListFilesResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.open_ai_file import OpenAIFile  # noqa: PLC0415
 
         d = dict(src_dict)
         object_ = d.pop("object", UNSET)
@@ -115,3 +114,5 @@ class ListFilesResponse:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+from ..models.open_ai_file import OpenAIFile  # noqa: E402
