@@ -6,6 +6,7 @@ stopped, and what is at the final path is always complete.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from overlay.models import File, Page
 
 _PROGRESS = 64 * 1024
 """Bytes a try must have brought for the next one to count as the first again."""
+_NAME_BYTES = 100
 _GONE = frozenset({404, 410})
 
 
@@ -165,7 +167,7 @@ def fetch(
     `broken` is what ended a try that was made already.
     """
     source = content_path(file_id)
-    landing = Landing(target.with_name(f".{target.name}.{file_id}.part"))
+    landing = Landing(target.with_name(f".{_shortened(target.name)}.{file_id}.part"))
     tries = 0
     while True:
         if broken is not None:
@@ -184,6 +186,13 @@ def fetch(
 def content_path(file_id: str) -> str:
     """Where a file's content is to be had. Raises ConfigurationError."""
     return f"/files/{models.checked_id(file_id, 'file')}/content"
+
+
+def _shortened(name: str) -> str:
+    """A name that leaves room for the rest of a part's, of the 255 bytes that a name may have."""
+    if len(os.fsencode(name)) <= _NAME_BYTES:
+        return name
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
 def _again(settings: Settings, error: APIError, landing: Landing, tries: int) -> Flow[int]:

@@ -86,7 +86,7 @@ def checked_limit(limit: int | None) -> int | None:
     raise ConfigurationError(f"limit is a page size of at least 1, not {limit!r}")
 
 
-class _Course:
+class Course:
     """How far through a list one is."""
 
     def __init__(self, after: str | None) -> None:
@@ -111,7 +111,7 @@ class Listing(Generic[T]):
         self._after = after
 
     def pages(self) -> Iterator[Page[T]]:
-        course = _Course(self._after)
+        course = Course(self._after)
         while not course.ended:
             page = self._fetch(course.after)
             if course.takes(page):
@@ -130,7 +130,7 @@ class AsyncListing(Generic[T]):
         self._after = after
 
     def pages(self) -> AsyncIterator[Page[T]]:
-        return _AsyncPages(self._fetch, _Course(self._after))
+        return _AsyncPages(self._fetch, Course(self._after))
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _AsyncItems(self.pages())
@@ -138,7 +138,7 @@ class AsyncListing(Generic[T]):
 
 # Not async generators: one that is left half way is closed by the event loop, late or never, and trio says so.
 class _AsyncPages(Generic[T]):
-    def __init__(self, fetch: Callable[[str | None], Awaitable[Page[T]]], course: _Course) -> None:
+    def __init__(self, fetch: Callable[[str | None], Awaitable[Page[T]]], course: Course) -> None:
         self._fetch = fetch
         self._course = course
 

@@ -25,6 +25,7 @@ from overlay.flow import Flow, Work
 from overlay.home import checked_job_id, open_job, view_of
 from overlay.job import Job
 from overlay.lines import is_object, open_lines, split, storage_errors, sync_folder
+from overlay.listing import Course
 from overlay.lock import JobLock
 from overlay.models import Batch, File
 from overlay.records import JobOptions, JobRecord, Unit
@@ -44,10 +45,10 @@ def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
     """
     orphans: list[File] = []
     needed: dict[str, frozenset[str] | None] = {}
-    cursor: str | None = None
-    while True:
-        page = yield from files.page(settings, after=cursor, limit=_PAGE, purpose="batch")
-        for file in page.data:
+    course = Course(None)
+    while not course.ended:
+        page = yield from files.page(settings, after=course.after, limit=_PAGE, purpose="batch")
+        for file in page.data if course.takes(page) else ():
             found = _OUR_FILE.fullmatch(file.filename or "")
             if found is None:
                 continue
@@ -57,9 +58,6 @@ def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
             keep = needed[job_id]
             if keep is not None and file.id not in keep:
                 orphans.append(file)
-        if page.next is None or page.next == cursor:
-            break
-        cursor = page.next
     for orphan in orphans if delete else ():
         with suppress(NotFoundError):
             yield from files.delete(settings, orphan.id)
@@ -107,17 +105,15 @@ def recover(settings: Settings) -> Flow[list[Job]]:
 
 def _our_batches(settings: Settings) -> Flow[dict[str, list[Batch]]]:
     found: dict[str, list[Batch]] = {}
-    cursor: str | None = None
-    while True:
-        page = yield from batches.page(settings, after=cursor, limit=_PAGE)
-        for batch in page.data:
+    course = Course(None)
+    while not course.ended:
+        page = yield from batches.page(settings, after=course.after, limit=_PAGE)
+        for batch in page.data if course.takes(page) else ():
             metadata = _metadata(batch)
             with suppress(ConfigurationError):
                 if all(isinstance(metadata.get(key), str) for key in _OUR_KEYS):
                     found.setdefault(checked_job_id(metadata["overlay_job"]), []).append(batch)
-        if page.next is None or page.next == cursor:
-            return found
-        cursor = page.next
+    return found
 
 
 def _metadata(batch: Batch) -> dict[str, Any]:
