@@ -14,13 +14,13 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from overlay.errors import StorageError
-from overlay.lines import open_lines, replacing, split, storage_errors
+from overlay.lines import open_lines, replacing, split, storage_errors, sync_folder
 from overlay.records import Unit
 from overlay.results import Result, join_results
 from overlay.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
 from overlay.spool import estimated_tokens, shard_path
 
-_NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING, MALFORMED})
+_NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING})
 _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
 _SERVER_ERROR = 500
 _FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)-")
@@ -56,7 +56,7 @@ def may_succeed(result: Result) -> bool:
     status = result.status_code
     if status is not None and status >= FAILED:
         return status in _WORTH_ANOTHER_TRY or status >= _SERVER_ERROR
-    return result.error is not None and result.error.code in _NEVER_RAN
+    return result.error is not None and result.error.code in _NEVER_RAN | {MALFORMED}
 
 
 def settle(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> Unit | None:
@@ -152,17 +152,30 @@ def _merge(folder: Path, unit: Unit, fresh: Path) -> None:
     target = results_path(folder, unit.shard)
     if unit.generation == 0:
         fresh.replace(target)
+        sync_folder(target.parent)
         return
+    unit.missing = 0
     with open_lines(target) as old, open_lines(fresh) as new, replacing(target) as merged:
-        better = split(new)
-        line = next(better, b"")
+        later = split(new)
+        line = next(later, b"")
         for kept in split(old):
             if line and custom_id_bytes(line) == custom_id_bytes(kept):
-                kept, line = line, next(better, b"")  # noqa: PLW2901 - the better of two
+                kept, line = _better(kept, line), next(later, b"")  # noqa: PLW2901 - the better of two
+                unit.missing += _code(kept) == MISSING
             merged.write(kept)
         if line:
             raise StorageError(f"{target}: does not hold the requests of {fresh}", path=target)
     fresh.unlink()
+
+
+def _better(earlier: bytes, later: bytes) -> bytes:
+    """The later answer; the earlier where the later is that there was none, and the earlier says more."""
+    return earlier if _code(later) in _NEVER_RAN and _code(earlier) != MISSING else later
+
+
+def _code(line: bytes) -> str | None:
+    error = Result(line).error
+    return error.code if error is not None else None
 
 
 def verify(folder: Path, unit: Unit) -> Path:
