@@ -98,8 +98,7 @@ def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: S
         # A ledger that was rebuilt may know of the next generation already.
         if following is not None and following.key not in {other.key for other in context.ledger.units()}:
             context.ledger.save(following)
-        if context.record.options.delete_files:
-            context.ledger.add_litter(unit.file_id, *file_ids)
+        context.ledger.add_litter(unit.file_id, *file_ids)
         cap = context.ledger.caps().get(unit.model or "")
         if cap is not None:
             # Others may have held tokens when it was learned: a little more is tried, time and again.

@@ -163,7 +163,8 @@ class Lookout:
         """
         try:
             yield from self._meet_all()
-            yield from self._delete_litter()
+            if self._context.record.options.delete_files:
+                yield from self._delete_litter()
         except (APIError, TokenProviderError) as error:
             self._context.report("outage", None, str(error))
         else:
