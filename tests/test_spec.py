@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from spec_documents import batch, document, encoded, ref
+from spec_documents import batch, document, encoded, operations, ref
 
 from tools import spec
+from tools.spec import convert
+from tools.upstream.promises import Promises
+from tools.upstream.writing import dump
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -67,27 +70,24 @@ def place(tmp_path):
     overlay.mkdir()
     for name, source in OVERLAY.items():
         (overlay / name).write_text(source.replace("\n        ", "\n"))
-    # A first run has the project's specification to start from; the second makes it this document's alone.
-    for _ in range(2):
-        run(tmp_path, document(), overlay=False)
+    present = convert(encoded(document()), {}, Promises())
+    for operation in operations(present):
+        operation["summary"] = "Ours."
+    for schema in present["components"]["schemas"].values():
+        for stated in schema.get("properties", {}).values():
+            stated["description"] = "Ours."
+    (tmp_path / "openapi.yaml").write_text(dump(present))
     assert run(tmp_path, document())[0] == spec.UNCHANGED
     return tmp_path
 
 
-def run(place, upstream, *, overlay=True):
+def run(place, upstream):
     """Run the command on a document; gives its exit code and the specification that there is then."""
     (place / "upstream.json").write_bytes(upstream if isinstance(upstream, bytes) else encoded(upstream))
-    folder = place / ("overlay" if overlay else "nothing")
-    arguments = [
-        str(place / "upstream.json"),
-        "--output",
-        str(place / "openapi.yaml"),
-        "--overlay",
-        str(folder),
-    ]
-    code = spec.main(arguments)
     output = place / "openapi.yaml"
-    return code, output.read_text() if output.exists() else ""
+    folders = ["--overlay", str(place / "overlay"), "--tests", str(place / "tests")]
+    code = spec.main([str(place / "upstream.json"), "--output", str(output), *folders])
+    return code, output.read_text()
 
 
 def test_nothing_new_changes_nothing(place, capsys):
@@ -161,6 +161,25 @@ def test_what_is_removed_and_used_is_breaking_and_kept(place, capsys):
     assert run(place, document())[0] == spec.CHANGED
     assert "  + field   Batch.output_file_id  string" in capsys.readouterr().out
     assert "x-removed-upstream" not in (place / "openapi.yaml").read_text()
+
+
+def test_what_tests_read_is_promised_too(place, capsys):
+    (place / "tests").mkdir()
+    (place / "tests" / "test_reading.py").write_text(
+        "from overlay.reading import output\n"
+        "def test_it(batch, page):\n"
+        "    assert batch.errors.data[0].line == page.last_id == {'errors': 'completed_at'}\n"
+    )
+    upstream = document()
+    for name in ("errors", "completed_at"):
+        del batch(upstream)[name]
+    capsys.readouterr()
+    assert run(place, upstream)[0] == spec.CHANGED
+    assert capsys.readouterr().out.splitlines() == [
+        "  - field   Batch.completed_at",
+        "  - field   Batch.errors  kept in openapi.yaml until decided",
+        "      BREAKING: used by tests/test_reading.py",
+    ]
 
 
 def test_a_name_of_our_own_taken_by_a_field_is_breaking(place, capsys):

@@ -118,7 +118,14 @@ def test_a_document_is_fetched(path, url):
 
 
 def test_the_command_takes_a_url(url, tmp_path):
-    arguments = ["--output", str(tmp_path / "openapi.yaml"), "--overlay", str(tmp_path)]
+    arguments = [
+        "--output",
+        str(tmp_path / "openapi.yaml"),
+        "--overlay",
+        str(tmp_path),
+        "--tests",
+        str(tmp_path),
+    ]
     assert spec.main([f"{url}/document", *arguments]) == spec.CHANGED
     assert spec.main([f"{url}/document", *arguments]) == spec.UNCHANGED
 

@@ -121,7 +121,17 @@ def refusal(tmp_path, capsys):
         (tmp_path / "upstream").write_bytes(data)
         output = tmp_path / "openapi.yaml"
         output.write_bytes(b"openapi: 3.1.0\n")
-        code = spec.main([str(tmp_path / "upstream"), "--output", str(output), "--overlay", str(tmp_path)])
+        code = spec.main(
+            [
+                str(tmp_path / "upstream"),
+                "--output",
+                str(output),
+                "--overlay",
+                str(tmp_path),
+                "--tests",
+                str(tmp_path),
+            ]
+        )
         assert output.read_bytes() == b"openapi: 3.1.0\n"
         assert sorted(path.name for path in tmp_path.iterdir()) == ["openapi.yaml", "upstream"]
         said = capsys.readouterr()

@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     source = chosen.output if chosen.output.exists() else PROJECT / "openapi.yaml"
     try:
         present = _present(source)
-        promised = promises.read(chosen.overlay, present)
+        promised = promises.read(chosen.overlay, present, chosen.tests)
         result = convert(fetch(chosen.upstream), present, promised)
     except Refused as error:
         print(f"refused: {error}", file=sys.stderr)
@@ -103,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
         default=PROJECT / "overlay",
         metavar="FOLDER",
         help="the package whose promises are looked at (the project's overlay)",
+    )
+    parser.add_argument(
+        "--tests",
+        type=Path,
+        default=PROJECT / "tests",
+        metavar="FOLDER",
+        help="tests of that package, which promise what they read (the project's tests)",
     )
     return parser
 

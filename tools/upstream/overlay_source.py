@@ -33,9 +33,9 @@ class Module:
     """By the name of each class that extends a generated model: the model, and the names that the class adds."""
 
 
-def read_module(path: Path, package: Path) -> Module | None:
-    """The module at *path* in the folder *package*; None where it cannot be parsed."""
-    relative = path.relative_to(package.parent)
+def read_module(path: Path, folder: Path, generated: str) -> Module | None:
+    """The module at *path* in the package *folder*, beside a package *generated*; None where it is no Python."""
+    relative = path.relative_to(folder.parent)
     parts = relative.with_suffix("").parts
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     try:
@@ -48,7 +48,7 @@ def read_module(path: Path, package: Path) -> Module | None:
         if isinstance(node, ast.Import):
             module.imported.update((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            _read_import(module, node, _source(node, parts), f"{package.name}.generated", aliases)
+            _read_import(module, node, _source(node, parts), generated, aliases)
         elif isinstance(node, ast.keyword) and node.arg:
             module.words.add(node.arg)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():

@@ -5,18 +5,18 @@ run. A module names the models that it imports or extends, what the operations t
 what all these contain; it uses `Batch.status` when it names batches and has a `status`, as an attribute of
 something that is not annotated as anything else, a keyword, or a string. A module that names no model may still be
 handed one by a module that does: then the attribute must be that of a `batch`. So now and then a module too many is
-reported.
+reported. What the tests read is promised too, and found likewise.
 """
 
 import builtins
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.upstream.canonical import closure, names, operations_of, schemas_of
+from tools.upstream.canonical import closure, names, operations_of, referred, schemas_of
 from tools.upstream.overlay_source import Module, read_module
 
 
@@ -29,6 +29,8 @@ class Promises:
     """The models that a module names, with all that they contain, by the module's path."""
     knows: dict[str, set[str]] = field(default_factory=dict)
     """The same, with what the modules know that it imports."""
+    holders: dict[str, set[str]] = field(default_factory=dict)
+    """The fields that hold a model, by the model's name."""
 
     @property
     def imported(self) -> set[str]:
@@ -62,7 +64,7 @@ class Promises:
         if named and spellings & module.words:
             return True
         classes = {model, *_extensions(self.modules, model)}
-        variables = {module_name(name) for name in classes}
+        variables = {module_name(name) for name in classes} | self.holders.get(model, set())
         for attribute in module.attributes:
             if attribute.name in spellings and model in self.knows[module.path]:
                 if attribute.types is not None:
@@ -75,14 +77,27 @@ class Promises:
         return False
 
 
-def read(overlay: Path, specification: dict[str, Any]) -> Promises:
-    """The promises of the package in the folder *overlay*, which is built on *specification*."""
-    paths = [
-        path for path in sorted(overlay.rglob("*.py")) if path.relative_to(overlay).parts[0] != "generated"
-    ]
-    modules = [module for path in paths if (module := read_module(path, overlay)) is not None]
+def read(overlay: Path, specification: dict[str, Any], tests: Path | None = None) -> Promises:
+    """The promises of the package in the folder *overlay*, and what *tests* read of them.
+
+    *specification* is the ``openapi.yaml`` that both are built on.
+    """
+    modules = list(_modules(overlay, overlay))
+    for module in _modules(tests, overlay) if tests else ():
+        # Tests have bodies of requests and answers, which are strings and read nothing.
+        module.words.clear()
+        modules.append(module)
     named = _named(modules, specification)
-    return Promises(modules, named, _known(modules, named))
+    return Promises(modules, named, _known(modules, named), _holders(specification))
+
+
+def _modules(folder: Path, overlay: Path) -> Iterator[Module]:
+    for path in sorted(folder.rglob("*.py")):
+        # overlay/generated is a link to generated/, which is written and not read here.
+        if path.relative_to(folder).parts[0] != "generated":
+            module = read_module(path, folder, f"{overlay.name}.generated")
+            if module is not None:
+                yield module
 
 
 def module_name(operation: str) -> str:
@@ -112,6 +127,15 @@ def _named(modules: Iterable[Module], specification: dict[str, Any]) -> dict[str
                 direct.add(part.added[name][0])
         named[module.path] = closure(direct, schemas)
     return named
+
+
+def _holders(specification: dict[str, Any]) -> dict[str, set[str]]:
+    holders: dict[str, set[str]] = {}
+    for schema in schemas_of(specification).values():
+        for key, stated in schema.get("properties", {}).items():
+            for model in referred(stated):
+                holders.setdefault(model, set()).add(key)
+    return holders
 
 
 def _known(modules: Iterable[Module], named: dict[str, set[str]]) -> dict[str, set[str]]:
