@@ -60,6 +60,10 @@ def _parsed(settings: Settings, step: Call, response: Any) -> Any:
     return response.parsed
 
 
+class _AbandonedError(BaseException):
+    """Nobody waits for the flow any more; it is no error that a flow may take for one of its own."""
+
+
 @attrs.frozen
 class _Raised:
     error: BaseException
@@ -88,7 +92,8 @@ class Blocking:
         self.settings = settings
         self.connections = Connections(settings)
 
-    def run(self, flow: Flow[T]) -> T:
+    def run(self, flow: Flow[T], abandoned: threading.Event | None = None) -> T:
+        """Run a flow to its end, or until the first step after it was abandoned."""
         try:
             step = next(flow)
             while True:
@@ -100,6 +105,8 @@ class Blocking:
                     problem = failure(self.settings, error, step)
                     if problem is None:
                         raise
+                if abandoned is not None and abandoned.is_set():
+                    raise _AbandonedError
                 # Thrown outside of the except block, so that the cause, which may hold a token, is let go.
                 step = flow.send(value) if problem is None else flow.throw(problem)
         except StopIteration as stop:
@@ -134,23 +141,27 @@ class Blocking:
     def _together(self, step: Together) -> list[Any]:
         waiting = iter(enumerate(step.flows))
         outcomes: dict[int, Any] = {}
-        guard = threading.Lock()
+        guard, abandoned = threading.Lock(), threading.Event()
 
         def work() -> None:
-            while True:
+            while not abandoned.is_set():
                 with guard:
                     number, flow = next(waiting, (-1, None))
                 if flow is None:
                     return
-                outcomes[number] = _outcome_of(partial(self.run, flow))
+                outcomes[number] = _outcome_of(partial(self.run, flow, abandoned))
 
         # Daemons: after Ctrl-C the process ends without waiting for what they are doing.
         count = min(step.at_most, len(step.flows))
         workers = [threading.Thread(target=work, daemon=True, name="overlay") for _ in range(count)]
         for worker in workers:
             worker.start()
-        for worker in workers:
-            worker.join()
+        try:
+            for worker in workers:
+                worker.join()
+        except BaseException:  # Ctrl-C: whoever waits is gone
+            abandoned.set()
+            raise
         return _values(outcomes)
 
     def _get(self, path: str, headers: Mapping[str, str]) -> httpx.Response:
