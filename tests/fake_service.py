@@ -62,6 +62,8 @@ class FakeService:
         self.log = []
         self.creates = deque()
         """What happens to the next creates: None, or ("late", seconds), ("lost",), ("accepted", status)."""
+        self.padding = 0
+        """Bytes that every answer has more than it needs."""
         self.lag = 0.0
         self.linger = 0.0
         self.down = False
@@ -174,7 +176,8 @@ class FakeService:
             else:
                 usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
                 failed = {"error": {"message": "busy", "code": "busy"}}
-                good = {"choices": [{"message": {"content": line["custom_id"]}}], "usage": usage}
+                message = {"content": line["custom_id"], "padding": "x" * self.padding}
+                good = {"choices": [{"message": message}], "usage": usage}
                 body = good if verdict < 400 else failed
                 answer["response"] = {"status_code": verdict, "request_id": "q", "body": body}
                 batch.answered += verdict < 400
