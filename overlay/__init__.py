@@ -8,51 +8,58 @@ with Client() as client:
     client.batches.wait(batch.id)
     for result in client.batches.results(batch.id):
         print(result.custom_id, result.text if result.ok else result.error)
+
+Names are loaded when they are first asked for: to describe a Request takes neither httpx nor a client.
 """
 
-from overlay.auth import Token, TokenProvider
-from overlay.checks import InputSummary, Limits
-from overlay.client import AsyncClient, Client
-from overlay.connection import VERSION as __version__  # noqa: N811 - the name that packages give it
-from overlay.errors import (
-    APIConnectionError,
-    APIError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    BatchFailedError,
-    BatchNotEndedError,
-    ConfigurationError,
-    ConflictError,
-    FileGoneError,
-    InternalServerError,
-    InvalidInputError,
-    InvalidResponseError,
-    JobLockedError,
-    JobMismatchError,
-    JobNotEndedError,
-    JobNotFoundError,
-    LedgerError,
-    NoResultsError,
-    NotFoundError,
-    OverlayError,
-    PermissionDeniedError,
-    Problem,
-    RateLimitError,
-    ResultError,
-    StorageError,
-    TokenProviderError,
-    UnknownOutcomeError,
-    UnprocessableEntityError,
-    WaitTimeoutError,
-)
-from overlay.job import Cost, Job, JobEvent, Price, Shard
-from overlay.jsonl import Request, check_requests, read_requests, write_requests
-from overlay.listing import AsyncListing, Listing
-from overlay.models import Batch, File, Page
-from overlay.reading import AsyncResults, Results
-from overlay.results import JoinReport, LineError, Result, Usage
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from overlay.version import VERSION as __version__  # noqa: N811 - the name that packages give it
+
+if TYPE_CHECKING:
+    from overlay.auth import Token, TokenProvider
+    from overlay.checks import InputSummary, Limits
+    from overlay.client import AsyncClient, Client
+    from overlay.errors import (
+        APIConnectionError,
+        APIError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        BatchFailedError,
+        BatchNotEndedError,
+        ConfigurationError,
+        ConflictError,
+        FileGoneError,
+        InternalServerError,
+        InvalidInputError,
+        InvalidResponseError,
+        JobLockedError,
+        JobMismatchError,
+        JobNotEndedError,
+        JobNotFoundError,
+        LedgerError,
+        NoResultsError,
+        NotFoundError,
+        OverlayError,
+        PermissionDeniedError,
+        Problem,
+        RateLimitError,
+        ResultError,
+        StorageError,
+        TokenProviderError,
+        UnknownOutcomeError,
+        UnprocessableEntityError,
+        WaitTimeoutError,
+    )
+    from overlay.job import Cost, Job, JobEvent, Price, Shard
+    from overlay.jsonl import Request, check_requests, read_requests, write_requests
+    from overlay.listing import AsyncListing, Listing
+    from overlay.models import Batch, File, Page
+    from overlay.reading import AsyncResults, Results
+    from overlay.results import JoinReport, LineError, Result, Usage
 
 __all__ = [
     "APIConnectionError",
@@ -114,3 +121,75 @@ __all__ = [
     "read_requests",
     "write_requests",
 ]
+
+_HOMES = {
+    "APIConnectionError": "errors",
+    "APIError": "errors",
+    "APIStatusError": "errors",
+    "APITimeoutError": "errors",
+    "AsyncClient": "client",
+    "AsyncListing": "listing",
+    "AsyncResults": "reading",
+    "AuthenticationError": "errors",
+    "BadRequestError": "errors",
+    "Batch": "models",
+    "BatchFailedError": "errors",
+    "BatchNotEndedError": "errors",
+    "Client": "client",
+    "ConfigurationError": "errors",
+    "ConflictError": "errors",
+    "Cost": "job",
+    "File": "models",
+    "FileGoneError": "errors",
+    "InputSummary": "checks",
+    "InternalServerError": "errors",
+    "InvalidInputError": "errors",
+    "InvalidResponseError": "errors",
+    "Job": "job",
+    "JobEvent": "job",
+    "JobLockedError": "errors",
+    "JobMismatchError": "errors",
+    "JobNotEndedError": "errors",
+    "JobNotFoundError": "errors",
+    "JoinReport": "results",
+    "LedgerError": "errors",
+    "Limits": "checks",
+    "LineError": "results",
+    "Listing": "listing",
+    "NoResultsError": "errors",
+    "NotFoundError": "errors",
+    "OverlayError": "errors",
+    "Page": "models",
+    "PermissionDeniedError": "errors",
+    "Price": "job",
+    "Problem": "errors",
+    "RateLimitError": "errors",
+    "Request": "jsonl",
+    "Result": "results",
+    "ResultError": "errors",
+    "Results": "reading",
+    "Shard": "job",
+    "StorageError": "errors",
+    "Token": "auth",
+    "TokenProvider": "auth",
+    "TokenProviderError": "errors",
+    "UnknownOutcomeError": "errors",
+    "UnprocessableEntityError": "errors",
+    "Usage": "results",
+    "WaitTimeoutError": "errors",
+    "check_requests": "jsonl",
+    "read_requests": "jsonl",
+    "write_requests": "jsonl",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,17 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from overlay.connection import Settings
 from overlay.drivers import Awaiting, Blocking
 from overlay.flow import Flow
-from overlay.job import Job
-from overlay.jobs import open_run
 from overlay.listing import AsyncListing, Listing
 from overlay.models import Page
-from overlay.reading import AsyncResults, Opened, Opener, Results
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,7 +38,7 @@ def blocking(flow: Callable[Concatenate[Settings, P], Flow[T]]) -> Callable[Conc
     def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._driver.run(flow(self._driver.settings, *args, **kwargs))
 
-    return _presented(method, flow)
+    return presented_as(method, flow)
 
 
 def awaiting(
@@ -53,7 +49,7 @@ def awaiting(
     async def method(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._driver.run(flow(self._driver.settings, *args, **kwargs))
 
-    return _presented(method, flow)
+    return presented_as(method, flow)
 
 
 def paging(
@@ -65,7 +61,7 @@ def paging(
         bound: Callable[..., Flow[Page[T]]] = functools.partial(flow, self._driver.settings, *args, **kwargs)
         return Listing(lambda after: self._driver.run(bound(after=after)), _after(kwargs))
 
-    return _presented(method, flow, Listing)
+    return presented_as(method, flow, Listing)
 
 
 def apaging(
@@ -77,36 +73,7 @@ def apaging(
         bound: Callable[..., Flow[Page[T]]] = functools.partial(flow, self._driver.settings, *args, **kwargs)
         return AsyncListing(lambda after: self._driver.run(bound(after=after)), _after(kwargs))
 
-    return _presented(method, flow, AsyncListing)
-
-
-def running(
-    submit: Callable[Concatenate[Settings, P], Flow[Job]],
-) -> Callable[Concatenate[Any, P], Results]:
-    """A method that submits a job, waits for it and gives its results, when the first of them is asked for."""
-
-    def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> Results:
-        return Results(self._driver, _opener(submit, *args, **kwargs))
-
-    return _presented(method, submit, returned=Results)
-
-
-def arunning(
-    submit: Callable[Concatenate[Settings, P], Flow[Job]],
-) -> Callable[Concatenate[Any, P], AsyncResults]:
-    """The same, for `async for`."""
-
-    def method(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResults:
-        return AsyncResults(self._driver, _opener(submit, *args, **kwargs))
-
-    return _presented(method, submit, returned=AsyncResults)
-
-
-def _opener(submit: Callable[..., Flow[Job]], *args: Any, **kwargs: Any) -> Opener:
-    def open_(settings: Settings, stack: ExitStack) -> Flow[Opened]:
-        return open_run(submit(settings, *args, **kwargs), kwargs.get("on_change"), settings, stack)
-
-    return open_
+    return presented_as(method, flow, AsyncListing)
 
 
 def _after(arguments: dict[str, Any]) -> str | None:
@@ -114,11 +81,11 @@ def _after(arguments: dict[str, Any]) -> str | None:
     return after
 
 
-def _presented(method: M, flow: Callable[..., Any], of_pages: Any = None, returned: Any = None) -> M:
+def presented_as(method: M, flow: Callable[..., Any], of_pages: Any = None, returned: Any = None) -> M:
     """The method with the flow's name, docstring and parameters, and with what it returns itself."""
     presented: Any = functools.update_wrapper(method, flow)
     del presented.__wrapped__
-    signature = inspect.signature(flow, eval_str=True)
+    signature = _signature_of(flow)
     first, *rest = signature.parameters.values()
     returned = returned or signature.return_annotation.__args__[-1]
     if of_pages is not None:
@@ -128,3 +95,9 @@ def _presented(method: M, flow: Callable[..., Any], of_pages: Any = None, return
         parameters=[owner, *rest], return_annotation=None if returned is type(None) else returned
     )
     return method
+
+
+@functools.cache
+def _signature_of(flow: Callable[..., Any]) -> inspect.Signature:
+    """The flow's signature, worked out once for both clients."""
+    return inspect.signature(flow, eval_str=True)

@@ -11,19 +11,22 @@ with Client() as client:
 from __future__ import annotations
 
 import os
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from overlay import batches, files, jobs, preparing, recovery, waiting
-from overlay.binding import AsyncResource, Resource, apaging, arunning, awaiting, blocking, paging, running
+from overlay import batches, files, waiting
+from overlay.binding import AsyncResource, Resource, apaging, awaiting, blocking, paging
 from overlay.collecting import asked, open_batch
 from overlay.configured import Configured
 from overlay.connection import Settings
 from overlay.drivers import Awaiting, Blocking
 from overlay.reading import AsyncResults, Results
+
+if TYPE_CHECKING:
+    from overlay.durable import AsyncJobs, Jobs
 
 
 class Batches(Resource):
@@ -86,49 +89,6 @@ class AsyncFiles(AsyncResource):
     delete = awaiting(files.delete)
 
 
-class Jobs(Resource):
-    """Any number of requests as one durable job."""
-
-    identify = blocking(preparing.identify)
-    submit = blocking(jobs.submit)
-    resume = blocking(jobs.resume)
-    wait = blocking(jobs.wait)
-    retrieve = blocking(jobs.retrieve)
-    list = blocking(jobs.list_jobs)
-    cancel = blocking(jobs.cancel)
-    delete = blocking(jobs.delete)
-    clean = blocking(recovery.clean)
-    recover = blocking(recovery.recover)
-    run = running(jobs.submit)
-
-    def results(self, job_id: str) -> Results:
-        """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
-
-        Raises, when iterated, JobNotFoundError and JobNotEndedError.
-        """
-        return Results(self._driver, partial(jobs.open_results, job_id))
-
-
-class AsyncJobs(AsyncResource):
-    """Any number of requests as one durable job, awaited."""
-
-    identify = awaiting(preparing.identify)
-    submit = awaiting(jobs.submit)
-    resume = awaiting(jobs.resume)
-    wait = awaiting(jobs.wait)
-    retrieve = awaiting(jobs.retrieve)
-    list = awaiting(jobs.list_jobs)
-    cancel = awaiting(jobs.cancel)
-    delete = awaiting(jobs.delete)
-    clean = awaiting(recovery.clean)
-    recover = awaiting(recovery.recover)
-    run = arunning(jobs.submit)
-
-    def results(self, job_id: str) -> AsyncResults:
-        """As `Jobs.results`, for `async for` and `async with`."""
-        return AsyncResults(self._driver, partial(jobs.open_results, job_id))
-
-
 class Client(Configured[httpx.BaseTransport]):
     """The Batch API, blocking. One client serves many threads; close it, or use it in a `with` block.
 
@@ -145,14 +105,19 @@ class Client(Configured[httpx.BaseTransport]):
 
     batches: Batches
     files: Files
-    jobs: Jobs
     _driver: Blocking
 
     def _bind(self, settings: Settings) -> None:
         self._driver = Blocking(settings)
         self.batches = Batches(self._driver)
         self.files = Files(self._driver)
-        self.jobs = Jobs(self._driver)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Any number of requests as one durable job."""
+        from overlay.durable import Jobs  # noqa: PLC0415 - who has no jobs does not wait for their modules
+
+        return Jobs(self._driver)
 
     def close(self) -> None:
         """Close its connections. It cannot be used afterwards."""
@@ -172,14 +137,19 @@ class AsyncClient(Configured[httpx.AsyncBaseTransport]):
 
     batches: AsyncBatches
     files: AsyncFiles
-    jobs: AsyncJobs
     _driver: Awaiting
 
     def _bind(self, settings: Settings) -> None:
         self._driver = Awaiting(settings)
         self.batches = AsyncBatches(self._driver)
         self.files = AsyncFiles(self._driver)
-        self.jobs = AsyncJobs(self._driver)
+
+    @cached_property
+    def jobs(self) -> AsyncJobs:
+        """Any number of requests as one durable job, awaited."""
+        from overlay.durable import AsyncJobs  # noqa: PLC0415 - as for `Client`
+
+        return AsyncJobs(self._driver)
 
     async def aclose(self) -> None:
         """Close its connections. It cannot be used afterwards."""

@@ -41,8 +41,8 @@ from overlay.errors import (
     OverlayError,
 )
 from overlay.generated import Client as GeneratedClient
+from overlay.version import VERSION
 
-VERSION = "0.1.0"
 Profile: TypeAlias = Literal["read", "create", "upload"]
 
 _JSON_CAP = 8 * 1024 * 1024

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
-from overlay.records import JobRecord, Unit
+if TYPE_CHECKING:  # who only names a Job does not wait for the ledger's modules
+    from overlay.records import JobRecord, Unit
 
 EventKind: TypeAlias = Literal[
     "spooled",

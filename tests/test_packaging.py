@@ -8,7 +8,6 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -150,18 +149,15 @@ PLAIN = "import sys; sys.modules['httpx._main'] = None"
 def test_importing_is_cheap(installed, tmp_path):
     assert loaded(f"{PLAIN}; import overlay", tmp_path, installed) & HEAVY == set()
     assert loaded(f"{PLAIN}; import overlay; overlay.Client(token='t')", tmp_path, installed) & HEAVY == set()
+    assert "httpx" not in loaded("import overlay; overlay.Request('a', {})", tmp_path, installed)
     brought = loaded("import overlay", tmp_path, installed) - loaded("import httpx", tmp_path)
     assert brought & HEAVY == set()
 
 
 def test_everything_public_is_exported_and_documented():
     """As httpx's test of its exported members has it."""
-    public = {
-        name
-        for name, value in vars(overlay).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
-    }
-    assert public == set(overlay.__all__) - {"__version__"}
+    public = {name for name in dir(overlay) if not name.startswith("_")}
+    assert public == overlay._HOMES.keys() == set(overlay.__all__) - {"__version__"}
     assert overlay.__all__ == sorted(overlay.__all__)
     undocumented = [
         name
@@ -170,6 +166,8 @@ def test_everything_public_is_exported_and_documented():
         if not (value.__doc__ or "").strip() or value.__doc__.startswith(f"{name}(")
     ]
     assert undocumented == []
+    with pytest.raises(AttributeError, match="'overlay' has no attribute 'nothing'"):
+        overlay.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize("owner", [overlay.Client, overlay.AsyncClient])

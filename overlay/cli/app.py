@@ -13,7 +13,7 @@ from overlay.cli import run as run_command
 from overlay.cli.endings import EXPLAINED, Exit, PipeClosedError
 from overlay.cli.shell import root
 from overlay.cli.signals import Interrupted, Stopping
-from overlay.connection import VERSION
+from overlay.version import VERSION
 
 app = typer.Typer(
     name="overlay",

@@ -1,0 +1,93 @@
+"""The verbs of `client.jobs`: a table that binds them to flows, as `overlay.client` does for batches and files.
+
+It is loaded when `client.jobs` is first asked for: with all that a job needs it takes a quarter of the time that
+loading the SDK would take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Concatenate, ParamSpec
+
+from overlay import jobs, preparing, recovery
+from overlay.binding import AsyncResource, Resource, awaiting, blocking, presented_as
+from overlay.connection import Settings
+from overlay.flow import Flow
+from overlay.job import Job
+from overlay.reading import AsyncResults, Opened, Opener, Results
+
+P = ParamSpec("P")
+
+
+def running(
+    submit: Callable[Concatenate[Settings, P], Flow[Job]],
+) -> Callable[Concatenate[Any, P], Results]:
+    """A method that submits a job, waits for it and gives its results, when the first of them is asked for."""
+
+    def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> Results:
+        return Results(self._driver, _opener(submit, *args, **kwargs))
+
+    return presented_as(method, submit, returned=Results)
+
+
+def arunning(
+    submit: Callable[Concatenate[Settings, P], Flow[Job]],
+) -> Callable[Concatenate[Any, P], AsyncResults]:
+    """The same, for `async for`."""
+
+    def method(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResults:
+        return AsyncResults(self._driver, _opener(submit, *args, **kwargs))
+
+    return presented_as(method, submit, returned=AsyncResults)
+
+
+def _opener(submit: Callable[..., Flow[Job]], *args: Any, **kwargs: Any) -> Opener:
+    def open_(settings: Settings, stack: ExitStack) -> Flow[Opened]:
+        return jobs.open_run(submit(settings, *args, **kwargs), kwargs.get("on_change"), settings, stack)
+
+    return open_
+
+
+class Jobs(Resource):
+    """Any number of requests as one durable job."""
+
+    identify = blocking(preparing.identify)
+    submit = blocking(jobs.submit)
+    resume = blocking(jobs.resume)
+    wait = blocking(jobs.wait)
+    retrieve = blocking(jobs.retrieve)
+    list = blocking(jobs.list_jobs)
+    cancel = blocking(jobs.cancel)
+    delete = blocking(jobs.delete)
+    clean = blocking(recovery.clean)
+    recover = blocking(recovery.recover)
+    run = running(jobs.submit)
+
+    def results(self, job_id: str) -> Results:
+        """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
+
+        Raises, when iterated, JobNotFoundError and JobNotEndedError.
+        """
+        return Results(self._driver, partial(jobs.open_results, job_id))
+
+
+class AsyncJobs(AsyncResource):
+    """Any number of requests as one durable job, awaited."""
+
+    identify = awaiting(preparing.identify)
+    submit = awaiting(jobs.submit)
+    resume = awaiting(jobs.resume)
+    wait = awaiting(jobs.wait)
+    retrieve = awaiting(jobs.retrieve)
+    list = awaiting(jobs.list_jobs)
+    cancel = awaiting(jobs.cancel)
+    delete = awaiting(jobs.delete)
+    clean = awaiting(recovery.clean)
+    recover = awaiting(recovery.recover)
+    run = arunning(jobs.submit)
+
+    def results(self, job_id: str) -> AsyncResults:
+        """As `Jobs.results`, for `async for` and `async with`."""
+        return AsyncResults(self._driver, partial(jobs.open_results, job_id))
