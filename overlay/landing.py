@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -66,7 +67,10 @@ class Landing:
 
 
 class Sink:
-    """An open part file: written to as chunks come, or a megabyte at a time where writing needs a thread."""
+    """An open part file: written to as chunks come, or a megabyte at a time where writing needs a thread.
+
+    What the disk says in between leaves the block as StorageError.
+    """
 
     def __init__(self, part: Path, offset: int, clock: Clock) -> None:
         self._part = part
@@ -86,18 +90,16 @@ class Sink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with storage_errors(self._part), closing(self._file):
             # What came before a break is kept for the next try; what the disk refused is not tried again.
-            if not isinstance(error, OSError):
-                self.flush()
-        finally:
-            self._file.close()
+            if isinstance(error, OSError):
+                raise error
+            self.flush()
 
     def write(self, chunk: bytes) -> None:
         """Write a chunk."""
         self._count(chunk)
-        with storage_errors(self._part):
-            self._file.write(chunk)
+        self._file.write(chunk)
 
     def take(self, chunk: bytes) -> bool:
         """Keep a chunk; True when there is enough to be worth a `flush`."""
@@ -109,9 +111,8 @@ class Sink:
     def flush(self) -> None:
         """Write what was kept."""
         chunks, self._chunks, self._held = self._chunks, [], 0
-        with storage_errors(self._part):
-            self._file.writelines(chunks)
-            self._file.flush()
+        self._file.writelines(chunks)
+        self._file.flush()
 
     def _count(self, chunk: bytes) -> None:
         self._taken += len(chunk)

@@ -36,37 +36,38 @@ T = TypeVar("T")
 _REPR_KEPT = 100
 
 
-class _Part(msgspec.Struct):
+# Without the garbage collector: what is decoded from JSON never refers to itself.
+class _Part(msgspec.Struct, gc=False):
     type: str | None = None
     text: str | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: str | list[_Part] | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     message: _Message | None = None
     text: str | None = None
 
 
-class _OutputItem(msgspec.Struct):
+class _OutputItem(msgspec.Struct, gc=False):
     content: list[_Part] | None = None
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     output: list[_OutputItem] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Response(msgspec.Struct):
+class _Response(msgspec.Struct, gc=False):
     status_code: int
     body: _Body
     request_id: str | None = None
 
 
-class _Success(msgspec.Struct):
+class _Success(msgspec.Struct, gc=False):
     """The usual line, which offers what a `Reading` does."""
 
     custom_id: str
@@ -97,11 +98,11 @@ class _Success(msgspec.Struct):
         return _joined(part for item in body.output or () for part in item.content or ())
 
 
-class _BodyOnly(msgspec.Struct):
+class _BodyOnly(msgspec.Struct, gc=False):
     body: Any = None
 
 
-class _LineOfBody(msgspec.Struct):
+class _LineOfBody(msgspec.Struct, gc=False):
     response: _BodyOnly | None = None
 
 
