@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -89,6 +90,10 @@ class OpenJob:
 
     context: JobContext
     _stack: ExitStack
+
+    def __attrs_post_init__(self) -> None:
+        # A task that is cancelled while its thread opens the job never gets to see it.
+        weakref.finalize(self, self._stack.close)
 
     def view(self) -> Job:
         return view(self.context.record, self.context.ledger.units())

@@ -37,6 +37,7 @@ class StoredBatch:
     output: str | None = None
     error: str | None = None
     answered: int = 0
+    good: set = attrs.field(factory=set, repr=False)
     problems: list | None = None
     injected: bool = False
     forgotten: bool = False
@@ -180,7 +181,9 @@ class FakeService:
                 good = {"choices": [{"message": message}], "usage": usage}
                 body = good if verdict < 400 else failed
                 answer["response"] = {"status_code": verdict, "request_id": "q", "body": body}
-                batch.answered += verdict < 400
+                if verdict < 400:
+                    batch.answered += 1
+                    batch.good.add(line["custom_id"])
             files["output" if verdict == 200 else "error"].append(answer)
         for kind, answers in files.items():
             if answers:
@@ -228,7 +231,9 @@ class FakeService:
             return self._batch(batch) if batch and not batch.forgotten else _refusal(404, "No batch found")
         now = self.clock.time()
         shown = [each for each in self.batches.values() if each.visible_at <= now and not each.forgotten]
-        shown.sort(key=lambda batch: batch.created_at, reverse=True)
+        # Newest first, also among those of one second.
+        shown.reverse()
+        shown.sort(key=lambda batch: -int(batch.created_at))
         return self._page([self._batch(batch) for batch in shown], query)
 
     def _get_files(self, request, query, thing):
