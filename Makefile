@@ -27,7 +27,7 @@ check: $(READY) ## everything CI checks: lint, types, layers, generated code, te
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pyright
+	$(PY) -m pyright --pythonpath $(PY)
 	$(VENV)/bin/lint-imports --no-cache
 	$(MAKE) --no-print-directory check-generated
 	$(MAKE) --no-print-directory test
