@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 
 
-class BlockingClient(httpx.Client):
+class BlockingForms(httpx.Client):
     def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:
         return super().build_request(method, url, **_unnamed(options))
 
 
-class AwaitingClient(httpx.AsyncClient):
+class AwaitingForms(httpx.AsyncClient):
     def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:
         return super().build_request(method, url, **_unnamed(options))
 

@@ -5,7 +5,7 @@ httpx's own read timeout is for each read, so a byte now and then keeps it conte
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from math import ceil
 from typing import Any
 
@@ -53,7 +53,9 @@ class Meter:
     Past the cap the body is cut, or refused.
     """
 
-    def __init__(self, call: str, *, cap: int, refuse: bool, seconds: float, clock: Clock) -> None:
+    def __init__(
+        self, call: Callable[[], str], *, cap: int, refuse: bool, seconds: float, clock: Clock
+    ) -> None:
         self._call = call
         self._cap = cap
         self._left = cap
@@ -67,10 +69,10 @@ class Meter:
         self._left -= len(chunk)
         if self._clock.monotonic() > self._until:
             raise APITimeoutError(
-                f"{self._call}: the answer had begun, but was not done after {self._seconds:.0f} s"
+                f"{self._call()}: the answer had begun, but was not done after {self._seconds:.0f} s"
             )
         if self._left < 0 and self._refuse:
-            raise InvalidResponseError(f"{self._call}: the answer has more than {self._cap // _MIB} MiB")
+            raise InvalidResponseError(f"{self._call()}: the answer has more than {self._cap // _MIB} MiB")
         return self._left >= 0
 
 

@@ -28,7 +28,7 @@ import httpx
 
 from overlay.answers import status_error
 from overlay.auth import BearerAuth, Tokens
-from overlay.boundary import AwaitingClient, BlockingClient
+from overlay.boundary import AwaitingForms, BlockingForms
 from overlay.bounds import Meter, MeteredStream, Patience
 from overlay.clock import Clock, SystemClock
 from overlay.decoding import JSONResponse
@@ -104,10 +104,15 @@ def call_name(request: httpx.Request) -> str:
 
 def _admit(settings: Settings, response: httpx.Response) -> bool:
     """Puts the guard on an answer. True: it is a refusal, to be read and raised."""
+    request = response.request
+
+    def call() -> str:
+        return f"{call_name(request)} at {settings.host}"
+
     date = response.headers.get("date")
     if date:
         settings.server_date = date, settings.clock.monotonic()
-    timeouts = response.request.extensions.get("timeout", {})
+    timeouts = request.extensions.get("timeout", {})
     if isinstance(timeouts.get("read"), Patience):
         # The head is here. What a body may take is the meter's business, or the download's.
         timeouts["read"] = timeouts["read"].seconds
@@ -115,15 +120,13 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
     refused = not response.is_success
     if encoding.lower() != "identity":
         if not refused:
-            raise InvalidResponseError(
-                f"{call_name(response.request)} at {settings.host}: the answer came in {encoding}, unasked"
-            )
+            raise InvalidResponseError(f"{call()}: the answer came in {encoding}, unasked")
         # Its words are given up, unread; its status is what counts.
         response.headers["content-encoding"] = "identity"
-    if refused or STREAMED not in response.request.extensions:
+    if refused or STREAMED not in request.extensions:
         cap = _ERROR_CAP if encoding.lower() == "identity" else 0
         meter = Meter(
-            f"{call_name(response.request)} at {settings.host}",
+            call,
             cap=cap if refused else _JSON_CAP,
             refuse=not refused,
             seconds=settings.timeout,
@@ -131,7 +134,7 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
         )
         response.stream = MeteredStream(response.stream, meter)
     if not refused:
-        if STREAMED not in response.request.extensions:
+        if STREAMED not in request.extensions:
             # Generated code parses only the status that the specification names; other services send 201.
             response.status_code = HTTPStatus.OK
             response.__class__ = JSONResponse  # sound because it adds nothing but a method
@@ -221,7 +224,8 @@ class Connections:
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"request": self._bounds(profile, self._bound), "response": [self._guard]}
-        return generated.set_httpx_client(BlockingClient(event_hooks=hooks, **self._options(profile)))
+        client_type = BlockingForms if profile == "upload" else httpx.Client
+        return generated.set_httpx_client(client_type(event_hooks=hooks, **self._options(profile)))
 
     def _bounds(self, profile: Profile, bound: Callable[..., Any]) -> list[Callable[..., Any]]:
         # Another transport than httpx's may calculate with the timeout. And before an upload a proxy has answered
@@ -254,7 +258,8 @@ class AsyncConnections(Connections):
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"request": self._bounds(profile, self._abound), "response": [self._aguard]}
-        return generated.set_async_httpx_client(AwaitingClient(event_hooks=hooks, **self._options(profile)))
+        client_type = AwaitingForms if profile == "upload" else httpx.AsyncClient
+        return generated.set_async_httpx_client(client_type(event_hooks=hooks, **self._options(profile)))
 
     async def _abound(self, request: httpx.Request) -> None:
         self._bound(request)
