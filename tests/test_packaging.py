@@ -100,7 +100,10 @@ def test_metadata(wheel):
 
 def test_the_source_distribution_builds_the_same_wheel(distributions, wheel, tmp_path):
     with tarfile.open(distributions[".gz"]) as archive:
-        archive.extractall(tmp_path / "source", filter="data")
+        # Before 3.11.4 there is no filter to name; from 3.12 on it must be named.
+        archive.extractall(
+            tmp_path / "source", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
+        )
     (source,) = (tmp_path / "source").iterdir()
     again = contents(built(tmp_path / "dist", source, "--wheel")[".whl"])
     assert again.keys() == wheel.keys()
