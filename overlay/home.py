@@ -25,6 +25,7 @@ import attrs
 
 from overlay.connection import Settings
 from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundError
+from overlay.flow import deadline
 from overlay.job import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors
 from overlay.lock import JobLock
@@ -120,6 +121,7 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         put_away(folder, ledger.units())
 
         one_at_a_time = threading.Lock()
+        until = deadline(settings, None)
 
         def report(kind: EventKind, unit: Unit | None, message: str) -> None:
             if on_change is not None:
@@ -129,5 +131,5 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
                         JobEvent(kind=kind, job=job, shard=unit.shard if unit else None, message=message)
                     )
 
-        return OpenJob(JobContext(settings, folder, ledger, record, report), stack.pop_all())
+        return OpenJob(JobContext(settings, folder, ledger, record, report, until), stack.pop_all())
     raise AssertionError("unreachable: the block returns or raises")

@@ -34,10 +34,9 @@ _PATIENCE = 600.0
 class Lookout:
     """What has been seen of a job's batches from one round to the next."""
 
-    def __init__(self, context: JobContext, units: Units, until: Deadline) -> None:
+    def __init__(self, context: JobContext, units: Units) -> None:
         self._context = context
         self._units = units
-        self._until = until
         self._missing_since: dict[tuple[int, int], Deadline] = {}
         self._provider_since: Deadline | None = None
         self._seen_any = False
@@ -118,7 +117,7 @@ class Lookout:
 
     def _one(self, unit: Unit) -> Flow[Batch | None]:
         try:
-            return (yield from retrieve_until(self._context.settings, unit.batch_id or "", until=self._until))
+            return (yield from retrieve_until(self._context.settings, unit.batch_id or "", until=self._context.until))
         except NotFoundError:
             self._missing_since.setdefault(unit.key, deadline(self._context.settings, _PATIENCE))
             return None

@@ -41,7 +41,8 @@ class Unit:
     file_created_at: int | None = None
     batch_id: str | None = None
     creating_at: float | None = None
-    """When the POST in question began, by this machine's clock, in seconds since 1970."""
+    """Since when a batch may have come of it unseen: since the POST, or while fencing, since the input file was
+    deleted. By this machine's clock, in seconds since 1970."""
     created_at: float | None = None
     status: str | None = None
     """The batch's, as last seen."""

@@ -30,7 +30,8 @@ _HOUR = 3600.0
 
 def work(context: JobContext, *, until: Deadline, poll: float, once: bool = False) -> Flow[None]:
     """Go on with a job until it has ended, the deadline is over, or, for `once`, all that can start has started."""
-    round_ = _Round(context, until)
+    context.until = until
+    round_ = _Round(context)
     pause = poll
     while not round_.is_done():
         before = round_.fingerprint()
@@ -51,11 +52,11 @@ def work(context: JobContext, *, until: Deadline, poll: float, once: bool = Fals
 class _Round:
     """What is known about the job's units from one round to the next."""
 
-    def __init__(self, context: JobContext, until: Deadline) -> None:
+    def __init__(self, context: JobContext) -> None:
         self._context = context
         self._units: dict[tuple[int, int], Unit] = {unit.key: unit for unit in context.ledger.units()}
         self._held: dict[tuple[int, int], tuple[Deadline, float]] = {}
-        self.lookout = Lookout(context, self._units, until)
+        self.lookout = Lookout(context, self._units)
 
     def is_done(self) -> bool:
         return all(unit.state == "done" for unit in self._units.values())
@@ -70,7 +71,8 @@ class _Round:
         """Look, recover, collect, start."""
         context = self._context
         yield from self.lookout.look()
-        yield from self._all(recover, self._in("creating", "fencing"), tolerant=tolerant)
+        if not self.lookout.misses_any:
+            yield from self._all(recover, self._in("creating", "fencing"), tolerant=tolerant)
         collectable = self._collectable()
         # First those refused: what of the others was running beside them tells what is allowed.
         refused = [unit for unit in collectable if unit.refused]

@@ -24,7 +24,7 @@ from overlay.adopting import Sought, cancel_duplicate, search
 from overlay.connection import Settings
 from overlay.create import Unanswered, lacks_file, request_body, send
 from overlay.errors import APIError, NotFoundError
-from overlay.flow import Flow, Work
+from overlay.flow import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.job import EventKind
 from overlay.models import Batch
@@ -44,6 +44,8 @@ class JobContext:
     ledger: Ledger
     record: JobRecord
     report: Callable[[EventKind, Unit | None, str], None]
+    until: Deadline
+    """When the caller wants to be told how far it is."""
 
     @property
     def grace(self) -> float:
@@ -142,35 +144,51 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
 def recover(context: JobContext, unit: Unit) -> Flow[None]:
     """Find out what became of a create whose answer nobody lived to see."""
     if unit.state == "creating":
-        spent = yield Work(context.ledger.spent)
-        waited = context.settings.clock.time() - (unit.creating_at or 0.0)
-        # A clock that was set back since then tells nothing.
-        left = context.grace - waited if waited >= 0 else context.grace
-        found = yield from search(context.settings, context.sought(unit, spent), grace=max(0.0, left))
+        found = yield from _search(context, unit)
+        if found is None:
+            return
         if found:
             yield from _adopt(context, unit, found, "adopted")
             return
     yield from _fence(context, unit)
 
 
+def _search(context: JobContext, unit: Unit) -> Flow[list[Batch] | None]:
+    """The batches of a unit; None where there was not the time to be sure that there are none."""
+    waited = context.settings.clock.time() - (unit.creating_at or 0.0)
+    # A clock that was set back since then tells nothing.
+    left = max(0.0, context.grace - waited) if waited >= 0 else context.grace
+    time = context.until.left
+    spent = yield Work(context.ledger.spent)
+    found = yield from search(context.settings, context.sought(unit, spent), grace=max(0.0, min(left, time)))
+    return None if not found and time < left else found
+
+
 def _fence(context: JobContext, unit: Unit) -> Flow[None]:
     """Make sure that no batch of the present file comes to be, or adopt the one that did."""
-    begun = unit.state == "fencing"
-    unit.state = "fencing"
-    yield from context.save(unit)
+    begun, asked_at = unit.state == "fencing", unit.creating_at
+    if not begun:
+        unit.state, unit.creating_at = "fencing", None
+        yield from context.save(unit)
     try:
         yield from files.delete(context.settings, unit.file_id or "")
+        unit.creating_at = None
     except NotFoundError:
         if not begun:
-            unit.state = "creating"
+            unit.state, unit.creating_at = "creating", asked_at
             yield from context.save(unit)
             raise NotFoundError(
                 f"job {context.record.id}: input file {unit.file_id} is not visible to this token, so it cannot be "
                 "said whether a batch was made of it; is it another project's key?",
                 status_code=404,
             ) from None
-    spent = yield Work(context.ledger.spent)
-    found = yield from search(context.settings, context.sought(unit, spent), grace=context.grace)
+    if unit.creating_at is None:
+        # From now on the fence stands.
+        unit.creating_at = context.settings.clock.time()
+        yield from context.save(unit)
+    found = yield from _search(context, unit)
+    if found is None:
+        return
     if found:
         yield from _adopt(context, unit, found, "adopted")
         return

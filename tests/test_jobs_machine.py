@@ -18,7 +18,7 @@ from job_scene import BASE_URL, TWO
 from job_steps import chats, custom_ids
 from step_clock import StepClock
 
-from overlay import Client, JobNotFoundError, WaitTimeoutError
+from overlay import Client, JobNotFoundError, RateLimitError, WaitTimeoutError
 from overlay.drivers import Blocking, _outcome_of, _values
 from overlay.store import Ledger
 
@@ -95,7 +95,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(dies=dying)
     def submit_and_die(self, dies):
-        with suppress(CrashError):
+        with suppress(CrashError, RateLimitError):
             self.submit(self.jobs(dies))
 
     @rule(dies=dying, timeout=st.sampled_from([1.0, 100.0, 1000.0]))
@@ -105,8 +105,8 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(timeout=st.sampled_from([1.0, 100.0, 1000.0]))
     def submit_and_wait(self, timeout):
-        self.submit(self.jobs())
-        with suppress(WaitTimeoutError):
+        with suppress(WaitTimeoutError, RateLimitError):
+            self.submit(self.jobs())
             self.jobs().wait("j", timeout=timeout)
 
     @precondition(lambda self: not self.cancelled and len(self.fake.batches) > 2)

@@ -157,6 +157,41 @@ def test_with_another_key_a_lost_create_is_not_made_anew(scene, crash):
     assert len(scene.fake.batches) == 1
 
 
+@blocking
+def test_with_another_key_a_fence_is_not_gone_on_with(scene, crash):
+    scene.submit(4, max_creates_per_hour=1)
+    scene.clock.move(3600)
+    scene.fake.creates.append(("late", 100))
+    crash("_delete_files", done=False)
+    scene.fake.lag = 200
+    die(scene, scene.wait)
+    assert sorted(scene.states()) == ["created", "fencing"]
+    back = scene.fake.change_project()
+    with pytest.raises(NotFoundError, match="another project's key"):
+        scene.jobs.wait("j")
+    assert not scene.fake.files
+    back()
+    assert scene.finish().ok == 4
+    assert not scene.fake.several_live
+
+
+@blocking
+@pytest.mark.parametrize("done", [False, True])
+def test_a_wait_that_is_too_short_for_the_search_goes_on_with_it_the_next_time(scene, crash, done):
+    scene.fake.lag = 100 if done else 0
+    crash("_post_batches", done=done)
+    die(scene, scene.submit)
+    waits = 0
+    while scene.states() != ["created"]:
+        began = scene.clock.time()
+        scene.wait(50)
+        assert scene.clock.time() - began <= 51
+        waits += 1
+    assert waits == (2 if done else 8)
+    assert scene.finish().ok == 2
+    assert len(scene.fake.batches) == 1
+
+
 def test_an_input_file_that_is_gone_is_uploaded_again(scene):
     scene.fake.creates.append(("refused",))
     scene.api.settings.max_retries = 0
