@@ -117,7 +117,11 @@ class Lookout:
 
     def _one(self, unit: Unit) -> Flow[Batch | None]:
         try:
-            return (yield from retrieve_until(self._context.settings, unit.batch_id or "", until=self._context.until))
+            return (
+                yield from retrieve_until(
+                    self._context.settings, unit.batch_id or "", until=self._context.until
+                )
+            )
         except NotFoundError:
             self._missing_since.setdefault(unit.key, deadline(self._context.settings, _PATIENCE))
             return None
