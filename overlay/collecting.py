@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
@@ -132,10 +133,15 @@ def failed(batch: Batch, requests: Path | None) -> BatchFailedError:
         for entry in entries
     ]
     place = str(requests) if requests is not None else f"input file {batch.input_file_id}"
+    return batch_failed(batch.id, place, problems)
+
+
+def batch_failed(batch_id: str, place: str, problems: Sequence[Problem]) -> BatchFailedError:
+    """The error for a batch whose requests, at `place`, have these problems."""
     shown = "; ".join(str(problem) for problem in problems[:3]) or "the service gives no reason"
     more = f" (and {len(problems) - 3:,} more)" if len(problems) > 3 else ""  # noqa: PLR2004 - those shown
     return BatchFailedError(
-        f"batch {batch.id} failed, nothing ran: {place}: {shown}{more}", batch_id=batch.id, problems=problems
+        f"batch {batch_id} failed, nothing ran: {place}: {shown}{more}", batch_id=batch_id, problems=problems
     )
 
 

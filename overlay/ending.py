@@ -8,15 +8,15 @@ from pathlib import Path
 
 from overlay import files
 from overlay.batches import cancel
-from overlay.collecting import failed, with_files
-from overlay.errors import ConflictError, FileGoneError, NotFoundError
+from overlay.collecting import batch_failed, failed, with_files
+from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFoundError, Problem
 from overlay.flow import Flow, Work
 from overlay.models import Batch
+from overlay.places import places
 from overlay.records import Unit
 from overlay.results import check_complete
 from overlay.settling import fetched_path, put_away, settle
 from overlay.shards import JobContext
-from overlay.spool import shard_path
 
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
 _CAP_GROWTH = 10
@@ -105,6 +105,21 @@ def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: S
             context.ledger.learn_cap(unit.model or "", cap + cap // _CAP_GROWTH)
 
 
+def _located(context: JobContext, unit: Unit, error: BatchFailedError) -> BatchFailedError:
+    """The error with each problem at its place among the job's requests."""
+    lines = {problem.line for problem in error.problems if problem.line is not None}
+    found = places(context.folder, context.ledger.units(), unit, lines)
+    problems = [
+        Problem(found[problem.line][0], f"request {found[problem.line][1]!r}: {problem.reason}")
+        if problem.line in found
+        else problem
+        for problem in error.problems
+    ]
+    return batch_failed(
+        error.batch_id, f"job {context.record.id}, shard {unit.shard}", problems
+    )
+
+
 def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
     """A batch that failed as a whole: nothing ran. Too many tokens enqueued is a matter of time."""
     codes = {entry.code for entry in (batch.errors.data if batch.errors is not None else None) or ()}
@@ -119,7 +134,7 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
 
     if TOKEN_LIMIT not in codes:
         yield Work(partial(put_back, "refused"))
-        raise failed(batch, shard_path(context.folder, unit.shard, unit.generation))
+        raise (yield Work(partial(_located, context, unit, failed(batch, None))))
 
     def learn() -> None:
         # What else there was when it was refused; some of it may have ended since, but not before the same look.
