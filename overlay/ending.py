@@ -115,9 +115,7 @@ def _located(context: JobContext, unit: Unit, error: BatchFailedError) -> BatchF
         else problem
         for problem in error.problems
     ]
-    return batch_failed(
-        error.batch_id, f"job {context.record.id}, shard {unit.shard}", problems
-    )
+    return batch_failed(error.batch_id, f"job {context.record.id}, shard {unit.shard}", problems)
 
 
 def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
