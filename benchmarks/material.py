@@ -53,6 +53,11 @@ _WORDS = [
 ]
 
 
+def seeded() -> random.Random:
+    """The same chance in every run."""
+    return random.Random(7)
+
+
 def text(letters: int, source: random.Random) -> str:
     """Prose of about so many letters: words, line breaks, a quotation now and then."""
     words = []
@@ -73,7 +78,7 @@ def request_line(number: int, prompt: str) -> bytes:
 
 
 def answer_line(number: int, answer: str) -> bytes:
-    message = {"role": "assistant", "content": answer, "refusal": None, "annotations": []}
+    message: dict[str, object] = {"role": "assistant", "content": answer, "refusal": None, "annotations": []}
     body = {
         "id": f"chatcmpl-{number:029}",
         "object": "chat.completion",
@@ -102,7 +107,7 @@ def answer_line(number: int, answer: str) -> bytes:
 
 def write_batch(requests: Path, answers: Path, *, lines: int, line_bytes: int) -> None:
     """The files of a batch: requests in order, answers of about `line_bytes` each in another order."""
-    source = random.Random(7)
+    source = seeded()
     sample = [text(line_bytes - 900, source) for _ in range(100)]
     with requests.open("wb") as file:
         file.writelines(request_line(number, "Say something about the number.") for number in range(lines))
@@ -114,7 +119,7 @@ def write_batch(requests: Path, answers: Path, *, lines: int, line_bytes: int) -
 
 def write_requests(path: Path, *, lines: int, line_bytes: int) -> None:
     """A file of requests of about `line_bytes` each."""
-    source = random.Random(7)
+    source = seeded()
     sample = [text(line_bytes - 150, source) for _ in range(100)]
     with path.open("wb") as file:
         file.writelines(request_line(number, sample[number % len(sample)]) for number in range(lines))

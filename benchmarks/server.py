@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import re
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from benchmarks.processes import started
 
 BATCHES = 10_000
 PAGE = 100
@@ -30,12 +31,8 @@ _CONTENT = re.compile(r"/v1/files/([^/]+)/content")
 @contextmanager
 def serving(folder: Path) -> Generator[str]:
     """The base URL of a server of a folder's files, which ends with the block."""
-    command = [sys.executable, "-m", "benchmarks.server", str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.stdin.close()
+    with started("benchmarks.server", str(folder)) as base_url:
+        yield base_url
 
 
 def batch(number: int) -> dict[str, object]:
@@ -120,7 +117,8 @@ class _Server:
                 length = _LENGTH.search(head)
                 size = int(length[1]) if length else 0
                 received = self._drain(connection, received, size)
-                self._respond(connection, *head.split(b" ", 2)[:2], size)
+                method, target, _ = head.split(b" ", 2)
+                self._respond(connection, method, target, size)
 
     def _drain(self, connection: socket.socket, received: bytes, size: int) -> bytes:
         """Pass over a request's body; gives what came after it."""

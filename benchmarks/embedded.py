@@ -1,0 +1,23 @@
+"""The embedded service, in a process of its own.
+
+python -m benchmarks.embedded      ends when its input does
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager
+
+from benchmarks.processes import started
+from overlay.emulator import Service
+
+
+def serving() -> AbstractContextManager[str]:
+    """The base URL of the embedded service, which ends with the block."""
+    return started("benchmarks.embedded")
+
+
+if __name__ == "__main__":
+    with Service() as service:
+        print(service.base_url, flush=True)
+        sys.stdin.read()
