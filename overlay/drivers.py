@@ -28,6 +28,7 @@ from overlay.connection import (
 )
 from overlay.errors import APITimeoutError, ConfigurationError, OverlayError, StorageError
 from overlay.flow import Call, Fetch, Flow, Pull, Sleep, Step, Stream, Together, Work
+from overlay.offloop import to_the_end
 
 T = TypeVar("T")
 
@@ -216,8 +217,6 @@ class Awaiting:
             flow.close()
 
     async def _perform(self, step: Step) -> Any:
-        import anyio  # noqa: PLC0415 - not needed, and not loaded, by blocking clients
-
         if isinstance(step, Call):
             client = self.connections.get(step.profile)
             response = await step.endpoint.asyncio_detailed(client=client, **step.arguments)
@@ -225,7 +224,7 @@ class Awaiting:
         if isinstance(step, Sleep):
             return await self.settings.clock.asleep(step.seconds)
         if isinstance(step, Work):
-            return await anyio.to_thread.run_sync(step.function)
+            return await to_the_end(step.function)
         if isinstance(step, Pull):
             return await self._pull(step)
         if isinstance(step, Together):
@@ -234,7 +233,7 @@ class Awaiting:
         return await self._fetch(step)
 
     async def _pull(self, step: Pull) -> list[Any]:
-        import anyio  # noqa: PLC0415
+        import anyio  # noqa: PLC0415 - not needed, and not loaded, by blocking clients
 
         source = step.source
         if isinstance(source, Iterator):
@@ -265,8 +264,6 @@ class Awaiting:
         return _values(outcomes)
 
     async def _fetch(self, step: Fetch) -> None:
-        import anyio  # noqa: PLC0415
-
         http = self.connections.get("read").get_async_httpx_client()
         request = http.build_request("GET", step.path, headers=step.landing.request_headers)
         request.extensions[STREAMED] = True
@@ -279,6 +276,6 @@ class Awaiting:
                     if sink.take(chunk):
                         # A megabyte at a time goes to the disk off the loop; a thread for each chunk
                         # would cost more than the write.
-                        await anyio.to_thread.run_sync(sink.flush)
+                        await to_the_end(sink.flush)
         finally:
             await answer.aclose()
