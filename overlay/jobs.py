@@ -58,7 +58,8 @@ def submit(
     """Put requests on disk as a job, start as many of its batches as may run, and return.
 
     `id` names the job, in up to 64 letters, digits, dots, dashes and underscores; by default it derives from the
-    requests and the base URL. Submitting the same requests again under the same id goes on with the job.
+    requests and the base URL. Submitting the same requests again under the same id goes on with the job, with the
+    options that it was given first.
 
     Requests are split into batches by endpoint, model and `limits`, and so that none is estimated at more than
     `max_enqueued_tokens` prompt tokens, nor all of a model together. `max_creates_per_hour` is 2,000 at OpenAI.
