@@ -28,7 +28,6 @@ import httpx
 
 from overlay.answers import status_error
 from overlay.auth import BearerAuth, Tokens
-from overlay.boundary import AwaitingForms, BlockingForms
 from overlay.bounds import Meter, MeteredStream, Patience
 from overlay.clock import Clock, SystemClock
 from overlay.decoding import JSONResponse
@@ -41,6 +40,7 @@ from overlay.errors import (
     OverlayError,
 )
 from overlay.generated import Client as GeneratedClient
+from overlay.plain import AwaitingClient, BlockingClient
 from overlay.version import VERSION
 
 Profile: TypeAlias = Literal["read", "create", "upload"]
@@ -224,8 +224,7 @@ class Connections:
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"request": self._bounds(profile, self._bound), "response": [self._guard]}
-        client_type = BlockingForms if profile == "upload" else httpx.Client
-        return generated.set_httpx_client(client_type(event_hooks=hooks, **self._options(profile)))
+        return generated.set_httpx_client(BlockingClient(event_hooks=hooks, **self._options(profile)))
 
     def _bounds(self, profile: Profile, bound: Callable[..., Any]) -> list[Callable[..., Any]]:
         # Another transport than httpx's may calculate with the timeout. And before an upload a proxy has answered
@@ -258,8 +257,7 @@ class AsyncConnections(Connections):
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"request": self._bounds(profile, self._abound), "response": [self._aguard]}
-        client_type = AwaitingForms if profile == "upload" else httpx.AsyncClient
-        return generated.set_async_httpx_client(client_type(event_hooks=hooks, **self._options(profile)))
+        return generated.set_async_httpx_client(AwaitingClient(event_hooks=hooks, **self._options(profile)))
 
     async def _abound(self, request: httpx.Request) -> None:
         self._bound(request)
