@@ -127,8 +127,7 @@ class FakeService:
         if self.down:
             raise httpx.ConnectError("refused", request=request)
         query = {name: values[0] for name, values in parse_qs(request.url.query.decode()).items()}
-        kind, _, rest = path.strip("/").partition("/")
-        thing, _, verb = rest.partition("/")
+        kind, thing, verb = [*path.strip("/").split("/"), "", ""][:3]
         answer = getattr(self, f"_{request.method.lower()}_{kind}{'_' + verb if verb else ''}")
         found = answer(request, query, thing)
         return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
@@ -229,12 +228,14 @@ class FakeService:
         if thing:
             batch = self.batches.get(thing)
             return self._batch(batch) if batch and not batch.forgotten else _refusal(404, "No batch found")
-        now = self.clock.time()
-        shown = [each for each in self.batches.values() if each.visible_at <= now and not each.forgotten]
+        shown = [each for each in self.batches.values() if self._is_listed(each)]
         # Newest first, also among those of one second.
         shown.reverse()
         shown.sort(key=lambda batch: -int(batch.created_at))
         return self._page([self._batch(batch) for batch in shown], query)
+
+    def _is_listed(self, batch):
+        return batch.visible_at <= self.clock.time() and not batch.forgotten
 
     def _get_files(self, request, query, thing):
         if thing:
@@ -297,4 +298,4 @@ class FakeService:
 
 
 def _refusal(status, message):
-    return httpx.Response(status, json={"error": {"message": message, "type": "invalid_request_error"}})
+    return httpx.Response(status, json={"error": {"message": message, "type": "invalid"}})

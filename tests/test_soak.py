@@ -29,7 +29,8 @@ def test_a_hundred_workers_are_killed():
     outcome = campaign.run(100, scale=SCALE, count=10, seed=seed)
     assert not outcome.errors, f"seed {seed}: {outcome.errors[0]}"
     for kind in KINDS:
-        assert not outcome.findings(kind), f"seed {seed}"
+        findings = outcome.findings(kind)
+        assert not findings, f"seed {seed}, {kind}: {findings}"
     assert outcome.kills >= 100
     assert max(outcome.in_one_job()) >= 3
     happened = " ".join(outcome.kinds())
