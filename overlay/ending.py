@@ -126,7 +126,9 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
     def put_back(why: str) -> None:
         with context.ledger.transaction():
             context.ledger.spend(batch_id, why)
-            unit.state, unit.batch_id, unit.status = "uploaded", None, None
+            # Where it was found, and not named by an answer, a batch of the same POST may be on its way still.
+            unit.state, unit.adopted = unit.adopted or "uploaded", None
+            unit.batch_id = unit.status = None
             unit.completed = unit.failed = 0
             context.ledger.save(unit)
 

@@ -54,6 +54,8 @@ class Unit:
     input_tokens: int = 0
     output_tokens: int = 0
     strays: int = 0
+    adopted: Literal["creating", "fencing"] | None = None
+    """The state in which its batch was found, where no answer named it: the POST in question may yet make another."""
 
     @property
     def key(self) -> tuple[int, int]:

@@ -62,7 +62,11 @@ def _second(db: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first, _second]
+def _third(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE unit ADD COLUMN adopted TEXT")
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first, _second, _third]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 
 # Result codes of https://sqlite.org/rescode.html after which the file may be sound: no permission, busy, locked, no
@@ -75,7 +79,7 @@ _RECOVER = "`overlay jobs recover` rebuilds it from the service's records"
 def _seal(values: Mapping[str, Any]) -> int:
     """A checksum of a row, the same for a number whether it is kept as a whole or a floating one.
 
-    What is NULL does not count, so that columns can be added.
+    What is NULL does not count, so that columns can be added, at the end.
     """
     plain = [
         (name, float(value) if isinstance(value, int | float) else value)

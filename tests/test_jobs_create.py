@@ -159,3 +159,27 @@ def test_results_are_there_and_in_order(scene):
     assert custom_ids(scene.api.jobs.results("j")) == [f"r{number}" for number in range(8)]
     assert len(scene.fake.batches) == 4
     assert not scene.fake.several_live
+
+
+@pytest.mark.parametrize("linger", [0.0, 300.0])
+@pytest.mark.parametrize("late", [2.0, GRACE - 1, GRACE + 50])
+def test_a_batch_that_was_found_and_not_named_settles_nothing_when_it_is_refused(scene, late, linger):
+    """A gateway sent the POST twice: one batch is found, and fails, before there is another."""
+    scene.fake.linger = linger
+    scene.fake.creates.append(("accepted", 502))
+    scene.submit(2)
+    (batch,) = scene.fake.live()
+    scene.fake.late.append((scene.clock.time() + late, batch.body))
+    scene.fake.fail(batch)
+    assert scene.finish().ok == 2
+    assert not scene.fake.several_live
+    assert sum(other.status == "completed" for other in scene.fake.batches.values()) == 1
+
+
+def test_a_batch_that_was_found_behind_the_fence_can_be_refused(scene):
+    scene.fake.linger = 300.0
+    scene.fake.creates.append(("late", GRACE + 50))
+    scene.submit(2)
+    scene.fake.fail(scene.fake.live()[0])
+    assert scene.finish().ok == 2
+    assert scene.fake.count("POST", "/files") == 2

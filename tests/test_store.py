@@ -135,6 +135,8 @@ def _put_of_version_1(self, table, row):
     if table == "job":
         del values["swept"]
         values["options"] = '{"metadata": {"run": "7"}, "max_attempts": 5, "grace": 12.5}'
+    else:
+        del values["adopted"]
     marks = ", ".join(f":{name}" for name in values)
     self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
 
