@@ -55,7 +55,7 @@ class Unit:
     output_tokens: int = 0
     strays: int = 0
     adopted: Literal["creating", "fencing"] | None = None
-    """The state in which its batch was found, where no answer named it: the POST in question may yet make another."""
+    """The state in which its batch was found, where no answer named it: the same POST may yet make another."""
 
     @property
     def key(self) -> tuple[int, int]:
