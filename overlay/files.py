@@ -167,19 +167,23 @@ def fetch(
     `broken` is what ended a try that was made already.
     """
     source = content_path(file_id)
-    landing = Landing(target.with_name(f".{_shortened(target.name)}.{file_id}.part"))
+    part = target.with_name(f".{_shortened(target.name)}.{file_id}.part")
+    landing = yield Work(partial(Landing, part))
     tries = 0
-    while True:
-        if broken is not None:
-            tries = yield from _again(settings, broken, landing, tries)
-        landing.offset = yield Work(lambda: landing.size)
-        try:
-            yield Fetch(source, landing)
-            yield from _verify(settings, file_id, landing)
-            break
-        except APIError as error:
-            broken = error
-    yield Work(partial(_settle, landing.part, target, lasting=lasting))
+    try:
+        while True:
+            if broken is not None:
+                tries = yield from _again(settings, broken, landing, tries)
+            landing.offset = yield Work(lambda: landing.size)
+            try:
+                yield Fetch(source, landing)
+                yield from _verify(settings, file_id, landing)
+                break
+            except APIError as error:
+                broken = error
+        yield Work(partial(landing.settle, target, lasting=lasting))
+    finally:
+        landing.close()
     return target
 
 
@@ -207,7 +211,7 @@ def _again(settings: Settings, error: APIError, landing: Landing, tries: int) ->
         tries = 0
     unusable_part = isinstance(error, APIStatusError) and error.status_code == 416 and landing.offset  # noqa: PLR2004
     if unusable_part:
-        yield Work(landing.part.unlink)
+        yield Work(landing.clear)
     delay = 0.0 if unusable_part else retry.delay(error, tries)
     if delay is None or tries + 1 >= min(retry.READ.tries, settings.max_retries + 1):
         raise error
@@ -231,13 +235,5 @@ def _verify(settings: Settings, file_id: str, landing: Landing) -> Flow[None]:
             expected = None
     if expected is not None and size != expected:
         if size > expected:
-            yield Work(landing.part.unlink)
+            yield Work(landing.clear)
         raise InvalidResponseError(f"file {file_id}: {size:,} bytes arrived of {expected:,}")
-
-
-def _settle(part: Path, target: Path, *, lasting: bool) -> None:
-    """Make the part the file: on the disk first, then under its name."""
-    if lasting:
-        with part.open("rb") as handle:
-            os.fsync(handle.fileno())
-    part.replace(target)

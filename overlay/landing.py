@@ -1,14 +1,19 @@
 """Where a download lands: a part file that grows by what arrives and can be gone on with.
 
 The part is trusted only with the service's word: a range is asked for under the ETag it belongs to
-(RFC 9110, sections 13.1.5 and 14), and anything but the range asked for starts the part anew.
+(RFC 9110, sections 13.1.5 and 14), and anything but the range asked for starts the part anew. It is locked
+while it is written, so that two downloads to one path do not write into each other's.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import secrets
+import weakref
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -26,10 +31,19 @@ _PARTIAL = 206
 
 
 class Landing:
-    """The part file of one download, through all its tries."""
+    """The part file of one download, through all its tries: `part`, or where another download is writing that, one
+    of its own, which goes when this one fails. Raises StorageError.
+    """
 
     def __init__(self, part: Path) -> None:
+        with storage_errors(part):
+            handle = _locked(part)
+            self._shared = handle is not None
+            if handle is None:
+                part = part.with_name(f".{secrets.token_hex(8)}.part")
+                handle = _opened(part)
         self.part = part
+        self._lasts = weakref.finalize(self, os.close, handle)
         self.offset = 0
         """How many bytes of the part are asked to be kept."""
         self.total: int | None = None
@@ -39,7 +53,29 @@ class Landing:
     @property
     def size(self) -> int:
         """How many bytes the part has now."""
-        return self.part.stat().st_size if self.part.exists() else 0
+        return self.part.stat().st_size
+
+    def clear(self) -> None:
+        """Begin anew."""
+        with storage_errors(self.part):
+            os.truncate(self.part, 0)
+
+    def settle(self, target: Path, *, lasting: bool) -> None:
+        """Make the part the file: on the disk first, where it is to last, then under its name."""
+        with storage_errors(target):
+            if lasting:
+                with self.part.open("rb") as handle:
+                    os.fsync(handle.fileno())
+            self.part.replace(target)
+        self._lasts()
+
+    def close(self) -> None:
+        """Let go of the part. It stays for the next download where that finds it, and something in it."""
+        if self._lasts.alive:
+            with suppress(OSError):
+                if not (self._shared and self.size):
+                    self.part.unlink()
+            self._lasts()
 
     @property
     def request_headers(self) -> dict[str, str]:
@@ -54,7 +90,7 @@ class Landing:
         if status_code == _PARTIAL:
             found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
             if found is None or int(found[1]) != self.offset:
-                self.part.unlink(missing_ok=True)
+                self.clear()
                 raise InvalidResponseError(f"asked for bytes from {self.offset:,} on and got another range")
             self.total = None if found[3] == "*" else int(found[3])
         else:
@@ -64,6 +100,28 @@ class Landing:
         # A weak ETag cannot vouch for bytes (RFC 9110, section 13.1.5).
         self.etag = etag if etag and not etag.startswith("W/") else None
         return Sink(self.part, self.offset, clock)
+
+
+def _locked(part: Path) -> int | None:
+    """A locked handle of the part; None where another download has it."""
+    while True:
+        handle = _opened(part)
+        try:
+            # `flock` and not `lockf`, which does not keep threads of one process apart.
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except OSError:
+            return handle  # a file system without locks
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), part.stat()):
+                return handle
+        os.close(handle)  # whoever had it has given it its name, or taken it away, in the meantime
+
+
+def _opened(part: Path) -> int:
+    return os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 class Sink:

@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from harness import TOKEN
 from raw_server import answer
 
 from overlay import (
     APIConnectionError,
     APITimeoutError,
+    Client,
     FileGoneError,
     InvalidResponseError,
     NotFoundError,
     StorageError,
 )
 from overlay.emulator import CloseAfter, Cut, Gzip, Reject, Reset, Service
+from overlay.landing import Landing
 
 CONTENT = "GET /files/*/content"
 SOME = bytes(range(256)) * 8
@@ -87,6 +91,27 @@ def test_what_has_arrived_is_kept_for_the_next_process(api, connect, service, st
     assert listed(target.parent) == [f".out.jsonl.{stored}.part"]
     assert api.files.download(stored, target).read_bytes() == content
     assert ranges(service) == [None, "bytes=300000-"]
+    assert listed(target.parent) == ["out.jsonl"]
+
+
+def test_two_at_once_to_one_path_do_not_write_into_each_others_part(api, service, stored, target, content):
+    other = Landing(target.with_name(f".out.jsonl.{stored}.part"))
+    other.part.write_bytes(content[:1000])
+    assert api.files.download(stored, target).read_bytes() == content
+    assert ranges(service) == [None]
+    assert other.part.read_bytes() == content[:1000]
+    service.faults.add(CONTENT, Cut(after=10), times=None)
+    with pytest.raises(APIConnectionError):
+        api.files.download(stored, target)
+    assert listed(target.parent) == [other.part.name, "out.jsonl"]
+    other.close()
+
+
+def test_many_at_once_to_one_path_leave_it_whole(service, stored, target, content):
+    with Client(token=TOKEN, base_url=service.base_url) as client, ThreadPoolExecutor(8) as threads:
+        paths = list(threads.map(lambda _: client.files.download(stored, target), range(40)))
+    assert paths == [target] * 40
+    assert target.read_bytes() == content
     assert listed(target.parent) == ["out.jsonl"]
 
 
