@@ -30,7 +30,7 @@ from overlay.errors import (
     RateLimitError,
     UnknownOutcomeError,
 )
-from overlay.flow import Call, Flow, Seconds, Sleep, deadline, seconds
+from overlay.flow import Call, Flow, Seconds, deadline, pause, seconds
 from overlay.generated.api.batch import create_batch
 from overlay.generated.models import BatchFileExpirationAfter, CreateBatchRequest
 from overlay.models import Batch
@@ -87,7 +87,8 @@ def send(settings: Settings, body: CreateBatchRequest) -> Flow[Batch | Unanswere
                 delay = retry.jitter(attempt) + 1.0
             elif delay is None or delay > limit.left:
                 raise
-        yield Sleep(delay)
+            why = str(error)
+        yield from pause(why, delay)
         attempt += 1
 
 

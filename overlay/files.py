@@ -24,7 +24,7 @@ from overlay.errors import (
     NotFoundError,
     Problem,
 )
-from overlay.flow import Fetch, Flow, Seconds, Sleep, Work, call, seconds
+from overlay.flow import Fetch, Flow, Seconds, Work, call, pause, seconds
 from overlay.generated.api.files import create_file, delete_file, list_files, retrieve_file
 from overlay.generated.models import CreateFileRequest, DeleteFileResponse, ListFilesResponse
 from overlay.generated.types import File as Part
@@ -215,7 +215,7 @@ def _again(settings: Settings, error: APIError, landing: Landing, tries: int) ->
     delay = 0.0 if unusable_part else retry.delay(error, tries)
     if delay is None or tries + 1 >= min(retry.READ.tries, settings.max_retries + 1):
         raise error
-    yield Sleep(delay)
+    yield from pause(str(error), delay)
     return tries + 1
 
 

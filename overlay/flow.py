@@ -8,6 +8,7 @@ server, a loop, or time passing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -21,6 +22,8 @@ from overlay.connection import (
 )
 from overlay.errors import APIError
 from overlay.landing import Landing
+
+_log = logging.getLogger("overlay")
 
 T = TypeVar("T")
 Seconds: TypeAlias = timedelta | float
@@ -149,5 +152,12 @@ def call(
             limit = limit.later(retry.asked_wait(error))
             if delay is None or attempt + 1 == tries or delay > limit.left or (until and delay > until.left):
                 raise
-        yield Sleep(delay)
+            why = str(error)
+        yield from pause(why, delay)
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def pause(why: str, delay: float) -> Flow[None]:
+    """Wait so many seconds before the next attempt, and say so to whoever listens."""
+    _log.info("%s; trying again in %.1f s", why, delay)
+    yield Sleep(delay)

@@ -11,7 +11,7 @@ import pytest
 from command_line import CANARY, CommandLine, lines_until
 
 from overlay import Client, Request, write_requests
-from overlay.emulator import Pace, Service
+from overlay.emulator import Pace, Reject, Service
 
 
 @pytest.fixture
@@ -50,6 +50,14 @@ def many(client, file_id, count):
     return [
         client.batches.create(input_file_id=file_id, endpoint="/v1/chat/completions").id for _ in range(count)
     ]
+
+
+def test_that_a_call_is_tried_again_is_said_meanwhile(overlay, service):
+    service.faults.add("GET /batches", Reject(503))
+    listed = overlay("batches", "list", "--json")
+    assert (listed.returncode, listed.stdout) == (0, "")
+    (said,) = listed.stderr.splitlines()
+    assert re.fullmatch(r"503 from 127\.0\.0\.1:\d+ for GET /v1/batches: .*; trying again in \d\.\d s", said)
 
 
 def test_a_file_goes_there_and_back(overlay, tmp_path):

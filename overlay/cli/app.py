@@ -53,10 +53,27 @@ app.add_typer(jobs.app, name="jobs")
 serve.register(app)
 
 
+class _Said(logging.Handler):
+    """What the SDK says while it works, that a call is tried again for one, as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        endings.say(f"{text}: {record.exc_info[1]}" if record.exc_info else text)
+
+
+def _listen() -> None:
+    log = logging.getLogger("overlay")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.addHandler(_Said())
+
+
 def run(stopping: Stopping) -> int:
     """Run the command that the arguments name; gives the exit status."""
     if os.environ.get(endings.DEBUG):
         logging.basicConfig(level=logging.DEBUG)
+    else:
+        _listen()
     try:
         status = _run(stopping)
         output.finish()
