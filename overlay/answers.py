@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -76,9 +75,12 @@ def _message(detail: dict[str, Any], decoded: Any, text: str) -> str:
         if is_array(candidate) and candidate:
             return "; ".join(_validation(entry) for entry in candidate[:5])[:_MESSAGE_KEPT]
     title = _TITLE.search(text) if decoded is None else None
-    words = " ".join(unescape(title[1]).split()) if title else ""
-    if words:
-        return words[:_MESSAGE_KEPT]
+    if title:
+        from html import unescape  # noqa: PLC0415 - two thousand entities, for the pages of proxies alone
+
+        words = " ".join(unescape(title[1]).split())
+        if words:
+            return words[:_MESSAGE_KEPT]
     if decoded is None and "<" in text[:200]:
         return "an HTML page without a title"
     return " ".join(text.split())[:_MESSAGE_KEPT] or "no message"

@@ -197,9 +197,12 @@ def batch(received: object) -> Batch:
     if not isinstance(received, models.Batch):
         raise InvalidResponseError(f"expected a batch, got {type(received).__name__}")
     _check_received(received.id, "batch")
-    for name, value in zip(_TEXTS, _texts_of(received), strict=True):
+    for value in _texts_of(received):
         if value is not None and not isinstance(value, str):
-            raise InvalidResponseError(f"batch {received.id}: {name} is {type(value).__name__}, not a string")
+            names = (name for name in _TEXTS if getattr(received, name) is value)
+            raise InvalidResponseError(
+                f"batch {received.id}: {next(names)} is {type(value).__name__}, not a string"
+            )
     # Sound because neither class adds slots: the object is what it was, with more properties.
     received.__class__ = Batch
     assert isinstance(received, Batch)
