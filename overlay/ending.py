@@ -96,7 +96,7 @@ def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: S
     with context.ledger.transaction():
         context.ledger.save(unit)
         # A ledger that was rebuilt may know of the next generation already.
-        if following is not None and following.key not in {other.key for other in context.ledger.units()}:
+        if following is not None and following.key not in {other.key for other in context.ledger.saved()}:
             context.ledger.save(following)
         context.ledger.add_litter(unit.file_id, *file_ids)
         cap = context.ledger.caps().get(unit.model or "")
@@ -108,7 +108,7 @@ def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: S
 def _located(context: JobContext, unit: Unit, error: BatchFailedError) -> BatchFailedError:
     """The error with each problem at its place among the job's requests."""
     lines = {problem.line for problem in error.problems if problem.line is not None}
-    found = places(context.folder, context.ledger.units(), unit, lines)
+    found = places(context.folder, context.ledger.saved(), unit, lines)
     problems = [
         Problem(found[problem.line][0], f"request {found[problem.line][1]!r}: {problem.reason}")
         if problem.line in found
@@ -139,7 +139,7 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
     def learn() -> None:
         # What else there was when it was refused; some of it may have ended since, but not before the same look.
         others = [
-            other for other in context.ledger.units() if other.model == unit.model and other.key != unit.key
+            other for other in context.ledger.saved() if other.model == unit.model and other.key != unit.key
         ]
         allowed = sum(
             other.tokens for other in others if (other.live or other.state == "ended") and not other.refused

@@ -71,7 +71,7 @@ def view_of(folder: Path) -> Job:
     """A job as its ledger has it. Raises LedgerError."""
     ledger = Ledger(folder / "ledger.db")
     try:
-        return view(ledger.job(), ledger.units())
+        return view(ledger.job(), ledger.saved())
     finally:
         ledger.close()
 
@@ -97,7 +97,7 @@ class OpenJob:
         weakref.finalize(self, self._stack.close)
 
     def view(self) -> Job:
-        return view(self.context.record, self.context.ledger.units())
+        return view(self.context.record, self.context.ledger.saved())
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +118,7 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         # The lock says that whoever was writing them is dead.
         put_away_parts(folder)
         (folder / SPOOLING).unlink(missing_ok=True)
-        put_away(folder, ledger.units())
+        put_away(folder, ledger.saved())
 
         one_at_a_time = threading.Lock()
         until = deadline(settings, None)
@@ -126,7 +126,7 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         def report(kind: EventKind, unit: Unit | None, message: str) -> None:
             if on_change is not None:
                 with one_at_a_time:
-                    job = view(record, ledger.units())
+                    job = view(record, ledger.saved())
                     on_change(
                         JobEvent(kind=kind, job=job, shard=unit.shard if unit else None, message=message)
                     )

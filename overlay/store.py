@@ -14,6 +14,7 @@ import threading
 import zlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,6 +100,7 @@ class Ledger:
         self.path = path
         self._guard = threading.RLock()
         self._within = False
+        self._saved: dict[tuple[int, int], Unit] | None = None
         if not create and not path.exists():
             raise LedgerError(f"{path}: the ledger is gone; {_RECOVER}", path=path)
         with self._translated():
@@ -163,6 +165,7 @@ class Ledger:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
+                self._saved = None
                 # After some errors, a full disk among them, SQLite has rolled back by itself.
                 if self._db.in_transaction:
                     with suppress(self._sqlite.Error):
@@ -213,13 +216,25 @@ class Ledger:
             self._put("job", job)
 
     def units(self) -> list[Unit]:
-        rows = self._select("SELECT * FROM unit ORDER BY shard, generation")
-        return [self._got(Unit, row) for row in rows]
+        """All units, in order, for the caller to change."""
+        return [copy(unit) for unit in self.saved()]
+
+    def saved(self) -> list[Unit]:
+        """The same, but not to be changed. Only the first time they are read: who has the job's lock may ask for
+        them at every event of a job of thousands of shards.
+        """
+        with self._guard:
+            if self._saved is None:
+                rows = self._select("SELECT * FROM unit")
+                self._saved = {unit.key: unit for unit in (self._got(Unit, row) for row in rows)}
+            return [self._saved[key] for key in sorted(self._saved)]
 
     def save(self, *units: Unit) -> None:
         with self.transaction():
             for unit in units:
                 self._put("unit", unit)
+                if self._saved is not None:
+                    self._saved[unit.key] = copy(unit)
 
     def spend(self, batch_id: str, why: str) -> None:
         with self.transaction():

@@ -169,3 +169,19 @@ def test_one_of_a_newer_version_is_not_touched(path):
     with pytest.raises(LedgerError, match=r"newer version .*99.*upgrade"):
         Ledger(path)
     assert path.read_bytes() == before
+
+
+def test_what_was_rolled_back_is_not_taken_for_saved(path):
+    ledger = Ledger(path)
+    first = ledger.units()[0]
+    first.state = "ended"
+    assert ledger.units()[0].state == ledger.saved()[0].state == "created"
+    with pytest.raises(KeyError), ledger.transaction():
+        ledger.save(first)
+        assert ledger.units()[0].state == "ended"
+        raise KeyError
+    assert ledger.units() == UNITS
+    ledger.save(first, unit(0, 1))
+    assert [each.key for each in ledger.saved()] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert ledger.units() == contents(path)[1]
+    ledger.close()
