@@ -176,12 +176,17 @@ def test_what_was_rolled_back_is_not_taken_for_saved(path):
     first = ledger.units()[0]
     first.state = "ended"
     assert ledger.units()[0].state == ledger.saved()[0].state == "created"
-    with pytest.raises(KeyError), ledger.transaction():
-        ledger.save(first)
-        assert ledger.units()[0].state == "ended"
-        raise KeyError
+    with pytest.raises(KeyError):
+        _rolled_back(ledger, first)
     assert ledger.units() == UNITS
     ledger.save(first, unit(0, 1))
     assert [each.key for each in ledger.saved()] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert ledger.units() == contents(path)[1]
     ledger.close()
+
+
+def _rolled_back(ledger, changed):
+    with ledger.transaction():
+        ledger.save(changed)
+        assert ledger.units()[0] == changed
+        raise KeyError
