@@ -21,6 +21,7 @@ from overlay.emulator import (
     LagList,
     LateAccept,
     Literally,
+    ManualClock,
     Pace,
     Reject,
     Reset,
@@ -82,6 +83,14 @@ def test_a_batch_that_is_accepted_late_is_waited_for(api, service, clock, file_i
     assert sum(clock.slept) >= 100
     assert [each["id"] for each in service.batches()] == [batch.id]
     assert service.count("POST", "/batches") == 1
+
+
+def test_a_batch_is_found_by_the_clock_of_the_service(connect, requests_file):
+    with Service(clock=ManualClock()) as service:
+        api = connect(service.base_url)
+        file_id = api.files.upload(requests_file).id
+        service.faults.add(CREATE, Accept(Reset()))
+        assert create(api, file_id).id == service.batches()[0]["id"]
 
 
 def test_a_list_that_lags_is_looked_at_again(api, service, clock, file_id):

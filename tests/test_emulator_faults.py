@@ -6,6 +6,7 @@ import socket
 import time
 import zlib
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, IncompleteRead
 
 import httpx
@@ -87,6 +88,12 @@ def test_reject_so_many_times(service, http):
     assert answers[0].headers["x-request-id"] != answers[1].headers["x-request-id"]
     assert fault.hits == 2
     assert [each.status for each in service.requests] == [429, 429, 200]
+
+
+def test_answers_are_dated_by_the_clock_of_the_service(service, http, clock):
+    service.advance(3600)
+    dates = http.get("/batches").headers.get_list("date")
+    assert [parsedate_to_datetime(each).timestamp() for each in dates] == [clock.time()]
 
 
 def test_patterns(service, http, file):

@@ -7,10 +7,12 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from email.utils import formatdate
 from os import PathLike
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overlay.emulator.answers import AnswerFunction, Source
 from overlay.emulator.app import Application
@@ -57,9 +59,22 @@ def serve(
         asyncio.run(Server(app, lambda: on_ready(url) if on_ready else None).serve(sockets=[listener]))
 
 
+def _dated(app: Application) -> ASGIApp:
+    async def dated(scope: Scope, receive: Receive, send: Send) -> None:
+        async def begin(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(app.timeline.now(), usegmt=True).encode()
+                message = {**message, "headers": [(b"date", date), *message.get("headers", ())]}
+            await send(message)
+
+        await app(scope, receive, begin)
+
+    return dated
+
+
 class Server(uvicorn.Server):
-    """uvicorn with three differences: it says when it is ready, `stop_now` waits for nobody, and a signal that ends
-    it is not raised again afterwards.
+    """uvicorn with four differences: it says when it is ready, `stop_now` waits for nobody, a signal that ends
+    it is not raised again afterwards, and answers are dated by the service's clock, as what they tell of is.
     """
 
     def __init__(self, app: Application, on_ready: Callable[[], object]) -> None:
@@ -71,10 +86,11 @@ class Server(uvicorn.Server):
             "log_config": None,
             "access_log": False,
             "server_header": False,
+            "date_header": False,
             "timeout_graceful_shutdown": _PATIENCE,
             "timeout_keep_alive": 75,
         }
-        super().__init__(uvicorn.Config(app, **options))
+        super().__init__(uvicorn.Config(_dated(app), **options))
         self._app = app
         self._on_ready = on_ready
         self._leave = asyncio.Event()
