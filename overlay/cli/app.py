@@ -56,16 +56,22 @@ serve.register(app)
 class _Said(logging.Handler):
     """What the SDK says while it works, that a call is tried again for one, as lines on stderr."""
 
+    def __init__(self, stopping: Stopping) -> None:
+        super().__init__()
+        self._stopping = stopping
+
     def emit(self, record: logging.LogRecord) -> None:
+        if self._stopping.asked:
+            return  # the last word is how to go on; threads that lose their connection have nothing to add
         text = record.getMessage()
         endings.say(f"{text}: {record.exc_info[1]}" if record.exc_info else text)
 
 
-def _listen() -> None:
+def _listen(stopping: Stopping) -> None:
     log = logging.getLogger("overlay")
     log.setLevel(logging.INFO)
     log.propagate = False
-    log.addHandler(_Said())
+    log.addHandler(_Said(stopping))
 
 
 def run(stopping: Stopping) -> int:
@@ -73,7 +79,7 @@ def run(stopping: Stopping) -> int:
     if os.environ.get(endings.DEBUG):
         logging.basicConfig(level=logging.DEBUG)
     else:
-        _listen()
+        _listen(stopping)
     try:
         status = _run(stopping)
         output.finish()

@@ -37,8 +37,9 @@ class Stopping:
         self.advice = ""
         """What to print when stopped: what goes on elsewhere, and the command to come back to it."""
         self.advise_on_error = False
+        self.asked = False
+        """Whether a signal has come."""
         self._said = False
-        self._asked = False
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         for number in _SIGNALS:
@@ -65,9 +66,9 @@ class Stopping:
             sys.stderr.flush()
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if self._asked:
+        if self.asked:
             self._leave(number)
-        self._asked = True
+        self.asked = True
         raise Interrupted(number)
 
     def _watch(self) -> None:
