@@ -54,7 +54,7 @@ def _request(number: int) -> Request:
 def _report(event: JobEvent, began: float, show: Callable[[str], object]) -> None:
     if event.kind == "fetched":
         seconds = time.perf_counter() - began
-        show(f"  {event.job.answered:9,} answered after {seconds:.0f} s, memory {_peak()} MiB")
+        show(f"  {event.job.ok:9,} fetched and settled after {seconds:.0f} s, memory {_peak()} MiB")
 
 
 def _paced(word: str, count: int, items: Iterable[T], show: Callable[[str], object]) -> Iterator[T]:
