@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # who only names a Job does not wait for the ledger's modules
 
 EventKind: TypeAlias = Literal[
     "spooled",
+    "uploading",
     "uploaded",
     "created",
     "adopted",

@@ -107,6 +107,8 @@ def _upload(context: JobContext, unit: Unit) -> Flow[None]:
     path = yield Work(partial(verify, context.folder, unit))
     unit.state = "uploading"
     yield from context.save(unit)
+    size = f"{unit.requests:,} requests, {unit.bytes / 1e6:,.1f} MB"
+    context.report("uploading", unit, f"shard {unit.shard}: uploading {size}")
     sent = yield from files.upload(context.settings, path, filename=file_name(context.record.id, unit))
     unit.file_id, unit.file_created_at = sent.id, sent.created_at
     unit.state = "uploaded"

@@ -54,8 +54,8 @@ def test_an_input_file_is_fenced_off_before_a_batch_is_created_anew(scene):
     assert 2 * GRACE <= sum(scene.clock.slept) < 2 * GRACE + 20
     assert scene.fake.count("POST", "/batches") == 2
     assert scene.fake.count("DELETE", "/files/*") == 1
-    assert scene.kinds == ["uploaded", "outage", "uploaded", "created"]
-    assert "the create was lost" in str(scene.events[1])
+    assert scene.kinds == ["uploading", "uploaded", "outage", "uploading", "uploaded", "created"]
+    assert "the create was lost" in str(scene.events[2])
     assert scene.finish().ok == 2
     assert len(scene.fake.batches) == 1
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SHARDS_SHOWN = 8
 _TENTHS = 10
-_SPOKEN = frozenset({"created", "adopted", "waiting", "resubmitted", "duplicate", "outage"})
+_SPOKEN = frozenset({"uploading", "created", "adopted", "waiting", "resubmitted", "duplicate", "outage"})
 """What deserves a line of its own where nobody watches; in between there is a line for each tenth of the way."""
 
 
@@ -24,6 +24,7 @@ class JobProgress:
 
     def __init__(self) -> None:
         self._live: Live | None = None
+        self._event: JobEvent | None = None
         self._began = time.monotonic()
         self._at_first: int | None = None
         self._tenth = -1
@@ -34,7 +35,11 @@ class JobProgress:
             from rich.live import Live  # noqa: PLC0415
 
             self._live = Live(
-                console=Console(stderr=True), transient=True, refresh_per_second=4, redirect_stdout=False
+                get_renderable=self._picture,  # anew each time: the clock in it goes on between events
+                console=Console(stderr=True),
+                transient=True,
+                refresh_per_second=4,
+                redirect_stdout=False,
             )
             self._live.start()
         return self
@@ -53,8 +58,8 @@ class JobProgress:
         """Something happened to the job."""
         if self._at_first is None:
             self._at_first = event.job.answered
+        self._event = event
         if self._live is not None:
-            self._live.update(self._picture(event))
             return
         if event.kind in _SPOKEN:
             endings.say(str(event))
@@ -81,12 +86,15 @@ class JobProgress:
             f", about {_span((time.monotonic() - self._began) / done * (job.requests - job.answered))} to go"
         )
 
-    def _picture(self, event: JobEvent) -> Any:
+    def _picture(self) -> Any:
         from rich.console import Group  # noqa: PLC0415
         from rich.progress_bar import ProgressBar  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
+        event = self._event
+        if event is None:
+            return Text(f"reading the requests, {_span(time.monotonic() - self._began)} elapsed")
         job = event.job
         grid = Table.grid(padding=(0, 2))
         open_shards = [shard for shard in job.shards if shard.state != "done"]
