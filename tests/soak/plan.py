@@ -83,13 +83,21 @@ STRETCHES = {
 
 
 def spread(plans: Iterable[Plan], dice: random.Random) -> list[Plan]:
-    """In random order, but with one of every kind of point before the second of any."""
-    kinds: dict[Any, list[Plan]] = defaultdict(list)
+    """In random order, but with one of every kind of point before the second of any, and among those of a kind with
+    one in every stretch of a life before the second in any.
+    """
+    kinds: dict[str, dict[Any, list[Plan]]] = defaultdict(lambda: defaultdict(list))
     for plan in plans:
-        kinds[plan.scenario, plan.deaths[:-1], plan.deaths[-1].kind].append(plan)
-    for kind in kinds.values():
-        dice.shuffle(kind)
-    rounds = zip_longest(*kinds.values())
+        kinds[plan.deaths[-1].kind][plan.scenario, plan.deaths[:-1]].append(plan)
+    for stretches in kinds.values():
+        for each in stretches.values():
+            dice.shuffle(each)
+    return _in_turn([_in_turn(stretches.values(), dice) for stretches in kinds.values()], dice)
+
+
+def _in_turn(lists: Iterable[list[Plan]], dice: random.Random) -> list[Plan]:
+    """One of each list, in any order, then the second of each, and so on."""
+    rounds = zip_longest(*lists)
     return [plan for each in rounds for plan in dice.sample(each, len(each)) if plan is not None]
 
 
