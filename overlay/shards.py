@@ -209,7 +209,7 @@ def _fence(context: JobContext, unit: Unit) -> Flow[None]:
 def _adopt(context: JobContext, unit: Unit, found: list[Batch], kind: EventKind) -> Flow[None]:
     batch, *extras = found
     unit.batch_id, unit.status = batch.id, batch.status
-    unit.adopted = unit.state if kind == "adopted" and unit.state in {"creating", "fencing"} else None
+    unit.adopted = unit.state if kind == "adopted" and unit.state in ("creating", "fencing") else None
     # Before it counts as created: whoever comes after a crash between the two finds them all again.
     for extra in extras:
         yield from cancel_extra(context, unit, extra)
