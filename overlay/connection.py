@@ -189,6 +189,7 @@ class Connections:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._inherited: list[dict[Profile, GeneratedClient]] = []
         self._reset()
 
     def _reset(self) -> None:
@@ -202,6 +203,7 @@ class Connections:
         """The generated client of a profile."""
         if self._pid != os.getpid():
             self._settings.tokens.after_fork()
+            self._inherited.append(self._built)  # the parent's to close: letting go of them here would warn
             self._reset()
         built = self._built.get(profile)
         if built is None:
