@@ -234,3 +234,29 @@ def test_the_installed_script_is_this_command():
     ]
     assert shown[0] == shown[1]
     assert shown[0].startswith("overlay 0.")
+
+
+IN_A_FINALIZER = """
+import os, signal, time
+from overlay.cli.signals import Interrupted, Stopping
+
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+stopping = Stopping()
+stopping.advice = "go on"
+try:
+    Dying()
+    time.sleep(0.5)
+    print("nothing came")
+except Interrupted as interrupted:
+    print("came", interrupted.exit_status, end="")
+    stopping.say()
+"""
+
+
+def test_a_signal_that_comes_in_a_finalizer_is_not_lost():
+    done = python(IN_A_FINALIZER)
+    assert (done.stdout, done.stderr) == ("came 143", "stopped; go on\n")

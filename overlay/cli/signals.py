@@ -18,6 +18,7 @@ from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_SECONDS = 0.8
+_AGAIN_SECONDS = 0.01
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -47,11 +48,13 @@ class Stopping:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        sys.unraisablehook = self._lost
         threading.Thread(target=self._watch, name="overlay-stopping", daemon=True).start()
 
     def disarm(self) -> None:
         """Leave the signals to somebody else."""
         signal.set_wakeup_fd(-1)
+        sys.unraisablehook = sys.__unraisablehook__
         for number in _SIGNALS:
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, signal.SIG_DFL)
@@ -70,6 +73,17 @@ class Stopping:
             self._leave(number)
         self.asked = True
         raise Interrupted(number)
+
+    def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Something was raised where nothing can be, in the finalizer of an object: a signal is sent again."""
+        if isinstance(unraisable.exc_value, Interrupted):
+            self.asked = False
+            number = unraisable.exc_value.exit_status - 128
+            again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+        else:
+            sys.__unraisablehook__(unraisable)
 
     def _watch(self) -> None:
         number = os.read(self._reader, 1)[0]
