@@ -43,8 +43,8 @@ class Outcome:
     @property
     def missed(self) -> list[Death]:
         """The enumerated points that were not come by."""
-        counted = [_counted(life) for life in self.lives if life.plan.counted is not None]
-        return [death for life, death in zip(self.lives, counted, strict=False) if death in life.missed]
+        counted = [(life, _counted(life)) for life in self.lives if life.plan.counted is not None]
+        return [death for life, death in counted if death not in life.deaths]
 
     def kinds(self) -> Counter[str]:
         """Deaths by what was under way."""
