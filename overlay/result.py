@@ -188,7 +188,7 @@ class Result(msgspec.Struct, eq=False, gc=False):
             raise self._failure("the answer has no text to parse", "no_text")
         try:
             return parse_text(text, type)
-        except ValueError as error:
+        except (ValueError, msgspec.MsgspecError) as error:  # older ones are no ValueErrors
             raise self._failure(f"the text is no {type.__name__}: {error}", "unexpected_text") from error
 
     def _decode_body(self) -> Any:
