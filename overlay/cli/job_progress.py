@@ -107,9 +107,11 @@ class JobProgress:
             again = f"sent again ({shard.generation})" if shard.generation else ""
             grid.add_row(f"shard {shard.number}", Text(endings.one_line(status)), bar, counts, again)
         finished = len(job.shards) - len(open_shards)
+        whole = Table.grid()  # a bar by itself does not end its line
+        whole.add_row(ProgressBar(total=1.0, completed=job.progress, width=60))
         return Group(
             Text(f"job {job.id}: {self._counts(job)}"),
-            ProgressBar(total=1.0, completed=job.progress, width=60),
+            whole,
             Text(
                 f"{finished:,} of {len(job.shards):,} shards done; {endings.one_line(event.message)}",
                 style="dim",
