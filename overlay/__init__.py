@@ -12,9 +12,9 @@ with Client() as client:
 Names are loaded when they are first asked for: to describe a Request takes neither httpx nor a client.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from overlay.lazily import loader
 from overlay.version import VERSION as __version__  # noqa: N811 - the name that packages give it
 
 if TYPE_CHECKING:
@@ -183,12 +183,8 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to type checkers it would say that any name will do, a misspelt one too
+    __getattr__ = loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

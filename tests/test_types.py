@@ -34,6 +34,8 @@ async def mistakes(client: Client, awaited: AsyncClient, result: Result) -> None
     Client(timeout="60")
     Token("sk-1")
     result.text.strip()
+    from overlay import Clinet
+    from overlay.emulator import Servce
 """
 
 

@@ -9,8 +9,9 @@ It needs the extra `serve`. Names are loaded when they are first asked for, so t
 pytest plugin does in every run, costs nothing and needs nothing installed.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from overlay.lazily import loader
 
 if TYPE_CHECKING:
     from overlay.emulator.clock import ManualClock, RunningClock
@@ -93,9 +94,5 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to type checkers it would say that any name will do, a misspelt one too
+    __getattr__ = loader(__name__, _HOMES)
