@@ -20,6 +20,7 @@ from overlay.connection import Settings
 from overlay.errors import APIError, APIStatusError, ConflictError
 from overlay.flow import Flow, Sleep, call, deadline
 from overlay.generated.api.batch import cancel_batch, list_batches
+from overlay.listing import Course, Window
 from overlay.models import Batch
 
 _log = logging.getLogger("overlay")
@@ -60,11 +61,10 @@ class Sought:
         # Asked for after each look: the first answer of all may be what tells the service's time.
         return self.since.by_the_service(settings) if isinstance(self.since, Began) else self.since
 
-    def matches(self, batch: Batch, since: datetime) -> bool:
+    def matches(self, batch: Batch) -> bool:
         return (
             batch.input_file_id == self.input_file_id
             and batch.id not in self.spent
-            and (batch.created is None or batch.created >= since)
             # A service that keeps no metadata cannot speak against a batch.
             and (not batch.metadata or batch.metadata == (self.metadata or {}))
         )
@@ -92,17 +92,14 @@ def search(settings: Settings, sought: Sought, *, grace: float) -> Flow[list[Bat
 
 def _look(settings: Settings, sought: Sought) -> Flow[list[Batch]]:
     found: list[Batch] = []
-    cursor: str | None = None
-    while True:
-        received: Any = yield from call(settings, list_batches, after=cursor, limit=100)
-        since = sought.earliest(settings)
+    course = Course(None)
+    while not course.ended:
+        received: Any = yield from call(settings, list_batches, after=course.after, limit=100)
         data = [models.batch(item) for item in (received.data or ())]
-        found += (batch for batch in data if sought.matches(batch, since))
-        last = data[-1] if data else None
-        past = last is not None and last.created is not None and last.created < since
-        if last is None or past or received.has_more is not True or last.id == cursor:
-            return found
-        cursor = last.id
+        page = Window(sought.earliest(settings)).page(data, has_more=received.has_more is True)
+        if course.takes(page):
+            found += filter(sought.matches, page.data)
+    return found
 
 
 def keep_oldest(settings: Settings, found: Sequence[Batch]) -> Flow[Batch]:

@@ -17,7 +17,8 @@ from overlay.ending import abandon
 from overlay.errors import APIError, APIStatusError, InvalidResponseError, NotFoundError, TokenProviderError
 from overlay.files import delete
 from overlay.flow import Deadline, Flow, Together, Work, deadline
-from overlay.models import Batch
+from overlay.listing import Course
+from overlay.models import Batch, Page
 from overlay.records import LostFile, Unit
 from overlay.shards import JobContext, meet_duplicate
 
@@ -93,11 +94,11 @@ class Lookout:
         seen: dict[str, Batch] = {}
         ours = self._ours(lost)
         oldest = _oldest([*live.values(), *lost]) or 0
-        cursor: str | None = None
+        course = Course(None)
         pages = 0
-        while len(seen) < len(live) and pages <= len(seen) + _FEW:
+        while not course.ended and len(seen) < len(live) and pages <= len(seen) + _FEW:
             try:
-                got = yield from page(self._context.settings, after=cursor, limit=_PAGE)
+                got = yield from page(self._context.settings, after=course.after, limit=_PAGE)
             except (APIStatusError, InvalidResponseError) as error:
                 if isinstance(error, APIStatusError) and retry.is_transient(error):
                     raise
@@ -108,11 +109,8 @@ class Lookout:
                     seen[batch.id] = batch
                 else:
                     yield from self._meet(batch, ours)
-            last = got.data[-1].created_at if got.data else None
-            # No batch is older than its input file.
-            if got.next is None or got.next == cursor or (last is not None and last < oldest):
+            if not course.takes(got) or _is_past(got, oldest):
                 break
-            cursor = got.next
         return seen
 
     def _one(self, unit: Unit) -> Flow[Batch | None]:
@@ -177,15 +175,13 @@ class Lookout:
     def _meet_all(self) -> Flow[None]:
         lost: list[LostFile] = yield Work(self._context.ledger.lost)
         oldest, ours = _oldest([*self._units.values(), *lost]), self._ours(lost)
-        cursor: str | None = None
-        while oldest is not None:
-            got = yield from page(self._context.settings, after=cursor, limit=_PAGE)
+        course = Course(None)
+        while oldest is not None and not course.ended:
+            got = yield from page(self._context.settings, after=course.after, limit=_PAGE)
             for batch in got.data:
                 yield from self._meet(batch, ours)
-            last = got.data[-1].created_at if got.data else None
-            if got.next is None or got.next == cursor or (last is not None and last < oldest):
+            if not course.takes(got) or _is_past(got, oldest):
                 break
-            cursor = got.next
 
     def _delete_litter(self) -> Flow[None]:
         ledger = self._context.ledger
@@ -193,6 +189,12 @@ class Lookout:
             with suppress(NotFoundError):
                 yield from delete(self._context.settings, file_id)
             yield Work(partial(ledger.remove_litter, file_id))
+
+
+def _is_past(page: Page[Batch], oldest: int) -> bool:
+    """Whether what comes behind a page is older than all our input files, and so than our batches."""
+    last = page.data[-1].created_at if page.data else None
+    return last is not None and last < oldest
 
 
 def _oldest(files: Sequence[Unit | LostFile]) -> int | None:

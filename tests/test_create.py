@@ -131,6 +131,21 @@ def test_a_search_reads_all_pages_back_to_the_attempt(raw_server, connect):
     ]
 
 
+def test_a_batch_that_a_list_shows_twice_is_no_duplicate_of_itself(raw_server, connect):
+    """A service that ignores `after` gives the first page for ever."""
+
+    def script(request):
+        if request.method == "POST" and request.path.endswith("/batches"):
+            raise ResetNow
+        now = time.time()
+        batch = batch_object(input_file_id="file-1", created_at=int(now))
+        return answer({"data": [batch], "has_more": True}, date=formatdate(now, usegmt=True))
+
+    server = raw_server(script)
+    assert create(connect(server.base_url), "file-1").id == "batch_1"
+    assert [each.split()[0] for each in server.requests()] == ["POST", "GET", "GET"]
+
+
 @pytest.mark.parametrize("hours", [-7, 7])
 def test_a_clock_that_is_wrong_does_not_hide_the_batch(raw_server, connect, hours):
     there = int(time.time()) + hours * 3600
