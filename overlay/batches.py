@@ -98,6 +98,6 @@ def cancel(settings: Settings, batch_id: str) -> Flow[Batch]:
     except (BadRequestError, ConflictError):
         # Services answer 200, 400 or 409 to the second cancel; an unanswered first one makes it the second.
         batch = yield from retrieve(settings, batch_id)
-        if (batch.status or "").lower() in {"cancelling", "cancelled"}:
+        if models.plain_status(batch.status) in {"cancelling", "cancelled"}:
             return batch
         raise

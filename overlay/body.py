@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -11,8 +12,6 @@ import httpx
 from overlay.clock import Clock
 from overlay.errors import InvalidResponseError, OverlayError
 from overlay.landing import check_pace, content_length
-
-_PARTIAL = 206
 
 
 class Body(io.RawIOBase):
@@ -22,7 +21,9 @@ class Body(io.RawIOBase):
         self, response: httpx.Response, clock: Clock, typed: Callable[[Exception], OverlayError | None]
     ) -> None:
         self.name = f"{response.request.method} {response.request.url.path}"
-        self.size = None if response.status_code == _PARTIAL else content_length(response.headers)
+        self.size = (
+            None if response.status_code == HTTPStatus.PARTIAL_CONTENT else content_length(response.headers)
+        )
         """How many bytes were announced; None where that cannot be told."""
         self._response = response
         self._chunks = response.iter_raw()

@@ -22,12 +22,12 @@ from overlay.errors import (
     NoResultsError,
     Problem,
 )
-from overlay.files import fetch
+from overlay.files import fetch, fetch_whole
 from overlay.flow import Flow, Sleep, Work, deadline
 from overlay.live import Lines, Runner, follow
-from overlay.models import Batch
+from overlay.models import Batch, plain_status
 from overlay.reading import Opened
-from overlay.results import check_complete, join_results, read_results, results_in
+from overlay.results import join_results, read_results, results_in
 
 _FILES_APPEAR_SECONDS = 10.0
 """For how long a completed batch may lack the id of a file that its counts promise."""
@@ -49,7 +49,7 @@ def open_batch(asked: Asked, settings: Settings, stack: ExitStack) -> Flow[Opene
     """Fetch a batch's files into a temporary folder, and begin to read them. `stack` lets go of both."""
     folder: Path = yield Work(partial(_folder, stack))
     batch = yield from with_files(settings, asked.batch_id)
-    if (batch.status or "").lower() == "failed" and not (batch.output_file_id or batch.error_file_id):
+    if plain_status(batch.status) == "failed" and not (batch.output_file_id or batch.error_file_id):
         raise failed(batch, asked.requests)
     arriving: Lines | None = None
     answers: list[Path] = []
@@ -60,9 +60,8 @@ def open_batch(asked: Asked, settings: Settings, stack: ExitStack) -> Flow[Opene
         if name == "output" and asked.run is not None and not asked.ordered:
             arriving = yield from follow(settings, stack, file_id, folder / f"{name}.jsonl", asked.run)
         else:
-            path = yield from fetch(settings, file_id, folder / f"{name}.jsonl", lasting=False)
-            yield Work(partial(check_complete, path))
-            answers.append(path)
+            path = folder / f"{name}.jsonl"
+            answers.append((yield from fetch_whole(settings, file_id, path, lasting=False)))
     if not asked.ordered:
         return Opened(chain(results_in(arriving or ()), read_results(answers)), batch)
     requests = asked.requests

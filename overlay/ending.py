@@ -11,10 +11,9 @@ from overlay.batches import cancel
 from overlay.collecting import batch_failed, failed, with_files
 from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFoundError, Problem
 from overlay.flow import Flow, Work
-from overlay.models import Batch
+from overlay.models import Batch, plain_status
 from overlay.places import places
 from overlay.records import Unit
-from overlay.results import check_complete
 from overlay.settling import fetched_path, put_away, settle
 from overlay.shards import JobContext
 
@@ -24,7 +23,7 @@ _CAP_GROWTH = 10
 
 def stop(context: JobContext, unit: Unit) -> Flow[None]:
     """Ask the service to stop a unit's batch, once."""
-    if (unit.status or "").lower() in {"cancelling", "cancelled"}:
+    if plain_status(unit.status) in {"cancelling", "cancelled"}:
         return
     try:
         batch = yield from cancel(context.settings, unit.batch_id or "")
@@ -59,15 +58,14 @@ def collect(context: JobContext, unit: Unit) -> Flow[None]:
             if file_id:
                 path = fetched_path(context.folder, unit, name)
                 try:
-                    yield from files.download(context.settings, file_id, path)
+                    answers.append(
+                        (yield from files.fetch_whole(context.settings, file_id, path, lasting=True))
+                    )
                 except FileGoneError:
                     # Of a cancelled job, what is gone counts as missing: else there would be no end to it.
                     if context.record.state == "open":
                         raise
-                    continue
-                yield Work(partial(check_complete, path))
-                answers.append(path)
-    elif (batch.status or "").lower() == "failed":
+    elif plain_status(batch.status) == "failed":
         yield from _refused(context, unit, batch)
         return
     yield from finish(context, unit, answers, batch.output_file_id, batch.error_file_id)

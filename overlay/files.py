@@ -32,6 +32,7 @@ from overlay.landing import Landing
 from overlay.lines import open_lines
 from overlay.listing import Moment, checked_limit, window
 from overlay.models import File, Page
+from overlay.results import check_complete
 
 _PROGRESS = 64 * 1024
 """Bytes a try must have brought for the next one to count as the first again."""
@@ -185,6 +186,15 @@ def fetch(
     finally:
         landing.close()
     return target
+
+
+def fetch_whole(
+    settings: Settings, file_id: str, target: Path, *, lasting: bool, broken: APIError | None = None
+) -> Flow[Path]:
+    """As `fetch`, for a file of lines: the last must be whole. Raises InvalidResponseError where it is not."""
+    path = yield from fetch(settings, file_id, target, lasting=lasting, broken=broken)
+    yield Work(partial(check_complete, path))
+    return path
 
 
 def content_path(file_id: str) -> str:

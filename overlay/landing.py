@@ -14,6 +14,7 @@ import secrets
 import weakref
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -27,7 +28,6 @@ _GRACE_SECONDS = 60.0
 _LEAST_RATE = 16 * 1024
 """Bytes a second, over a whole try: less is a drip, which would keep any per-read timeout content."""
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_PARTIAL = 206
 
 
 class Landing:
@@ -43,7 +43,8 @@ class Landing:
                 part = part.with_name(f".{secrets.token_hex(8)}.part")
                 handle = _opened(part)
         self.part = part
-        self._lasts = weakref.finalize(self, os.close, handle)
+        self._handle = handle
+        self._release = weakref.finalize(self, os.close, handle)
         self.offset = 0
         """How many bytes of the part are asked to be kept."""
         self.total: int | None = None
@@ -53,29 +54,28 @@ class Landing:
     @property
     def size(self) -> int:
         """How many bytes the part has now."""
-        return self.part.stat().st_size
+        return os.fstat(self._handle).st_size
 
     def clear(self) -> None:
         """Begin anew."""
         with storage_errors(self.part):
-            os.truncate(self.part, 0)
+            os.ftruncate(self._handle, 0)
 
     def settle(self, target: Path, *, lasting: bool) -> None:
         """Make the part the file: on the disk first, where it is to last, then under its name."""
         with storage_errors(target):
             if lasting:
-                with self.part.open("rb") as handle:
-                    os.fsync(handle.fileno())
+                os.fsync(self._handle)
             self.part.replace(target)
-        self._lasts()
+        self._release()
 
     def close(self) -> None:
         """Let go of the part. It stays for the next download where that finds it, and something in it."""
-        if self._lasts.alive:
+        if self._release.alive:
             with suppress(OSError):
                 if not (self._shared and self.size):
                     self.part.unlink()
-            self._lasts()
+            self._release()
 
     @property
     def request_headers(self) -> dict[str, str]:
@@ -87,7 +87,7 @@ class Landing:
     def open(self, status_code: int, headers: Mapping[str, str], clock: Clock) -> Sink:
         """Begin to write the answer, after what is kept of the part."""
         size = content_length(headers)
-        if status_code == _PARTIAL:
+        if status_code == HTTPStatus.PARTIAL_CONTENT:
             found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
             if found is None or int(found[1]) != self.offset:
                 self.clear()

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, TypeGuard
 from overlay.errors import OverlayError, StorageError
 
 MIB = 1024 * 1024
-_BUFFER_BYTES = MIB // 4  # stays in the processor's cache, which a larger one does not
+BUFFER_BYTES = MIB // 4  # stays in the processor's cache, which a larger one does not
 LINE_BYTES = 64 * MIB
 """The longest line that is read whole by default, in bytes."""
 
@@ -42,7 +42,7 @@ def storage_errors(path: str | Path) -> Generator[None]:
         raise StorageError(f"{path}: {reason}", path=path) from error
 
 
-def open_lines(path: str | Path, *, buffer_bytes: int = _BUFFER_BYTES) -> BinaryIO:
+def open_lines(path: str | Path, *, buffer_bytes: int = BUFFER_BYTES) -> BinaryIO:
     """Open a file for `split`, or with `buffer_bytes=0` for who reads large pieces. Raises StorageError where it
     is not there, not readable, or no regular file.
     """
@@ -114,7 +114,7 @@ def replacing(path: str | Path) -> Generator[BinaryIO]:
     target = Path(path)
     with storage_errors(path):
         part = target.with_name(f".{secrets.token_hex(8)}.part")
-        file = part.open("xb", buffering=_BUFFER_BYTES)
+        file = part.open("xb", buffering=BUFFER_BYTES)
     try:
         try:
             yield file

@@ -17,15 +17,14 @@ from typing import Any, TypeAlias
 from overlay.body import Body
 from overlay.connection import Settings
 from overlay.errors import APIError, InvalidResponseError
-from overlay.files import content_path, fetch
-from overlay.flow import Flow, Stream, Work
-from overlay.lines import LINE_BYTES, MIB, open_lines, split
-from overlay.results import check_complete, check_last_line
+from overlay.files import content_path, fetch_whole
+from overlay.flow import Flow, Stream
+from overlay.lines import BUFFER_BYTES, LINE_BYTES, open_lines, split
+from overlay.results import check_last_line
 
 Runner: TypeAlias = Callable[[Flow[Any]], Any]
 """Runs a flow to its end, and gives its value."""
 Lines: TypeAlias = Generator[bytes, None, None]
-_BUFFER_BYTES = MIB // 4
 
 
 def follow(settings: Settings, stack: ExitStack, file_id: str, target: Path, run: Runner) -> Flow[Lines]:
@@ -33,22 +32,17 @@ def follow(settings: Settings, stack: ExitStack, file_id: str, target: Path, run
 
     Raises FileGoneError, and what else `fetch` raises. `stack` lets go of the connection.
     """
+    whole = partial(fetch_whole, settings, file_id, target, lasting=False)
     try:
         body: Body = yield Stream(content_path(file_id))
     except APIError as error:
-        return _rest((yield from _fetched(settings, file_id, target, error)))
+        return _rest((yield from whole(broken=error)))
     if body.size is None:
         # It would look complete wherever it is cut.
         body.close()
-        return _rest((yield from _fetched(settings, file_id, target, None)))
+        return _rest((yield from whole()))
     stack.callback(body.close)
-    return _arriving(body, lambda error: run(_fetched(settings, file_id, target, error)))
-
-
-def _fetched(settings: Settings, file_id: str, target: Path, broken: APIError | None) -> Flow[Path]:
-    path = yield from fetch(settings, file_id, target, lasting=False, broken=broken)
-    yield Work(partial(check_complete, path))
-    return path
+    return _arriving(body, lambda error: run(whole(broken=error)))
 
 
 def _arriving(body: Body, fetch_whole: Callable[[APIError], Path]) -> Lines:
@@ -56,7 +50,7 @@ def _arriving(body: Body, fetch_whole: Callable[[APIError], Path]) -> Lines:
     held, start = b"", 0
     end: int | None = 0
     try:
-        with io.BufferedReader(body, _BUFFER_BYTES) as file:
+        with io.BufferedReader(body, BUFFER_BYTES) as file:
             for line in split(file):
                 begin = file.tell() - len(line) if end is None else end
                 # Of a line that is too long only the beginning is given, which does not say where it ends.

@@ -54,12 +54,12 @@ class Batch(models.Batch):
     @property
     def ended(self) -> bool:
         """Whether the batch has come to its end, whichever: completed, failed, expired or cancelled."""
-        return _status(self) in ENDED
+        return plain_status(self.status) in ENDED
 
     @property
     def succeeded(self) -> bool:
         """Whether the batch completed. Single lines may have failed all the same."""
-        return _status(self) == "completed"
+        return plain_status(self.status) == "completed"
 
     @property
     def progress(self) -> float | None:
@@ -158,9 +158,9 @@ def _unspecified(model: Any, name: str) -> Any:
     raise AttributeError(f"{type(model).__name__!r} has no field {name!r}", name=name, obj=model)
 
 
-def _status(batch: models.Batch) -> str:
-    # Services with upper-case statuses exist.
-    return (batch.status or "").lower()
+def plain_status(status: str | None) -> str:
+    """A status as the API spells it. (Services with upper-case ones exist.)"""
+    return (status or "").lower()
 
 
 def rank(batch: models.Batch) -> int:
@@ -170,7 +170,7 @@ def rank(batch: models.Batch) -> int:
 
 def rank_of(status: str | None) -> int:
     """How far along a status is."""
-    status = (status or "").lower()
+    status = plain_status(status)
     return min(_ORDER.index(status), _ORDER.index("cancelled")) if status in _ORDER else -1
 
 

@@ -8,6 +8,7 @@ import attrs
 
 from overlay.create import checked_metadata
 from overlay.errors import ConfigurationError
+from overlay.models import plain_status
 
 _OUR_PAIRS = 3
 """How many pairs of metadata a job writes on its batches."""
@@ -69,7 +70,7 @@ class Unit:
     @property
     def refused(self) -> bool:
         """Whether its batch failed as a whole, as far as has been seen."""
-        return (self.status or "").lower() == "failed"
+        return plain_status(self.status) == "failed"
 
 
 @attrs.frozen

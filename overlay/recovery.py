@@ -27,7 +27,7 @@ from overlay.job import Job
 from overlay.lines import is_object, open_lines, split, storage_errors, sync_folder
 from overlay.listing import Course
 from overlay.lock import JobLock
-from overlay.models import Batch, File
+from overlay.models import Batch, File, plain_status
 from overlay.records import JobOptions, JobRecord, Unit
 from overlay.shapes import decode_loosely
 from overlay.spool import canonical, estimated_tokens, read_in_order, shard_path
@@ -181,7 +181,7 @@ def _chosen(ours: list[Batch]) -> dict[tuple[int, int], Batch]:
 
 
 def _preference(batch: Batch) -> tuple[bool, bool, int]:
-    status = (batch.status or "").lower()
+    status = plain_status(batch.status)
     return status == "failed", status in {"cancelling", "cancelled"}, batch.created_at or 0
 
 

@@ -27,7 +27,7 @@ from overlay.errors import APIError, NotFoundError
 from overlay.flow import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.job import EventKind
-from overlay.models import Batch
+from overlay.models import Batch, plain_status
 from overlay.records import JobRecord, LostFile, Unit
 from overlay.settling import verify
 from overlay.store import Ledger
@@ -222,7 +222,7 @@ def meet_duplicate(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
     """A batch of a unit's requests that is not the unit's has come to light."""
     if batch.id in (yield Work(context.ledger.spent)):
         return
-    status = (batch.status or "").lower()
+    status = plain_status(batch.status)
     if not batch.ended:
         if status != "cancelling":
             yield from cancel_extra(context, unit, batch)

@@ -22,11 +22,10 @@ import msgspec
 from overlay.checks import InputCheck, Limits, inputs_of
 from overlay.errors import InvalidInputError, StorageError
 from overlay.jsonl import Request
-from overlay.lines import MIB, open_lines, split, storage_errors
+from overlay.lines import BUFFER_BYTES, open_lines, split, storage_errors
 from overlay.records import Unit
 from overlay.seen import SeenIds
 
-_BUFFER_BYTES = MIB // 4
 _BYTES_PER_TOKEN = 4
 """A rule of thumb for English text; what matters is that it is the same for every shard."""
 
@@ -73,7 +72,7 @@ class _Writer:
 
     def __init__(self, folder: Path, number: int, endpoint: str, model: str | None) -> None:
         path = shard_path(folder, number, 0)
-        self._file: BinaryIO = path.open("xb", buffering=_BUFFER_BYTES)
+        self._file: BinaryIO = path.open("xb", buffering=BUFFER_BYTES)
         self._digest = hashlib.sha256()
         self.inputs = 0
         self.unit = Unit(

@@ -27,6 +27,7 @@ class Interrupted(BaseException):
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
+        self.number = signal_number
         self.exit_status = 128 + signal_number
         """What a shell reports for a process that a signal ended: 130 for SIGINT, 143 for SIGTERM."""
 
@@ -78,8 +79,7 @@ class Stopping:
         """Something was raised where nothing can be, in the finalizer of an object: a signal is sent again."""
         if isinstance(unraisable.exc_value, Interrupted):
             self.asked = False
-            number = unraisable.exc_value.exit_status - 128
-            again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), number))
+            again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number))
             again.daemon = True
             again.start()
         else:
