@@ -18,7 +18,6 @@ from overlay.lazily import loader
 from overlay.version import VERSION as __version__  # noqa: N811 - the name that packages give it
 
 if TYPE_CHECKING:
-    from overlay.auth import Token, TokenProvider
     from overlay.checks import InputSummary, Limits
     from overlay.client import AsyncClient, Client
     from overlay.errors import (
@@ -56,10 +55,11 @@ if TYPE_CHECKING:
     )
     from overlay.job import Cost, Job, JobEvent, Price, Shard
     from overlay.jsonl import Request, check_requests, read_requests, write_requests
-    from overlay.listing import AsyncListing, Listing
     from overlay.models import Batch, File, Page
+    from overlay.pages import AsyncListing, Listing
     from overlay.reading import AsyncResults, Results
     from overlay.results import JoinReport, LineError, Result, Usage
+    from overlay.wire.auth import Token, TokenProvider
 
 __all__ = [
     "APIConnectionError",
@@ -128,7 +128,7 @@ _HOMES = {
     "APIStatusError": "errors",
     "APITimeoutError": "errors",
     "AsyncClient": "client",
-    "AsyncListing": "listing",
+    "AsyncListing": "pages",
     "AsyncResults": "reading",
     "AuthenticationError": "errors",
     "BadRequestError": "errors",
@@ -155,7 +155,7 @@ _HOMES = {
     "LedgerError": "errors",
     "Limits": "checks",
     "LineError": "results",
-    "Listing": "listing",
+    "Listing": "pages",
     "NoResultsError": "errors",
     "NotFoundError": "errors",
     "OverlayError": "errors",
@@ -170,8 +170,8 @@ _HOMES = {
     "Results": "reading",
     "Shard": "job",
     "StorageError": "errors",
-    "Token": "auth",
-    "TokenProvider": "auth",
+    "Token": "wire.auth",
+    "TokenProvider": "wire.auth",
     "TokenProviderError": "errors",
     "UnknownOutcomeError": "errors",
     "UnprocessableEntityError": "errors",

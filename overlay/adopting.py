@@ -14,14 +14,15 @@ from typing import Any
 
 import attrs
 
-from overlay import models, retry
-from overlay.answers import http_date
-from overlay.connection import Settings
+from overlay import models
 from overlay.errors import APIError, APIStatusError, ConflictError
-from overlay.flow import Flow, Sleep, call, deadline
+from overlay.flows.steps import Flow, Sleep, call, deadline
 from overlay.generated.api.batch import cancel_batch, list_batches
-from overlay.listing import Course, Window
 from overlay.models import Batch
+from overlay.pages import Course, Window
+from overlay.wire import retry
+from overlay.wire.connection import Settings
+from overlay.wire.refusals import http_date
 
 _log = logging.getLogger("overlay")
 

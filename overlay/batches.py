@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from overlay import models
-from overlay.connection import Settings
 from overlay.create import create_once
 from overlay.errors import BadRequestError, ConflictError, InvalidResponseError
-from overlay.flow import Deadline, Flow, Seconds, call, seconds
+from overlay.flows.steps import Deadline, Flow, Seconds, call, seconds
 from overlay.generated.api.batch import cancel_batch, list_batches, retrieve_batch
 from overlay.generated.models import ListBatchesResponse
-from overlay.listing import Moment, checked_limit, window
 from overlay.models import Batch, Page
+from overlay.pages import Moment, checked_limit, window
+from overlay.wire.connection import Settings
 
 
 def create(

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from overlay import batches, files, waiting
-from overlay.binding import AsyncResource, Resource, apaging, awaiting, blocking, paging
 from overlay.collecting import asked, open_batch
-from overlay.configured import Configured
-from overlay.connection import Settings
-from overlay.drivers import Awaiting, Blocking
+from overlay.flows.binding import AsyncResource, Resource, apaging, awaiting, blocking, paging
+from overlay.flows.drivers import Awaiting, Blocking
 from overlay.reading import AsyncResults, Results
+from overlay.wire.connection import Settings
+from overlay.wire.settings import Configured
 
 if TYPE_CHECKING:
     from overlay.durable import AsyncJobs, Jobs
@@ -92,7 +92,7 @@ class AsyncFiles(AsyncResource):
 class Client(Configured[httpx.BaseTransport]):
     """The Batch API, blocking. One client serves many threads; close it, or use it in a `with` block.
 
-    `token` is a string or a provider (see `overlay.auth`), by default OPENAI_API_KEY. `base_url` is by default
+    `token` is a string or a provider (see `overlay.wire.auth`), by default OPENAI_API_KEY. `base_url` is by default
     OPENAI_BASE_URL, then OpenAI's; `http://` is refused unless it is this machine or `allow_insecure`.
     `organization` and `project` are by default OPENAI_ORG_ID and OPENAI_PROJECT_ID. `timeout` (a timedelta or
     seconds) bounds the wait for an answer, and then for the rest of it. `max_retries` is how often a call that

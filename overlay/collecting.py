@@ -14,7 +14,6 @@ from pathlib import Path
 import attrs
 
 from overlay.batches import retrieve
-from overlay.connection import Settings
 from overlay.errors import (
     BatchFailedError,
     BatchNotEndedError,
@@ -23,11 +22,12 @@ from overlay.errors import (
     Problem,
 )
 from overlay.files import fetch, fetch_whole
-from overlay.flow import Flow, Sleep, Work, deadline
+from overlay.flows.steps import Flow, Sleep, Work, deadline
 from overlay.live import Lines, Runner, follow
 from overlay.models import Batch, plain_status
 from overlay.reading import Opened
 from overlay.results import join_results, read_results, results_in
+from overlay.wire.connection import Settings
 
 _FILES_APPEAR_SECONDS = 10.0
 """For how long a completed batch may lack the id of a file that its counts promise."""

@@ -18,9 +18,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from overlay import models, retry
+from overlay import models
 from overlay.adopting import Began, Sought, keep_oldest, search
-from overlay.connection import Settings
 from overlay.errors import (
     APIConnectionError,
     APIError,
@@ -30,10 +29,12 @@ from overlay.errors import (
     RateLimitError,
     UnknownOutcomeError,
 )
-from overlay.flow import Call, Flow, Seconds, deadline, pause, seconds
+from overlay.flows.steps import Call, Flow, Seconds, deadline, pause, seconds
 from overlay.generated.api.batch import create_batch
 from overlay.generated.models import BatchFileExpirationAfter, CreateBatchRequest
 from overlay.models import Batch
+from overlay.wire import retry
+from overlay.wire.connection import Settings
 
 _log = logging.getLogger("overlay")
 

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any, Concatenate, ParamSpec
 
 from overlay import jobs, preparing, recovery
-from overlay.binding import AsyncResource, Resource, awaiting, blocking, presented_as
-from overlay.connection import Settings
-from overlay.flow import Flow
+from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
+from overlay.flows.steps import Flow
 from overlay.job import Job
 from overlay.reading import AsyncResults, Opened, Opener, Results
+from overlay.wire.connection import Settings
 
 P = ParamSpec("P")
 

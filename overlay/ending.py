@@ -10,7 +10,7 @@ from overlay import files
 from overlay.batches import cancel
 from overlay.collecting import batch_failed, failed, with_files
 from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFoundError, Problem
-from overlay.flow import Flow, Work
+from overlay.flows.steps import Flow, Work
 from overlay.models import Batch, plain_status
 from overlay.places import places
 from overlay.records import Unit

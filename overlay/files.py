@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from overlay import models, retry
-from overlay.connection import Settings
+from overlay import models
 from overlay.errors import (
     APIError,
     APIStatusError,
@@ -24,15 +23,17 @@ from overlay.errors import (
     NotFoundError,
     Problem,
 )
-from overlay.flow import Fetch, Flow, Seconds, Work, call, pause, seconds
+from overlay.flows.steps import Fetch, Flow, Seconds, Work, call, pause, seconds
 from overlay.generated.api.files import create_file, delete_file, list_files, retrieve_file
 from overlay.generated.models import CreateFileRequest, DeleteFileResponse, ListFilesResponse
 from overlay.generated.types import File as Part
-from overlay.landing import Landing
 from overlay.lines import open_lines
-from overlay.listing import Moment, checked_limit, window
 from overlay.models import File, Page
+from overlay.pages import Moment, checked_limit, window
 from overlay.results import check_complete
+from overlay.wire import retry
+from overlay.wire.connection import Settings
+from overlay.wire.landing import Landing
 
 _PROGRESS = 64 * 1024
 """Bytes a try must have brought for the next one to count as the first again."""

@@ -23,9 +23,8 @@ from typing import Self, TypeAlias
 
 import attrs
 
-from overlay.connection import Settings
 from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundError
-from overlay.flow import deadline
+from overlay.flows.steps import deadline
 from overlay.job import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors
 from overlay.lock import JobLock
@@ -33,6 +32,7 @@ from overlay.records import JobRecord, Unit
 from overlay.settling import put_away, put_away_parts
 from overlay.shards import JobContext
 from overlay.store import Ledger
+from overlay.wire.connection import Settings
 
 OnChange: TypeAlias = Callable[[JobEvent], object]
 

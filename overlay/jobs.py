@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from overlay.checks import Limits
-from overlay.connection import Settings
 from overlay.errors import (
     JobNotEndedError,
     LedgerError,
@@ -23,7 +22,7 @@ from overlay.errors import (
     WaitTimeoutError,
 )
 from overlay.files import delete as delete_file
-from overlay.flow import Flow, Seconds, Work, deadline, seconds
+from overlay.flows.steps import Flow, Seconds, Work, deadline, seconds
 from overlay.home import OnChange, OpenJob, existing, open_job, remove, view_of
 from overlay.job import Job
 from overlay.preparing import Requests, prepare
@@ -34,6 +33,7 @@ from overlay.schedule import work
 from overlay.settling import results_path
 from overlay.spool import read_in_order
 from overlay.waiting import checked_poll
+from overlay.wire.connection import Settings
 
 _DEFAULT_LIMITS = Limits()
 

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from overlay.body import Body
-from overlay.connection import Settings
 from overlay.errors import APIError, InvalidResponseError
 from overlay.files import content_path, fetch_whole
-from overlay.flow import Flow, Stream
+from overlay.flows.steps import Flow, Stream
 from overlay.lines import BUFFER_BYTES, LINE_BYTES, open_lines, split
 from overlay.results import check_last_line
+from overlay.wire.body import Body
+from overlay.wire.connection import Settings
 
 Runner: TypeAlias = Callable[[Flow[Any]], Any]
 """Runs a flow to its end, and gives its value."""

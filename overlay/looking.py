@@ -11,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from overlay import models, retry
+from overlay import models
 from overlay.batches import page, retrieve_until
 from overlay.ending import abandon
 from overlay.errors import APIError, APIStatusError, InvalidResponseError, NotFoundError, TokenProviderError
 from overlay.files import delete
-from overlay.flow import Deadline, Flow, Together, Work, deadline
-from overlay.listing import Course
+from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
 from overlay.models import Batch, Page
+from overlay.pages import Course
 from overlay.records import LostFile, Unit
 from overlay.shards import JobContext, meet_duplicate
+from overlay.wire import retry
 
 Units = Mapping[tuple[int, int], Unit]
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from overlay.checks import Limits
-from overlay.connection import Settings
 from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
-from overlay.flow import Flow, Pull, Work
+from overlay.flows.steps import Flow, Pull, Work
 from overlay.home import SPOOLING, check_service, checked_job_id
 from overlay.jsonl import Request
 from overlay.lines import MIB, open_lines, split, storage_errors, sync_folder
@@ -24,6 +23,7 @@ from overlay.lock import JobLock
 from overlay.records import JobOptions, JobRecord, Unit
 from overlay.spool import Spool, Spooled
 from overlay.store import Ledger
+from overlay.wire.connection import Settings
 
 Requests: TypeAlias = Iterable[Request] | AsyncIterable[Request] | str | os.PathLike[str]
 """Requests as an iterable, under AsyncClient also an asynchronous one, or the path of a JSONL file."""

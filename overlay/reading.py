@@ -13,11 +13,11 @@ from typing import Self, TypeAlias
 
 import attrs
 
-from overlay.connection import Settings
-from overlay.drivers import Awaiting, Blocking
-from overlay.flow import Flow, Work
+from overlay.flows.drivers import Awaiting, Blocking
+from overlay.flows.steps import Flow, Work
 from overlay.models import Batch
 from overlay.results import JoinReport, Result
+from overlay.wire.connection import Settings
 
 _AT_ONCE = 256
 """Results read by one turn off the event loop."""

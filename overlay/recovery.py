@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from overlay import batches, files
-from overlay.connection import Settings
 from overlay.errors import ConfigurationError, FileGoneError, LedgerError, NotFoundError, OverlayError
-from overlay.flow import Flow, Work
+from overlay.flows.steps import Flow, Work
 from overlay.home import checked_job_id, open_job, view_of
 from overlay.job import Job
 from overlay.lines import is_object, open_lines, split, storage_errors, sync_folder
-from overlay.listing import Course
 from overlay.lock import JobLock
 from overlay.models import Batch, File, plain_status
+from overlay.pages import Course
 from overlay.records import JobOptions, JobRecord, Unit
 from overlay.shapes import decode_loosely
 from overlay.spool import canonical, estimated_tokens, read_in_order, shard_path
 from overlay.store import Ledger
+from overlay.wire.connection import Settings
 
 _OUR_FILE = re.compile(r"overlay-(?P<job>.+)-\d{5}-\d+\.jsonl")
 _OUR_KEYS = ("overlay_job", "overlay_shard", "overlay_generation")

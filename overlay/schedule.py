@@ -14,7 +14,7 @@ from typing import Any
 
 from overlay.ending import collect, finish, stop
 from overlay.errors import APIError, OverlayError, TokenProviderError
-from overlay.flow import Deadline, Flow, Sleep, Together, Work, deadline
+from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
 from overlay.looking import Lookout
 from overlay.records import Unit
 from overlay.shards import JobContext, recover, start

@@ -21,16 +21,16 @@ import attrs
 
 from overlay import files
 from overlay.adopting import Sought, cancel_duplicate, search
-from overlay.connection import Settings
 from overlay.create import Unanswered, lacks_file, request_body, send
 from overlay.errors import APIError, NotFoundError
-from overlay.flow import Deadline, Flow, Work
+from overlay.flows.steps import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.job import EventKind
 from overlay.models import Batch, plain_status
 from overlay.records import JobRecord, LostFile, Unit
 from overlay.settling import verify
 from overlay.store import Ledger
+from overlay.wire.connection import Settings
 
 _CLOCK_MARGIN = timedelta(seconds=5)
 

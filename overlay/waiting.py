@@ -8,9 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from overlay import models, retry
+from overlay import models
 from overlay.batches import retrieve_until
-from overlay.connection import Settings
 from overlay.errors import (
     APIError,
     ConfigurationError,
@@ -18,8 +17,10 @@ from overlay.errors import (
     TokenProviderError,
     WaitTimeoutError,
 )
-from overlay.flow import Deadline, Flow, Seconds, Sleep, deadline, seconds
+from overlay.flows.steps import Deadline, Flow, Seconds, Sleep, deadline, seconds
 from overlay.models import Batch
+from overlay.wire import retry
+from overlay.wire.connection import Settings
 
 _PAUSE_GROWTH = 1.5
 _LONGEST_PAUSE = 60.0

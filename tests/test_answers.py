@@ -16,7 +16,7 @@ from overlay import (
     RateLimitError,
     UnprocessableEntityError,
 )
-from overlay.answers import status_error
+from overlay.wire.refusals import status_error
 
 
 def refusal(body=b"", status=400, **headers):

@@ -10,8 +10,8 @@ import pytest
 from harness import TOKEN, calling
 
 from overlay import AsyncClient, AuthenticationError, Client, Token
-from overlay.auth import Tokens
 from overlay.emulator import Service
+from overlay.wire.auth import Tokens
 
 CALLERS = 20
 START = 1_750_000_000.0

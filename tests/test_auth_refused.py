@@ -101,7 +101,7 @@ def test_an_awaited_provider_is_for_the_awaited_client(service):
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_provider_that_does_not_come_back_is_given_up(service, backend, monkeypatch):
-    monkeypatch.setattr("overlay.auth.PROVIDER_SECONDS", 0.05)
+    monkeypatch.setattr("overlay.wire.auth.PROVIDER_SECONDS", 0.05)
     for_ever = threading.Event()
     for provider in (lambda: for_ever.wait(60), anyio.sleep_forever):
         with calling(backend, base_url=service.base_url, token=provider) as api:

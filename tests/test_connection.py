@@ -26,8 +26,8 @@ from overlay import (
     RateLimitError,
     UnknownOutcomeError,
 )
-from overlay.bounds import Patience
 from overlay.emulator import CloseAfter, Cut, Literally, Reject, Reset
+from overlay.wire.bounds import Patience
 
 MIB = 1024 * 1024
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from overlay.decoding import JSONResponse
+from overlay.wire.decoding import JSONResponse
 
 
 @pytest.mark.parametrize(

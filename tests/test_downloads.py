@@ -19,7 +19,7 @@ from overlay import (
     StorageError,
 )
 from overlay.emulator import CloseAfter, Cut, Gzip, Reject, Reset, Service
-from overlay.landing import Landing
+from overlay.wire.landing import Landing
 
 CONTENT = "GET /files/*/content"
 SOME = bytes(range(256)) * 8

@@ -20,15 +20,15 @@ from overlay import (
     UnknownOutcomeError,
     WaitTimeoutError,
     batches,
-    retry,
     waiting,
 )
-from overlay.auth import Tokens
-from overlay.connection import Settings
-from overlay.drivers import Awaiting, Blocking
-from overlay.flow import Call, Pull, Sleep, Together, Work, call, deadline, seconds
+from overlay.flows.drivers import Awaiting, Blocking
+from overlay.flows.steps import Call, Pull, Sleep, Together, Work, call, deadline, seconds
 from overlay.generated import models
 from overlay.generated.api.batch import cancel_batch, create_batch, list_batches, retrieve_batch
+from overlay.wire import retry
+from overlay.wire.auth import Tokens
+from overlay.wire.connection import Settings
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from job_steps import chats, custom_ids
 from step_clock import StepClock
 
 from overlay import Client, JobNotFoundError, RateLimitError, WaitTimeoutError
-from overlay.drivers import Blocking, _outcome_of, _values
+from overlay.flows.drivers import Blocking, _outcome_of, _values
 from overlay.store import Ledger
 
 _MEMORY = Path("/dev/shm")  # commits take no time there

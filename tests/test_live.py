@@ -16,8 +16,8 @@ from overlay import (
     FileGoneError,
     InvalidResponseError,
 )
-from overlay.body import Body
 from overlay.lines import LINE_BYTES
+from overlay.wire.body import Body
 
 LINES = [
     json.dumps({"custom_id": f"r{n}", "response": {"status_code": 200, "body": {"n": n, "pad": "x" * 3000}}})

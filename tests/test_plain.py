@@ -4,7 +4,7 @@ import pytest
 from harness import batch_object
 from raw_server import answer
 
-from overlay.plain import BlockingClient
+from overlay.wire.clients import BlockingClient
 
 
 def test_cookies_are_left(raw_server, connect):

@@ -13,8 +13,8 @@ from azure.core.credentials import AccessToken
 from command_line import CommandLine
 
 import overlay
-from overlay.clock import SystemClock
 from overlay.emulator import Service
+from overlay.wire.clock import SystemClock
 from tools.generate import generate
 
 PROJECT = Path(__file__).parents[1]

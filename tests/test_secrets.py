@@ -17,7 +17,7 @@ from raw_server import Reset as ResetNow
 from raw_server import answer
 
 from overlay import AsyncClient, Client, OverlayError, Token, TokenProviderError
-from overlay.auth import BearerAuth, Tokens
+from overlay.wire.auth import BearerAuth, Tokens
 
 CANARY = "sk-canary-7f3a/Q+9~x=="
 """With characters that have more than one spelling, of those that RFC 6750, section 2.1, allows."""

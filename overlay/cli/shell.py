@@ -14,11 +14,11 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import attrs
 import typer
 
-from overlay.auth import TokenProvider
 from overlay.cli import endings, output
 from overlay.cli.signals import Stopping
 from overlay.client import Client
 from overlay.errors import ConfigurationError
+from overlay.wire.auth import TokenProvider
 
 P = ParamSpec("P")
 

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from overlay import retry
-from overlay.answers import status_error
 from overlay.emulator.answers import Head, Outcome, outcome
 from overlay.emulator.problems import error_body
 from overlay.errors import APIConnectionError, APIError
+from overlay.wire import retry
+from overlay.wire.refusals import status_error
 
 _BAD_GATEWAY = 502
 _LONGEST_CONNECT = 10.0

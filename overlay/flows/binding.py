@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from overlay.connection import Settings
-from overlay.drivers import Awaiting, Blocking
-from overlay.flow import Flow
-from overlay.listing import AsyncListing, Listing
+from overlay.flows.drivers import Awaiting, Blocking
+from overlay.flows.steps import Flow
 from overlay.models import Page
+from overlay.pages import AsyncListing, Listing
+from overlay.wire.connection import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")

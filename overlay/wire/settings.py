@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from overlay.auth import TokenProvider, Tokens
-from overlay.connection import Settings
 from overlay.errors import ConfigurationError
-from overlay.flow import Seconds, seconds
+from overlay.flows.steps import Seconds, seconds
+from overlay.wire.auth import TokenProvider, Tokens
+from overlay.wire.connection import Settings
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from overlay.clock import Clock
 from overlay.errors import APITimeoutError, InvalidResponseError
 from overlay.lines import storage_errors
+from overlay.wire.clock import Clock
 
 _BUFFER = 1024 * 1024
 _GRACE_SECONDS = 60.0

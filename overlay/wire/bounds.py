@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from overlay.clock import Clock
 from overlay.errors import APITimeoutError, InvalidResponseError
+from overlay.wire.clock import Clock
 
 _MIB = 1024 * 1024
 

@@ -16,8 +16,11 @@ from typing import Any, TypeVar
 import attrs
 import httpx
 
-from overlay.body import Body
-from overlay.connection import (
+from overlay.errors import APITimeoutError, ConfigurationError, OverlayError, StorageError
+from overlay.flows.steps import Call, Fetch, Flow, Pull, Sleep, Step, Stream, Together, Work
+from overlay.flows.threads import to_the_end
+from overlay.wire.body import Body
+from overlay.wire.connection import (
     STREAMED,
     AsyncConnections,
     Connections,
@@ -26,9 +29,6 @@ from overlay.connection import (
     refusal,
     transport_error,
 )
-from overlay.errors import APITimeoutError, ConfigurationError, OverlayError, StorageError
-from overlay.flow import Call, Fetch, Flow, Pull, Sleep, Step, Stream, Together, Work
-from overlay.offloop import to_the_end
 
 T = TypeVar("T")
 

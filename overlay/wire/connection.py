@@ -26,11 +26,6 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
-from overlay.answers import status_error
-from overlay.auth import BearerAuth, Tokens
-from overlay.bounds import Meter, MeteredStream, Patience
-from overlay.clock import Clock, SystemClock
-from overlay.decoding import JSONResponse
 from overlay.errors import (
     APIConnectionError,
     APIError,
@@ -40,8 +35,13 @@ from overlay.errors import (
     OverlayError,
 )
 from overlay.generated import Client as GeneratedClient
-from overlay.plain import AwaitingClient, BlockingClient
 from overlay.version import VERSION
+from overlay.wire.auth import BearerAuth, Tokens
+from overlay.wire.bounds import Meter, MeteredStream, Patience
+from overlay.wire.clients import AwaitingClient, BlockingClient
+from overlay.wire.clock import Clock, SystemClock
+from overlay.wire.decoding import JSONResponse
+from overlay.wire.refusals import status_error
 
 Profile: TypeAlias = Literal["read", "create", "upload"]
 

@@ -1,6 +1,6 @@
 """Logic once: flows, the steps they take, and retries.
 
-A flow is a generator that yields steps and returns a value. It decides; a driver (`overlay.drivers`) acts. It
+A flow is a generator that yields steps and returns a value. It decides; a driver (`overlay.flows.drivers`) acts. It
 is the idea of httpx's `auth_flow`, one level up. An error of a step is thrown into the flow at its `yield`, so
 try, except and retry are ordinary code, and a flow can be tested by hand with `next` and `send`, without a
 server, a loop, or time passing.
@@ -15,13 +15,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from overlay import retry
-from overlay.connection import (
-    Profile,
-    Settings,
-)
 from overlay.errors import APIError
-from overlay.landing import Landing
+from overlay.wire import retry
+from overlay.wire.connection import Profile, Settings
+from overlay.wire.landing import Landing
 
 _log = logging.getLogger("overlay")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from overlay.clock import Clock
 from overlay.errors import InvalidResponseError, OverlayError
-from overlay.landing import check_pace, content_length
+from overlay.wire.clock import Clock
+from overlay.wire.landing import check_pace, content_length
 
 
 class Body(io.RawIOBase):
