@@ -18,7 +18,6 @@ from overlay.lazily import loader
 from overlay.version import VERSION as __version__  # noqa: N811 - the name that packages give it
 
 if TYPE_CHECKING:
-    from overlay.checks import InputSummary, Limits
     from overlay.client import AsyncClient, Client
     from overlay.errors import (
         APIConnectionError,
@@ -54,11 +53,12 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
     from overlay.job import Cost, Job, JobEvent, Price, Shard
-    from overlay.jsonl import Request, check_requests, read_requests, write_requests
     from overlay.models import Batch, File, Page
     from overlay.pages import AsyncListing, Listing
-    from overlay.reading import AsyncResults, Results
-    from overlay.results import JoinReport, LineError, Result, Usage
+    from overlay.requests.checks import InputSummary, Limits
+    from overlay.requests.request import Request, check_requests, read_requests, write_requests
+    from overlay.results.files import JoinReport, LineError, Result, Usage
+    from overlay.results.iterables import AsyncResults, Results
     from overlay.wire.auth import Token, TokenProvider
 
 __all__ = [
@@ -129,7 +129,7 @@ _HOMES = {
     "APITimeoutError": "errors",
     "AsyncClient": "client",
     "AsyncListing": "pages",
-    "AsyncResults": "reading",
+    "AsyncResults": "results.iterables",
     "AuthenticationError": "errors",
     "BadRequestError": "errors",
     "Batch": "models",
@@ -141,7 +141,7 @@ _HOMES = {
     "Cost": "job",
     "File": "models",
     "FileGoneError": "errors",
-    "InputSummary": "checks",
+    "InputSummary": "requests.checks",
     "InternalServerError": "errors",
     "InvalidInputError": "errors",
     "InvalidResponseError": "errors",
@@ -151,10 +151,10 @@ _HOMES = {
     "JobMismatchError": "errors",
     "JobNotEndedError": "errors",
     "JobNotFoundError": "errors",
-    "JoinReport": "results",
+    "JoinReport": "results.files",
     "LedgerError": "errors",
-    "Limits": "checks",
-    "LineError": "results",
+    "Limits": "requests.checks",
+    "LineError": "results.files",
     "Listing": "pages",
     "NoResultsError": "errors",
     "NotFoundError": "errors",
@@ -164,10 +164,10 @@ _HOMES = {
     "Price": "job",
     "Problem": "errors",
     "RateLimitError": "errors",
-    "Request": "jsonl",
-    "Result": "results",
+    "Request": "requests.request",
+    "Result": "results.files",
     "ResultError": "errors",
-    "Results": "reading",
+    "Results": "results.iterables",
     "Shard": "job",
     "StorageError": "errors",
     "Token": "wire.auth",
@@ -175,11 +175,11 @@ _HOMES = {
     "TokenProviderError": "errors",
     "UnknownOutcomeError": "errors",
     "UnprocessableEntityError": "errors",
-    "Usage": "results",
+    "Usage": "results.files",
     "WaitTimeoutError": "errors",
-    "check_requests": "jsonl",
-    "read_requests": "jsonl",
-    "write_requests": "jsonl",
+    "check_requests": "requests.request",
+    "read_requests": "requests.request",
+    "write_requests": "requests.request",
 }
 
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from overlay import batches, files, waiting
-from overlay.collecting import asked, open_batch
 from overlay.flows.binding import AsyncResource, Resource, apaging, awaiting, blocking, paging
 from overlay.flows.drivers import Awaiting, Blocking
-from overlay.reading import AsyncResults, Results
+from overlay.operations import batches, files, waiting
+from overlay.results.fetching import asked, open_batch
+from overlay.results.iterables import AsyncResults, Results
 from overlay.wire.connection import Settings
 from overlay.wire.settings import Configured
 

@@ -15,7 +15,7 @@ from overlay import jobs, preparing, recovery
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
 from overlay.job import Job
-from overlay.reading import AsyncResults, Opened, Opener, Results
+from overlay.results.iterables import AsyncResults, Opened, Opener, Results
 from overlay.wire.connection import Settings
 
 P = ParamSpec("P")

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from overlay import files
-from overlay.batches import cancel
-from overlay.collecting import batch_failed, failed, with_files
 from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFoundError, Problem
 from overlay.flows.steps import Flow, Work
 from overlay.models import Batch, plain_status
+from overlay.operations import files
+from overlay.operations.batches import cancel
 from overlay.places import places
 from overlay.records import Unit
+from overlay.results.fetching import batch_failed, failed, with_files
 from overlay.settling import fetched_path, put_away, settle
 from overlay.shards import JobContext
 

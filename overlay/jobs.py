@@ -13,7 +13,6 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from overlay.checks import Limits
 from overlay.errors import (
     JobNotEndedError,
     LedgerError,
@@ -21,18 +20,19 @@ from overlay.errors import (
     StorageError,
     WaitTimeoutError,
 )
-from overlay.files import delete as delete_file
 from overlay.flows.steps import Flow, Seconds, Work, deadline, seconds
 from overlay.home import OnChange, OpenJob, existing, open_job, remove, view_of
 from overlay.job import Job
+from overlay.operations.files import delete as delete_file
+from overlay.operations.waiting import checked_poll
 from overlay.preparing import Requests, prepare
-from overlay.reading import Opened
 from overlay.records import JobOptions, Unit
-from overlay.results import Result, read_results
+from overlay.requests.checks import Limits
+from overlay.results.files import Result, read_results
+from overlay.results.iterables import Opened
 from overlay.schedule import work
 from overlay.settling import results_path
 from overlay.spool import read_in_order
-from overlay.waiting import checked_poll
 from overlay.wire.connection import Settings
 
 _DEFAULT_LIMITS = Limits()

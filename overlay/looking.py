@@ -12,12 +12,12 @@ from contextlib import suppress
 from functools import partial
 
 from overlay import models
-from overlay.batches import page, retrieve_until
 from overlay.ending import abandon
 from overlay.errors import APIError, APIStatusError, InvalidResponseError, NotFoundError, TokenProviderError
-from overlay.files import delete
 from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
 from overlay.models import Batch, Page
+from overlay.operations.batches import page, retrieve_until
+from overlay.operations.files import delete
 from overlay.pages import Course
 from overlay.records import LostFile, Unit
 from overlay.shards import JobContext, meet_duplicate

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from overlay.lines import open_lines, split
 from overlay.records import Unit
-from overlay.shapes import custom_id_bytes
+from overlay.results.shapes import custom_id_bytes
 from overlay.spool import shard_path
 
 

@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from overlay.create import checked_metadata
 from overlay.errors import ConfigurationError
 from overlay.models import plain_status
+from overlay.operations.create import checked_metadata
 
 _OUR_PAIRS = 3
 """How many pairs of metadata a job writes on its batches."""

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from overlay import batches, files
 from overlay.errors import ConfigurationError, FileGoneError, LedgerError, NotFoundError, OverlayError
 from overlay.flows.steps import Flow, Work
 from overlay.home import checked_job_id, open_job, view_of
@@ -26,9 +25,10 @@ from overlay.job import Job
 from overlay.lines import is_object, open_lines, split, storage_errors, sync_folder
 from overlay.lock import JobLock
 from overlay.models import Batch, File, plain_status
+from overlay.operations import batches, files
 from overlay.pages import Course
 from overlay.records import JobOptions, JobRecord, Unit
-from overlay.shapes import decode_loosely
+from overlay.results.shapes import decode_loosely
 from overlay.spool import canonical, estimated_tokens, read_in_order, shard_path
 from overlay.store import Ledger
 from overlay.wire.connection import Settings

@@ -19,14 +19,14 @@ from typing import Any
 
 import attrs
 
-from overlay import files
-from overlay.adopting import Sought, cancel_duplicate, search
-from overlay.create import Unanswered, lacks_file, request_body, send
 from overlay.errors import APIError, NotFoundError
 from overlay.flows.steps import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.job import EventKind
 from overlay.models import Batch, plain_status
+from overlay.operations import files
+from overlay.operations.adopting import Sought, cancel_duplicate, search
+from overlay.operations.create import Unanswered, lacks_file, request_body, send
 from overlay.records import JobRecord, LostFile, Unit
 from overlay.settling import verify
 from overlay.store import Ledger

@@ -19,11 +19,11 @@ from typing import BinaryIO
 import attrs
 import msgspec
 
-from overlay.checks import InputCheck, Limits, inputs_of
 from overlay.errors import InvalidInputError, StorageError
-from overlay.jsonl import Request
 from overlay.lines import BUFFER_BYTES, open_lines, split, storage_errors
 from overlay.records import Unit
+from overlay.requests.checks import InputCheck, Limits, inputs_of
+from overlay.requests.request import Request
 from overlay.seen import SeenIds
 
 _BYTES_PER_TOKEN = 4

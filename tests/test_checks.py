@@ -9,7 +9,7 @@ import pytest
 from request_lines import line
 
 from overlay.errors import InvalidInputError, StorageError
-from overlay.jsonl import Limits, check_requests, read_requests
+from overlay.requests.request import Limits, check_requests, read_requests
 
 
 @pytest.fixture

@@ -19,13 +19,12 @@ from overlay import (
     StorageError,
     UnknownOutcomeError,
     WaitTimeoutError,
-    batches,
-    waiting,
 )
 from overlay.flows.drivers import Awaiting, Blocking
 from overlay.flows.steps import Call, Pull, Sleep, Together, Work, call, deadline, seconds
 from overlay.generated import models
 from overlay.generated.api.batch import cancel_batch, create_batch, list_batches, retrieve_batch
+from overlay.operations import batches, waiting
 from overlay.wire import retry
 from overlay.wire.auth import Tokens
 from overlay.wire.connection import Settings

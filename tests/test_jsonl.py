@@ -12,7 +12,7 @@ import pytest
 from request_lines import BODY, line
 
 from overlay.errors import InvalidInputError, StorageError
-from overlay.jsonl import Limits, Request, check_requests, read_requests, write_requests
+from overlay.requests.request import Limits, Request, check_requests, read_requests, write_requests
 
 
 def names(folder):
@@ -85,7 +85,7 @@ class TestWrite:
         code = f"""
 import resource
 from overlay.errors import StorageError
-from overlay.jsonl import Request, write_requests
+from overlay.requests.request import Request, write_requests
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
     write_requests({str(path)!r}, (Request(f"r{{n}}", {BODY}) for n in range(30_000)))
@@ -148,7 +148,7 @@ def test_memory_does_not_grow_with_the_bodies(tmp_path):
     assert peak < 4_000_000
 
 
-@pytest.mark.parametrize("module", ["overlay.jsonl", "overlay.results"])
+@pytest.mark.parametrize("module", ["overlay.requests.request", "overlay.results.files"])
 def test_importing_is_cheap(module):
     code = f"import sys, {module}; print({{'pydantic', 'sqlite3', 'orjson'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from request_lines import BODY, line
 
 from overlay.errors import InvalidInputError, InvalidResponseError, ResultError
-from overlay.jsonl import Limits, Request, check_requests, read_requests, write_requests
-from overlay.results import LineError, Result, Usage, check_complete, join_results, read_results
+from overlay.requests.request import Limits, Request, check_requests, read_requests, write_requests
+from overlay.results.files import LineError, Result, Usage, check_complete, join_results, read_results
 
 MUTATIONS = int(os.environ.get("OVERLAY_FUZZ", "2000"))
 ROUNDS = settings(

@@ -11,7 +11,7 @@ import pytest
 from answer_lines import answer, chat, failure
 
 from overlay.errors import ResultError
-from overlay.result import Result
+from overlay.results.result import Result
 
 
 @dataclasses.dataclass

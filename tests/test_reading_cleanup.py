@@ -122,7 +122,7 @@ def test_when_the_disk_fails_half_way(connect, shared, batch_id, folders, monkey
         yield Result(b"{}")
         raise StorageError("no longer readable")
 
-    monkeypatch.setattr("overlay.collecting.read_results", read_results)
+    monkeypatch.setattr("overlay.results.fetching.read_results", read_results)
     results = connect(shared.base_url).batches.results(batch_id, ordered=False)
     with pytest.raises(StorageError):
         list(results)

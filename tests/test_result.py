@@ -7,8 +7,8 @@ import pytest
 from answer_lines import CHAT, answer, chat, failure
 
 from overlay.errors import ResultError
-from overlay.result import Result, missing_result
-from overlay.results import LineError, Usage
+from overlay.results.files import LineError, Usage
+from overlay.results.result import Result, missing_result
 
 
 def test_a_success():

@@ -8,9 +8,9 @@ import pytest
 from answer_lines import answer, chat, failure
 from request_lines import line
 
-import overlay.index
+import overlay.results.line_index
 from overlay.errors import InvalidInputError, InvalidResponseError, StorageError
-from overlay.results import JoinReport, check_complete, join_results, read_results
+from overlay.results.files import JoinReport, check_complete, join_results, read_results
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ class TestJoin:
         "hashed", [lambda _: 0, lambda _: -1, len, lambda custom_id: custom_id[-1] << 11]
     )
     def test_hashes_may_collide(self, put, monkeypatch, hashed):
-        monkeypatch.setattr(overlay.index, "_hash", hashed)
+        monkeypatch.setattr(overlay.results.line_index, "_hash", hashed)
         names = [f"r{number}" for number in range(40)]
         shuffled = [answer(name, chat(name)) for name in random.Random(1).sample(names, len(names))]
         shuffled += [failure("r3"), failure("r5")]

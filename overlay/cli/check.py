@@ -9,7 +9,7 @@ from overlay.cli.arguments import Endpoint, RequestsFile
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell, command
 from overlay.errors import InvalidInputError
-from overlay.jsonl import check_requests
+from overlay.requests.request import check_requests
 
 
 def register(app: typer.Typer) -> None:

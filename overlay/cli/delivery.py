@@ -8,8 +8,8 @@ from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell
 from overlay.job import Job
 from overlay.models import Batch
-from overlay.reading import Results
-from overlay.shapes import MISSING
+from overlay.results.iterables import Results
+from overlay.results.shapes import MISSING
 
 
 def deliver(shell: Shell, results: Results, path: str) -> Exit:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from overlay import AsyncClient, Client, JobNotFoundError, Limits, Request, schedule
-from overlay.adopting import search
+from overlay.operations.adopting import search
 
 SHARDS = 3
 LINES = 10

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from overlay.errors import InvalidResponseError
-from overlay.joined import JoinedResults, JoinReport
 from overlay.lines import LINE_BYTES, MIB, open_lines, split, storage_errors
-from overlay.result import Result
-from overlay.shapes import LineError, Usage, decode_loosely
+from overlay.results.joining import JoinedResults, JoinReport
+from overlay.results.result import Result
+from overlay.results.shapes import LineError, Usage, decode_loosely
 
 __all__ = [
     "JoinReport",

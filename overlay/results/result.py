@@ -3,7 +3,7 @@
 A `Result` keeps the service's bytes and looks into them when first asked: one decoding finds who is
 answered, how it went, the text and the usage; the body is decoded in full only for `body`. A success
 shaped as OpenAI documents it is decoded straight into those fields; anything else is read loosely
-(`overlay.shapes`), and what cannot be read at all is a failed result that still has its bytes: no line
+(`overlay.results.shapes`), and what cannot be read at all is a failed result that still has its bytes: no line
 ends a loop.
 """
 
@@ -17,8 +17,8 @@ import msgspec
 
 from overlay.errors import ResultError
 from overlay.lines import NESTING, brackets, is_object, too_deep
-from overlay.parsing import parse_text
-from overlay.shapes import (
+from overlay.results.parsing import parse_text
+from overlay.results.shapes import (
     FAILED,
     MISSING,
     TEXT_PARTS,

@@ -9,7 +9,6 @@ import random
 from collections.abc import Callable
 
 from overlay import models
-from overlay.batches import retrieve_until
 from overlay.errors import (
     APIError,
     ConfigurationError,
@@ -19,6 +18,7 @@ from overlay.errors import (
 )
 from overlay.flows.steps import Deadline, Flow, Seconds, Sleep, deadline, seconds
 from overlay.models import Batch
+from overlay.operations.batches import retrieve_until
 from overlay.wire import retry
 from overlay.wire.connection import Settings
 

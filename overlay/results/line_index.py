@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from overlay.errors import StorageError
 from overlay.lines import split
-from overlay.result import Result
-from overlay.shapes import BEGINNING, custom_id_bytes
+from overlay.results.result import Result
+from overlay.results.shapes import BEGINNING, custom_id_bytes
 
 _hash = hash
 _FREE = -1

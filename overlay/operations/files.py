@@ -30,7 +30,7 @@ from overlay.generated.types import File as Part
 from overlay.lines import open_lines
 from overlay.models import File, Page
 from overlay.pages import Moment, checked_limit, window
-from overlay.results import check_complete
+from overlay.results.files import check_complete
 from overlay.wire import retry
 from overlay.wire.connection import Settings
 from overlay.wire.landing import Landing

@@ -20,7 +20,7 @@ import msgspec
 
 from overlay.errors import InvalidInputError, Problem
 from overlay.lines import LINE_BYTES, NESTING
-from overlay.reasons import is_too_deep, nesting_reason, quoted, reasons
+from overlay.requests.reasons import is_too_deep, nesting_reason, quoted, reasons
 
 PROBLEMS_KEPT = 100
 

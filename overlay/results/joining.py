@@ -17,10 +17,10 @@ from typing import Self
 import attrs
 
 from overlay.errors import InvalidInputError, Problem, ResultError
-from overlay.index import CLAIMED, IGNORED, STRAY, UNCLAIMED, LineIndex
 from overlay.lines import LINE_BYTES, open_lines, split
-from overlay.result import Result, missing_result
-from overlay.shapes import BEGINNING, MALFORMED, custom_id_bytes
+from overlay.results.line_index import CLAIMED, IGNORED, STRAY, UNCLAIMED, LineIndex
+from overlay.results.result import Result, missing_result
+from overlay.results.shapes import BEGINNING, MALFORMED, custom_id_bytes
 
 
 @attrs.define(kw_only=True)

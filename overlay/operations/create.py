@@ -19,7 +19,6 @@ from collections.abc import Mapping
 import attrs
 
 from overlay import models
-from overlay.adopting import Began, Sought, keep_oldest, search
 from overlay.errors import (
     APIConnectionError,
     APIError,
@@ -33,6 +32,7 @@ from overlay.flows.steps import Call, Flow, Seconds, deadline, pause, seconds
 from overlay.generated.api.batch import create_batch
 from overlay.generated.models import BatchFileExpirationAfter, CreateBatchRequest
 from overlay.models import Batch
+from overlay.operations.adopting import Began, Sought, keep_oldest, search
 from overlay.wire import retry
 from overlay.wire.connection import Settings
 
@@ -55,7 +55,7 @@ def create_once(
     output_expires_after: Seconds | None,
     grace: float,
 ) -> Flow[Batch]:
-    """As `overlay.batches.create` describes it; `grace` is in seconds."""
+    """As `overlay.operations.batches.create` describes it; `grace` is in seconds."""
     body = request_body(input_file_id, endpoint, completion_window, metadata, output_expires_after)
     sent = yield from send(settings, body)
     return (yield from _adopt(settings, body, sent, grace=grace)) if isinstance(sent, Unanswered) else sent

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import attrs
 
-from overlay.batches import retrieve
 from overlay.errors import (
     BatchFailedError,
     BatchNotEndedError,
@@ -21,12 +20,13 @@ from overlay.errors import (
     NoResultsError,
     Problem,
 )
-from overlay.files import fetch, fetch_whole
 from overlay.flows.steps import Flow, Sleep, Work, deadline
-from overlay.live import Lines, Runner, follow
 from overlay.models import Batch, plain_status
-from overlay.reading import Opened
-from overlay.results import join_results, read_results, results_in
+from overlay.operations.batches import retrieve
+from overlay.operations.files import fetch, fetch_whole
+from overlay.results.files import join_results, read_results, results_in
+from overlay.results.following import Lines, Runner, follow
+from overlay.results.iterables import Opened
 from overlay.wire.connection import Settings
 
 _FILES_APPEAR_SECONDS = 10.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from overlay import models
-from overlay.create import create_once
 from overlay.errors import BadRequestError, ConflictError, InvalidResponseError
 from overlay.flows.steps import Deadline, Flow, Seconds, call, seconds
 from overlay.generated.api.batch import cancel_batch, list_batches, retrieve_batch
 from overlay.generated.models import ListBatchesResponse
 from overlay.models import Batch, Page
+from overlay.operations.create import create_once
 from overlay.pages import Moment, checked_limit, window
 from overlay.wire.connection import Settings
 

@@ -2,7 +2,7 @@ r"""The lines that go in: requests, one JSON object a line.
 
     {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": …, "messages": […]}}
 
-Reading, writing and checking obey the same rules (`overlay.checks`), so that what one of them lets
+Reading, writing and checking obey the same rules (`overlay.requests.checks`), so that what one of them lets
 pass, all do. A line ends at the byte `\n` only; `\r\n` is accepted, a last line without an end too; a
 blank line is refused.
 """
@@ -18,9 +18,9 @@ from typing import Any
 import attrs
 import msgspec
 
-from overlay.checks import InputCheck, InputSummary, Limits
 from overlay.errors import InvalidInputError, Problem
 from overlay.lines import open_lines, replacing, split, storage_errors
+from overlay.requests.checks import InputCheck, InputSummary, Limits
 
 __all__ = ["InputSummary", "Limits", "Request", "check_requests", "read_requests", "write_requests"]
 
