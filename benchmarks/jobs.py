@@ -16,14 +16,14 @@ from benchmarks import embedded, material, peers
 from benchmarks.measuring import Figure, Side, compare
 from benchmarks.setting import Setting
 from overlay import Client, Limits, Request
-from overlay.spool import Spool
+from overlay.jobs.spool import Spool
 
 _AT_ONCE = 1_000
 _SHARD = 50_000
 
 
 def spool(setting: Setting) -> list[Figure]:
-    """Requests to the disk: `overlay.spool` against plain loops.
+    """Requests to the disk: `overlay.jobs.spool` against plain loops.
 
     Ours writes each as JSON, checks it by all the rules for input, looks for its custom_id on the disk among all
     before it, digests it (as written, and in canonical form), and splits by model, endpoint and the API's limits.

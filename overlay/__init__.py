@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         UnprocessableEntityError,
         WaitTimeoutError,
     )
-    from overlay.job import Cost, Job, JobEvent, Price, Shard
+    from overlay.jobs.views import Cost, Job, JobEvent, Price, Shard
     from overlay.models import Batch, File, Page
     from overlay.pages import AsyncListing, Listing
     from overlay.requests.checks import InputSummary, Limits
@@ -138,15 +138,15 @@ _HOMES = {
     "Client": "client",
     "ConfigurationError": "errors",
     "ConflictError": "errors",
-    "Cost": "job",
+    "Cost": "jobs.views",
     "File": "models",
     "FileGoneError": "errors",
     "InputSummary": "requests.checks",
     "InternalServerError": "errors",
     "InvalidInputError": "errors",
     "InvalidResponseError": "errors",
-    "Job": "job",
-    "JobEvent": "job",
+    "Job": "jobs.views",
+    "JobEvent": "jobs.views",
     "JobLockedError": "errors",
     "JobMismatchError": "errors",
     "JobNotEndedError": "errors",
@@ -161,14 +161,14 @@ _HOMES = {
     "OverlayError": "errors",
     "Page": "models",
     "PermissionDeniedError": "errors",
-    "Price": "job",
+    "Price": "jobs.views",
     "Problem": "errors",
     "RateLimitError": "errors",
     "Request": "requests.request",
     "Result": "results.files",
     "ResultError": "errors",
     "Results": "results.iterables",
-    "Shard": "job",
+    "Shard": "jobs.views",
     "StorageError": "errors",
     "Token": "wire.auth",
     "TokenProvider": "wire.auth",

@@ -26,7 +26,7 @@ from overlay.wire.connection import Settings
 from overlay.wire.settings import Configured
 
 if TYPE_CHECKING:
-    from overlay.durable import AsyncJobs, Jobs
+    from overlay.jobs.resource import AsyncJobs, Jobs
 
 
 class Batches(Resource):
@@ -115,7 +115,7 @@ class Client(Configured[httpx.BaseTransport]):
     @cached_property
     def jobs(self) -> Jobs:
         """Any number of requests as one durable job."""
-        from overlay.durable import Jobs  # noqa: PLC0415 - who has no jobs does not wait for their modules
+        from overlay.jobs.resource import Jobs  # noqa: PLC0415 - who has no jobs does not wait for their modules
 
         return Jobs(self._driver)
 
@@ -147,7 +147,7 @@ class AsyncClient(Configured[httpx.AsyncBaseTransport]):
     @cached_property
     def jobs(self) -> AsyncJobs:
         """Any number of requests as one durable job, awaited."""
-        from overlay.durable import AsyncJobs  # noqa: PLC0415 - as for `Client`
+        from overlay.jobs.resource import AsyncJobs  # noqa: PLC0415 - as for `Client`
 
         return AsyncJobs(self._driver)
 

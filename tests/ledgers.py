@@ -1,7 +1,7 @@
 """A ledger to write, and to compare with what is read."""
 
-from overlay.records import JobOptions, JobRecord, Unit
-from overlay.store import Ledger
+from overlay.jobs.ledger import Ledger
+from overlay.jobs.records import JobOptions, JobRecord, Unit
 
 JOB = JobRecord(
     id="j",

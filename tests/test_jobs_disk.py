@@ -18,8 +18,8 @@ from overlay import (
     StorageError,
     WaitTimeoutError,
 )
-from overlay.lock import JobLock
-from overlay.store import Ledger
+from overlay.jobs.ledger import Ledger
+from overlay.jobs.lock import JobLock
 
 SECRET = "a secret that a customer told"
 

@@ -13,7 +13,7 @@ from job_steps import chats, custom_ids
 
 from overlay import Job, JobEvent
 from overlay.emulator import Silence
-from overlay.job import EventKind
+from overlay.jobs.views import EventKind
 
 KINDS = frozenset(get_args(EventKind))
 

@@ -19,8 +19,8 @@ from overlay import (
     Limits,
     StorageError,
 )
-from overlay.lock import JobLock
-from overlay.spool import Spool
+from overlay.jobs.lock import JobLock
+from overlay.jobs.spool import Spool
 
 IDS = [f"r{number}" for number in range(25)]
 

@@ -20,7 +20,7 @@ from step_clock import StepClock
 
 from overlay import Client, JobNotFoundError, RateLimitError, WaitTimeoutError
 from overlay.flows.drivers import Blocking, _outcome_of, _values
-from overlay.store import Ledger
+from overlay.jobs.ledger import Ledger
 
 _MEMORY = Path("/dev/shm")  # commits take no time there
 _GRACE = 180.0

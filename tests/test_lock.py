@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from overlay import JobLockedError, StorageError
-from overlay.lock import JobLock
+from overlay.jobs.lock import JobLock
 
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from overlay.lock import JobLock
+from overlay.jobs.lock import JobLock
 
 lock = JobLock(Path(sys.argv[1]), "j")
 lock.__enter__()
@@ -30,7 +30,7 @@ TAKER = """
 import sys
 from pathlib import Path
 from overlay import JobLockedError
-from overlay.lock import JobLock
+from overlay.jobs.lock import JobLock
 
 try:
     JobLock(Path(sys.argv[1]), "j").__enter__()
@@ -40,7 +40,7 @@ except JobLockedError as error:
 CHILD = """
 import os, sys
 from pathlib import Path
-from overlay.lock import JobLock
+from overlay.jobs.lock import JobLock
 
 with JobLock(Path(sys.argv[1]), "j"):
     print(os.getpid(), flush=True)

@@ -9,7 +9,7 @@ from job_scene import TWO
 from job_steps import chat
 
 from overlay import AuthenticationError, BatchFailedError, Limits, TokenProviderError
-from overlay.spool import estimated_tokens
+from overlay.jobs.spool import estimated_tokens
 
 
 def alike(count, *, models=1):

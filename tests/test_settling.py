@@ -12,8 +12,8 @@ from job_steps import chat
 from ledgers import unit
 
 from overlay import Result, StorageError
-from overlay.settling import may_succeed, results_path, settle, verify
-from overlay.spool import estimated_tokens, shard_path
+from overlay.jobs.merging import may_succeed, results_path, settle, verify
+from overlay.jobs.spool import estimated_tokens, shard_path
 
 
 def answer(custom_id, verdict, **fields):

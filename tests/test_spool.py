@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overlay import InvalidInputError, Limits, Request, StorageError, spool
-from overlay.spool import Spool, canonical, estimated_tokens, read_in_order, shard_path
+from overlay import InvalidInputError, Limits, Request, StorageError
+from overlay.jobs import spool
+from overlay.jobs.spool import Spool, canonical, estimated_tokens, read_in_order, shard_path
 
 NO_LIMITS = Limits(requests=None, bytes=None, embedding_inputs=None)
 

@@ -9,9 +9,9 @@ import attrs
 import pytest
 from ledgers import JOB, UNITS, contents, unit, written
 
-from overlay import LedgerError, StorageError, store
-from overlay.records import LostFile
-from overlay.store import MIGRATIONS, Ledger
+from overlay import LedgerError, StorageError
+from overlay.jobs.ledger import MIGRATIONS, Ledger
+from overlay.jobs.records import LostFile
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_threads_share_it(path):
 def test_one_of_an_older_version_is_brought_up_to_date(tmp_path, monkeypatch):
     path = tmp_path / "ledger.db"
     with monkeypatch.context() as patch:
-        patch.setattr(store, "MIGRATIONS", MIGRATIONS[:1])
+        patch.setattr("overlay.jobs.ledger.MIGRATIONS", MIGRATIONS[:1])
         patch.setattr(Ledger, "_put", _put_of_version_1)
         written(path).close()
     assert version(path) == 1
@@ -146,7 +146,7 @@ def test_a_migration_that_fails_leaves_the_older_version(path, monkeypatch):
         db.execute("CREATE TABLE more (x)")
         raise sqlite3.IntegrityError("no")
 
-    monkeypatch.setattr(store, "MIGRATIONS", [*MIGRATIONS, broken])
+    monkeypatch.setattr("overlay.jobs.ledger.MIGRATIONS", [*MIGRATIONS, broken])
     for _ in range(2):
         with pytest.raises(LedgerError):
             Ledger(path)

@@ -12,7 +12,7 @@ from disks import read_only
 from ledgers import JOB, UNITS, contents, unit, written
 
 from overlay import LedgerError, StorageError
-from overlay.store import Ledger
+from overlay.jobs.ledger import Ledger
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from ledgers import contents, unit
 from overlay import StorageError
-from overlay.store import Ledger
+from overlay.jobs.ledger import Ledger
 
 path = Path(sys.argv[1])
 ledger = Ledger(path)

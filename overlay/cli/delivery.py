@@ -6,7 +6,7 @@ from overlay.cli import output
 from overlay.cli.destination import STDOUT, destination
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell
-from overlay.job import Job
+from overlay.jobs.views import Job
 from overlay.models import Batch
 from overlay.results.iterables import Results
 from overlay.results.shapes import MISSING

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from overlay.cli import endings
-from overlay.job import Job, JobEvent
+from overlay.jobs.views import Job, JobEvent
 
 if TYPE_CHECKING:
     from rich.live import Live

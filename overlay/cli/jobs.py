@@ -14,7 +14,7 @@ from overlay.cli.destination import STDOUT, check_destination
 from overlay.cli.endings import Exit
 from overlay.cli.job_progress import JobProgress
 from overlay.cli.shell import Shell, command
-from overlay.job import Job, Shard
+from overlay.jobs.views import Job, Shard
 
 app = typer.Typer(help="Go on with, watch and end jobs, and fetch their results.", rich_markup_mode=None)
 

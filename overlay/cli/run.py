@@ -22,9 +22,9 @@ from overlay.cli.output import shown
 from overlay.cli.shell import Shell, command
 from overlay.client import Client
 from overlay.errors import APIStatusError, JobNotFoundError
-from overlay.job import Job
+from overlay.jobs.records import JobOptions
+from overlay.jobs.views import Job
 from overlay.lines import is_object
-from overlay.records import JobOptions
 
 _LOOK_BACK = timedelta(days=30)
 """Result files are kept this long at OpenAI: what is older cannot be fetched instead of being run again."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from overlay import AsyncClient, Client, JobNotFoundError, Limits, Request, schedule
+from overlay import AsyncClient, Client, JobNotFoundError, Limits, Request
+from overlay.jobs import scheduler
 from overlay.operations.adopting import search
 
 SHARDS = 3
@@ -127,7 +128,7 @@ class Jobs:
 
 def be_careless() -> None:
     """Recover as one would without thinking: look once for a lost create, and send it again."""
-    right = schedule.recover
+    right = scheduler.recover
 
     def careless(context: Any, unit: Any) -> Any:
         found = yield from search(context.settings, context.sought(unit, {}), grace=0.0)
@@ -137,7 +138,7 @@ def be_careless() -> None:
             unit.state = "uploaded"
             yield from context.save(unit)
 
-    schedule.recover = careless
+    scheduler.recover = careless
 
 
 def run(order: Order) -> None:

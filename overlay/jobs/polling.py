@@ -12,15 +12,15 @@ from contextlib import suppress
 from functools import partial
 
 from overlay import models
-from overlay.ending import abandon
 from overlay.errors import APIError, APIStatusError, InvalidResponseError, NotFoundError, TokenProviderError
 from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
+from overlay.jobs.ending import abandon
+from overlay.jobs.records import LostFile, Unit
+from overlay.jobs.starting import JobContext, meet_duplicate
 from overlay.models import Batch, Page
 from overlay.operations.batches import page, retrieve_until
 from overlay.operations.files import delete
 from overlay.pages import Course
-from overlay.records import LostFile, Unit
-from overlay.shards import JobContext, meet_duplicate
 from overlay.wire import retry
 
 Units = Mapping[tuple[int, int], Unit]

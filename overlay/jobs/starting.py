@@ -22,14 +22,14 @@ import attrs
 from overlay.errors import APIError, NotFoundError
 from overlay.flows.steps import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
-from overlay.job import EventKind
+from overlay.jobs.ledger import Ledger
+from overlay.jobs.merging import verify
+from overlay.jobs.records import JobRecord, LostFile, Unit
+from overlay.jobs.views import EventKind
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.adopting import Sought, cancel_duplicate, search
 from overlay.operations.create import Unanswered, lacks_file, request_body, send
-from overlay.records import JobRecord, LostFile, Unit
-from overlay.settling import verify
-from overlay.store import Ledger
 from overlay.wire.connection import Settings
 
 _CLOCK_MARGIN = timedelta(seconds=5)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFoundError, Problem
 from overlay.flows.steps import Flow, Work
+from overlay.jobs.merging import fetched_path, put_away, settle
+from overlay.jobs.positions import places
+from overlay.jobs.records import Unit
+from overlay.jobs.starting import JobContext
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.batches import cancel
-from overlay.places import places
-from overlay.records import Unit
 from overlay.results.fetching import batch_failed, failed, with_files
-from overlay.settling import fetched_path, put_away, settle
-from overlay.shards import JobContext
 
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
 _CAP_GROWTH = 10

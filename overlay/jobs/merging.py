@@ -14,11 +14,11 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from overlay.errors import StorageError
+from overlay.jobs.records import Unit
+from overlay.jobs.spool import estimated_tokens, shard_path
 from overlay.lines import open_lines, replacing, split, storage_errors, sync_folder
-from overlay.records import Unit
 from overlay.results.files import Result, join_results
 from overlay.results.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
-from overlay.spool import estimated_tokens, shard_path
 
 _NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING})
 _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})

@@ -15,14 +15,14 @@ from typing import TypeAlias
 
 from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
 from overlay.flows.steps import Flow, Pull, Work
-from overlay.home import SPOOLING, check_service, checked_job_id
+from overlay.jobs.home import SPOOLING, check_service, checked_job_id
+from overlay.jobs.ledger import Ledger
+from overlay.jobs.lock import JobLock
+from overlay.jobs.records import JobOptions, JobRecord, Unit
+from overlay.jobs.spool import Spool, Spooled
 from overlay.lines import MIB, open_lines, split, storage_errors, sync_folder
-from overlay.lock import JobLock
-from overlay.records import JobOptions, JobRecord, Unit
 from overlay.requests.checks import Limits
 from overlay.requests.request import Request
-from overlay.spool import Spool, Spooled
-from overlay.store import Ledger
 from overlay.wire.connection import Settings
 
 Requests: TypeAlias = Iterable[Request] | AsyncIterable[Request] | str | os.PathLike[str]

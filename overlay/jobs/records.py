@@ -89,7 +89,7 @@ class LostFile:
 
 @attrs.frozen(kw_only=True)
 class JobOptions:
-    """How a job is to be worked on; see `overlay.jobs.submit`. Times are in seconds.
+    """How a job is to be worked on; see `overlay.jobs.verbs.submit`. Times are in seconds.
 
     Raises ConfigurationError for what cannot be used.
     """

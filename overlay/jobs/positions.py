@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
+from overlay.jobs.records import Unit
+from overlay.jobs.spool import shard_path
 from overlay.lines import open_lines, split
-from overlay.records import Unit
 from overlay.results.shapes import custom_id_bytes
-from overlay.spool import shard_path
 
 
 def places(

@@ -25,13 +25,13 @@ import attrs
 
 from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundError
 from overlay.flows.steps import deadline
-from overlay.job import EventKind, Job, JobEvent, view
+from overlay.jobs.ledger import Ledger
+from overlay.jobs.lock import JobLock
+from overlay.jobs.merging import put_away, put_away_parts
+from overlay.jobs.records import JobRecord, Unit
+from overlay.jobs.starting import JobContext
+from overlay.jobs.views import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors
-from overlay.lock import JobLock
-from overlay.records import JobRecord, Unit
-from overlay.settling import put_away, put_away_parts
-from overlay.shards import JobContext
-from overlay.store import Ledger
 from overlay.wire.connection import Settings
 
 OnChange: TypeAlias = Callable[[JobEvent], object]

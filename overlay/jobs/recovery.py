@@ -20,17 +20,17 @@ from typing import Any
 
 from overlay.errors import ConfigurationError, FileGoneError, LedgerError, NotFoundError, OverlayError
 from overlay.flows.steps import Flow, Work
-from overlay.home import checked_job_id, open_job, view_of
-from overlay.job import Job
+from overlay.jobs.home import checked_job_id, open_job, view_of
+from overlay.jobs.ledger import Ledger
+from overlay.jobs.lock import JobLock
+from overlay.jobs.records import JobOptions, JobRecord, Unit
+from overlay.jobs.spool import canonical, estimated_tokens, read_in_order, shard_path
+from overlay.jobs.views import Job
 from overlay.lines import is_object, open_lines, split, storage_errors, sync_folder
-from overlay.lock import JobLock
 from overlay.models import Batch, File, plain_status
 from overlay.operations import batches, files
 from overlay.pages import Course
-from overlay.records import JobOptions, JobRecord, Unit
 from overlay.results.shapes import decode_loosely
-from overlay.spool import canonical, estimated_tokens, read_in_order, shard_path
-from overlay.store import Ledger
 from overlay.wire.connection import Settings
 
 _OUR_FILE = re.compile(r"overlay-(?P<job>.+)-\d{5}-\d+\.jsonl")

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from overlay.ending import collect, finish, stop
 from overlay.errors import APIError, OverlayError, TokenProviderError
 from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
-from overlay.looking import Lookout
-from overlay.records import Unit
-from overlay.shards import JobContext, recover, start
+from overlay.jobs.ending import collect, finish, stop
+from overlay.jobs.polling import Lookout
+from overlay.jobs.records import Unit
+from overlay.jobs.starting import JobContext, recover, start
 
 _AT_ONCE = 4
 """Uploads and downloads side by side."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 
 if TYPE_CHECKING:  # who only names a Job does not wait for the ledger's modules
-    from overlay.records import JobRecord, Unit
+    from overlay.jobs.records import JobRecord, Unit
 
 EventKind: TypeAlias = Literal[
     "spooled",

@@ -20,11 +20,11 @@ import attrs
 import msgspec
 
 from overlay.errors import InvalidInputError, StorageError
+from overlay.jobs.records import Unit
+from overlay.jobs.seen_ids import SeenIds
 from overlay.lines import BUFFER_BYTES, open_lines, split, storage_errors
-from overlay.records import Unit
 from overlay.requests.checks import InputCheck, Limits, inputs_of
 from overlay.requests.request import Request
-from overlay.seen import SeenIds
 
 _BYTES_PER_TOKEN = 4
 """A rule of thumb for English text; what matters is that it is the same for every shard."""

@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Concatenate, ParamSpec
 
-from overlay import jobs, preparing, recovery
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
-from overlay.job import Job
+from overlay.jobs import preparing, recovery, verbs
+from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
 from overlay.wire.connection import Settings
 
@@ -45,7 +45,7 @@ def arunning(
 
 def _opener(submit: Callable[..., Flow[Job]], *args: Any, **kwargs: Any) -> Opener:
     def open_(settings: Settings, stack: ExitStack) -> Flow[Opened]:
-        return jobs.open_run(submit(settings, *args, **kwargs), kwargs.get("on_change"), settings, stack)
+        return verbs.open_run(submit(settings, *args, **kwargs), kwargs.get("on_change"), settings, stack)
 
     return open_
 
@@ -54,40 +54,40 @@ class Jobs(Resource):
     """Any number of requests as one durable job."""
 
     identify = blocking(preparing.identify)
-    submit = blocking(jobs.submit)
-    resume = blocking(jobs.resume)
-    wait = blocking(jobs.wait)
-    retrieve = blocking(jobs.retrieve)
-    list = blocking(jobs.list_jobs)
-    cancel = blocking(jobs.cancel)
-    delete = blocking(jobs.delete)
+    submit = blocking(verbs.submit)
+    resume = blocking(verbs.resume)
+    wait = blocking(verbs.wait)
+    retrieve = blocking(verbs.retrieve)
+    list = blocking(verbs.list_jobs)
+    cancel = blocking(verbs.cancel)
+    delete = blocking(verbs.delete)
     clean = blocking(recovery.clean)
     recover = blocking(recovery.recover)
-    run = running(jobs.submit)
+    run = running(verbs.submit)
 
     def results(self, job_id: str) -> Results:
         """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
 
         Raises, when iterated, JobNotFoundError and JobNotEndedError.
         """
-        return Results(self._driver, partial(jobs.open_results, job_id))
+        return Results(self._driver, partial(verbs.open_results, job_id))
 
 
 class AsyncJobs(AsyncResource):
     """Any number of requests as one durable job, awaited."""
 
     identify = awaiting(preparing.identify)
-    submit = awaiting(jobs.submit)
-    resume = awaiting(jobs.resume)
-    wait = awaiting(jobs.wait)
-    retrieve = awaiting(jobs.retrieve)
-    list = awaiting(jobs.list_jobs)
-    cancel = awaiting(jobs.cancel)
-    delete = awaiting(jobs.delete)
+    submit = awaiting(verbs.submit)
+    resume = awaiting(verbs.resume)
+    wait = awaiting(verbs.wait)
+    retrieve = awaiting(verbs.retrieve)
+    list = awaiting(verbs.list_jobs)
+    cancel = awaiting(verbs.cancel)
+    delete = awaiting(verbs.delete)
     clean = awaiting(recovery.clean)
     recover = awaiting(recovery.recover)
-    run = arunning(jobs.submit)
+    run = arunning(verbs.submit)
 
     def results(self, job_id: str) -> AsyncResults:
         """As `Jobs.results`, for `async for` and `async with`."""
-        return AsyncResults(self._driver, partial(jobs.open_results, job_id))
+        return AsyncResults(self._driver, partial(verbs.open_results, job_id))

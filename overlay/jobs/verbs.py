@@ -21,18 +21,18 @@ from overlay.errors import (
     WaitTimeoutError,
 )
 from overlay.flows.steps import Flow, Seconds, Work, deadline, seconds
-from overlay.home import OnChange, OpenJob, existing, open_job, remove, view_of
-from overlay.job import Job
+from overlay.jobs.home import OnChange, OpenJob, existing, open_job, remove, view_of
+from overlay.jobs.merging import results_path
+from overlay.jobs.preparing import Requests, prepare
+from overlay.jobs.records import JobOptions, Unit
+from overlay.jobs.scheduler import work
+from overlay.jobs.spool import read_in_order
+from overlay.jobs.views import Job
 from overlay.operations.files import delete as delete_file
 from overlay.operations.waiting import checked_poll
-from overlay.preparing import Requests, prepare
-from overlay.records import JobOptions, Unit
 from overlay.requests.checks import Limits
 from overlay.results.files import Result, read_results
 from overlay.results.iterables import Opened
-from overlay.schedule import work
-from overlay.settling import results_path
-from overlay.spool import read_in_order
 from overlay.wire.connection import Settings
 
 _DEFAULT_LIMITS = Limits()

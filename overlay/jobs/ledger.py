@@ -22,7 +22,7 @@ import attrs
 import msgspec
 
 from overlay.errors import LedgerError, StorageError
-from overlay.records import JobOptions, JobRecord, LostFile, Unit
+from overlay.jobs.records import JobOptions, JobRecord, LostFile, Unit
 
 if TYPE_CHECKING:
     import sqlite3
