@@ -9,7 +9,7 @@ import sys
 from contextlib import AbstractContextManager
 
 from benchmarks.processes import started
-from overlay.emulator import Service
+from overlay.server import Service
 
 
 def serving() -> AbstractContextManager[str]:

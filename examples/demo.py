@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from overlay import Batch, Client, Request, write_requests
-from overlay.emulator import Pace, Service
+from overlay.server import Pace, Service
 
 MODEL = "gpt-4o-mini"
 TOKEN = "any"  # noqa: S105 - the embedded service takes whatever comes

@@ -11,7 +11,7 @@ from harness import KINDS, TOKEN, FakeClock, advancing, calling, write_lines
 from job_scene import Scene
 from raw_server import RawServer
 
-from overlay.emulator import Service
+from overlay.server import Service
 
 _MEMORY = Path("/dev/shm")
 _VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OVERLAY_HOME")

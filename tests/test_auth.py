@@ -10,7 +10,7 @@ import pytest
 from harness import TOKEN, calling
 
 from overlay import AsyncClient, AuthenticationError, Client, Token
-from overlay.emulator import Service
+from overlay.server import Service
 from overlay.wire.auth import Tokens
 
 CALLERS = 20

@@ -9,7 +9,7 @@ import pytest
 from harness import TOKEN, calling
 
 from overlay import Client, ConfigurationError, Token, TokenProviderError
-from overlay.emulator import Service
+from overlay.server import Service
 
 
 def hours_from_now(hours=1):

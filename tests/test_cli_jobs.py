@@ -8,7 +8,7 @@ import pytest
 from command_line import CANARY, CommandLine, lines_until
 
 from overlay import Request, write_requests
-from overlay.emulator import Pace, Service
+from overlay.server import Pace, Service
 
 COUNT = 12
 SOON = ("--poll", "0.1")

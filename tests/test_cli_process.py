@@ -13,7 +13,7 @@ import pytest
 from command_line import CANARY, OVERLAY, CommandLine
 
 from overlay import Client, Request, write_requests
-from overlay.emulator import Pace, Reject, Service
+from overlay.server import Pace, Reject, Service
 
 SOON = ("--poll", "0.1")
 

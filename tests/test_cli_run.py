@@ -8,7 +8,7 @@ import pytest
 from command_line import CANARY, CommandLine, lines_until
 
 from overlay import Client, Request, write_requests
-from overlay.emulator import Limits, Literally, Pace, Reject, Service
+from overlay.server import Limits, Literally, Pace, Reject, Service
 
 COUNT = 30
 SOON = ("--poll", "0.1")

@@ -11,7 +11,7 @@ import pytest
 from command_line import CANARY, CommandLine, lines_until
 
 from overlay import Client, Request, write_requests
-from overlay.emulator import Pace, Reject, Service
+from overlay.server import Pace, Reject, Service
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from overlay import (
     ConflictError,
     Listing,
 )
-from overlay.emulator import Pace, Reject, Service
+from overlay.server import Pace, Reject, Service
 
 BOTH = pytest.mark.parametrize("client_type", [Client, AsyncClient])
 

@@ -26,7 +26,7 @@ from overlay import (
     RateLimitError,
     UnknownOutcomeError,
 )
-from overlay.emulator import CloseAfter, Cut, Literally, Reject, Reset
+from overlay.server import CloseAfter, Cut, Literally, Reject, Reset
 from overlay.wire.bounds import Patience
 
 MIB = 1024 * 1024

@@ -13,7 +13,7 @@ from overlay import (
     InternalServerError,
     UnknownOutcomeError,
 )
-from overlay.emulator import (
+from overlay.server import (
     Accept,
     Cut,
     Delay,

@@ -4,7 +4,7 @@ import pytest
 from harness import create, once
 
 from overlay import APIConnectionError, APIStatusError, BadRequestError, RateLimitError
-from overlay.emulator import CloseAfter, Literally, Reject
+from overlay.server import CloseAfter, Literally, Reject
 
 CREATE = "POST /batches"
 

@@ -18,7 +18,7 @@ from overlay import (
     NotFoundError,
     StorageError,
 )
-from overlay.emulator import CloseAfter, Cut, Gzip, Reject, Reset, Service
+from overlay.server import CloseAfter, Cut, Gzip, Reject, Reset, Service
 from overlay.wire.landing import Landing
 
 CONTENT = "GET /files/*/content"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from emulator_http import ENDPOINT, create, creation, http_to, jsonl, line, results, run, until, upload
 
-from overlay.emulator import Limits, Service
+from overlay.server import Limits, Service
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def test_a_port_that_is_taken_is_an_error(service):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_ends_cleanly_on_a_signal(number):
-    script = "from overlay.emulator import serve; serve(port=0, on_ready=lambda url: print(url, flush=True))"
+    script = "from overlay.server import serve; serve(port=0, on_ready=lambda url: print(url, flush=True))"
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

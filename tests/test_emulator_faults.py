@@ -13,7 +13,7 @@ import httpx
 import pytest
 from emulator_http import create, creation, http_to, jsonl, upload
 
-from overlay.emulator import (
+from overlay.server import (
     Accept,
     CloseAfter,
     Cut,

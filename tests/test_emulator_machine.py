@@ -21,9 +21,10 @@ from emulator_http import (
     upload,
 )
 
-from overlay.emulator import Fault, Limits, ManualClock, Pace, Reject, Service, machine
-from overlay.emulator.objects import FINAL, STATUSES, Batch
-from overlay.emulator.store import StateInUseError
+from overlay.server import Fault, Limits, ManualClock, Pace, Reject, Service
+from overlay.server.engine import transitions
+from overlay.server.engine.objects import FINAL, STATUSES, Batch
+from overlay.server.engine.store import StateInUseError
 
 PACE = Pace(validating=10, in_progress=timedelta(minutes=10), finalizing=20, cancelling=30)
 TIMES = (
@@ -53,14 +54,14 @@ def paced(**options):
 
 
 def test_the_machine_has_every_status_and_ends_in_the_final_ones():
-    following = {status for each in machine.FOLLOWING.values() for status in each}
-    assert following | machine.FOLLOWING.keys() == set(STATUSES)
-    assert FINAL.isdisjoint(machine.FOLLOWING)
+    following = {status for each in transitions.FOLLOWING.values() for status in each}
+    assert following | transitions.FOLLOWING.keys() == set(STATUSES)
+    assert FINAL.isdisjoint(transitions.FOLLOWING)
     batch = Batch(
         id="b", endpoint=ENDPOINT, input_file_id="f", completion_window="24h", created_at=0, expires_at=86400
     )
     with pytest.raises(ValueError, match="from validating to completed"):
-        machine.enter(batch, "completed", 1.0)
+        transitions.enter(batch, "completed", 1.0)
 
 
 def test_each_status_at_its_time():

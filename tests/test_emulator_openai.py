@@ -12,7 +12,7 @@ from emulator_http import ENDPOINT, jsonl, line
 from jsonschema import Draft202012Validator, ValidationError
 from starlette.responses import Response
 
-from overlay.emulator import Limits, ManualClock, Pace, Service
+from overlay.server import Limits, ManualClock, Pace, Service
 
 SCHEMA = json.loads((Path(__file__).parent / "strict_schema.json").read_text())
 KINDS = [

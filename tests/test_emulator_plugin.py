@@ -66,7 +66,7 @@ def run_pytest(tmp_path):
 
 def test_the_plugin_is_announced_to_pytest():
     (entry,) = [each for each in importlib.metadata.entry_points(group="pytest11") if each.name == "overlay"]
-    assert entry.value == "overlay.emulator.pytest_plugin"
+    assert entry.value == "overlay.server.pytest_plugin"
 
 
 def test_the_fixture(run_pytest):
@@ -90,8 +90,8 @@ def test_asking_for_the_fixture_without_the_extra_says_what_is_missing(run_pytes
 def test_the_plugin_loads_nothing_heavy():
     script = """
 import sys
-import overlay.emulator.pytest_plugin
-heavy = {"starlette", "uvicorn", "python_multipart", "sqlite3", "overlay.emulator.service"}
+import overlay.server.pytest_plugin
+heavy = {"starlette", "uvicorn", "python_multipart", "sqlite3", "overlay.server.service"}
 print(sorted(heavy & sys.modules.keys()))
 """
     done = subprocess.run(
@@ -101,10 +101,10 @@ print(sorted(heavy & sys.modules.keys()))
 
 
 def test_every_public_name_is_there():
-    import overlay.emulator  # noqa: PLC0415
+    import overlay.server  # noqa: PLC0415
 
-    assert set(overlay.emulator.__all__) == overlay.emulator._HOMES.keys()
-    for name in overlay.emulator.__all__:
-        assert getattr(overlay.emulator, name).__module__.startswith("overlay.emulator.")
+    assert set(overlay.server.__all__) == overlay.server._HOMES.keys()
+    for name in overlay.server.__all__:
+        assert getattr(overlay.server, name).__module__.startswith("overlay.server.")
     with pytest.raises(AttributeError, match="nothing"):
-        overlay.emulator.nothing  # noqa: B018
+        overlay.server.nothing  # noqa: B018

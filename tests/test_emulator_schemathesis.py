@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from overlay.emulator import Literally, Reject, Service
+from overlay.server import Literally, Reject, Service
 
 CHECKS = [
     allow_header_conformance,

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from overlay.emulator import Literally, Reject, Reset, Service, Silence, upstream
+from overlay.server import Literally, Reject, Reset, Service, Silence, upstream
 
 CHAT = "POST /chat/completions"
 

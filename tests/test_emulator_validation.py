@@ -5,7 +5,7 @@ import json
 import pytest
 from emulator_http import ENDPOINT, create, creation, http_to, jsonl, line, run, until, upload
 
-from overlay.emulator import Limits, ManualClock, Pace, Service
+from overlay.server import Limits, ManualClock, Pace, Service
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from azure.identity.aio import get_bearer_token_provider as async_token_provider
 from command_line import lines_until
 
 from overlay import AsyncClient, Request, write_requests
-from overlay.emulator import Service
+from overlay.server import Service
 from overlay.wire.clock import SystemClock
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -17,7 +17,7 @@ from overlay import (
     NotFoundError,
     StorageError,
 )
-from overlay.emulator import Accept, Reject, Reset, Service
+from overlay.server import Accept, Reject, Reset, Service
 
 SEND = "POST /files"
 ODD_LINES = b'{"a": "\xe2\x80\xa8\xc2\x85"}\r\n\x00\xff\xfe\n\n--+++\r\n--+++--\r\nno end'

@@ -9,7 +9,7 @@ from job_scene import TWO
 from job_steps import chats, custom_ids
 
 from overlay import Token
-from overlay.emulator import Accept, Cut, Pace, Reject, Reset, Service
+from overlay.server import Accept, Cut, Pace, Reject, Reset, Service
 
 HOUR = 3600.0
 TOKEN_LIFE = timedelta(minutes=10)

@@ -12,8 +12,8 @@ from job_scene import TWO
 from job_steps import chats, custom_ids
 
 from overlay import Job, JobEvent
-from overlay.emulator import Silence
 from overlay.jobs.views import EventKind
+from overlay.server import Silence
 
 KINDS = frozenset(get_args(EventKind))
 

@@ -8,7 +8,7 @@ from harness import batch_object, somebody_creates, somebody_uploads
 from raw_server import answer
 
 from overlay import ConfigurationError, InvalidResponseError
-from overlay.emulator import Service
+from overlay.server import Service
 
 BATCHES = 7
 

@@ -95,7 +95,7 @@ def test_metadata(wheel):
     entries = configparser.ConfigParser()
     entries.read_string(wheel["openai_batch_overlay-0.1.0.dist-info/entry_points.txt"].decode())
     assert dict(entries["console_scripts"]) == {"overlay": "overlay.cli:main"}
-    assert dict(entries["pytest11"]) == {"overlay": "overlay.emulator.pytest_plugin"}
+    assert dict(entries["pytest11"]) == {"overlay": "overlay.server.pytest_plugin"}
 
 
 def test_the_source_distribution_builds_the_same_wheel(distributions, wheel, tmp_path):

@@ -16,7 +16,7 @@ from overlay import (
     NotFoundError,
     StorageError,
 )
-from overlay.emulator import Cut, Limits, Pace, Service
+from overlay.server import Cut, Limits, Pace, Service
 
 
 def output_line(custom_id, text="an answer", status=200):

@@ -8,7 +8,7 @@ import pytest
 from harness import TOKEN, started, write_lines
 
 from overlay import AsyncClient, Client, FileGoneError, Result, StorageError
-from overlay.emulator import Delay, Reject, Service
+from overlay.server import Delay, Reject, Service
 
 LINES = 600
 

@@ -13,7 +13,7 @@ from azure.core.credentials import AccessToken
 from command_line import CommandLine
 
 import overlay
-from overlay.emulator import Service
+from overlay.server import Service
 from overlay.wire.clock import SystemClock
 from tools.generate import generate
 

@@ -7,7 +7,7 @@ import pytest
 from harness import TOKEN
 
 from overlay import APIConnectionError, Client, PermissionDeniedError, Request
-from overlay.emulator import Accept, Pace, Reject, Reset, Service
+from overlay.server import Accept, Pace, Reject, Reset, Service
 
 REQUESTS = [Request(f"r{number}", {"model": "m", "messages": []}) for number in range(3)]
 

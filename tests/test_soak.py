@@ -14,7 +14,7 @@ from soak.verdict import KINDS
 from soak.weather import Weather
 
 from overlay import Client, Request
-from overlay.emulator import Accept, LagList, Pace, Reset, Service
+from overlay.server import Accept, LagList, Pace, Reset, Service
 
 SCALE = 0.1
 """The service's delays of 1 to 5 seconds, and the grace time with them, are a tenth of that here."""

@@ -35,7 +35,7 @@ async def mistakes(client: Client, awaited: AsyncClient, result: Result) -> None
     Token("sk-1")
     result.text.strip()
     from overlay import Clinet
-    from overlay.emulator import Servce
+    from overlay.server import Servce
 """
 
 

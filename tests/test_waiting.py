@@ -19,7 +19,7 @@ from overlay import (
     TokenProviderError,
     WaitTimeoutError,
 )
-from overlay.emulator import Literally, Pace, Reject, Reset, Service
+from overlay.server import Literally, Pace, Reject, Reset, Service
 
 LOOK = "GET /batches/*"
 HOUR = 3600.0

@@ -53,9 +53,9 @@ def register(app: typer.Typer) -> None:
         the token in OVERLAY_UPSTREAM_API_KEY, or else the one that a batch was created with.
         """
         try:
-            from overlay.emulator import Pace  # noqa: PLC0415 - the extra may not be installed
-            from overlay.emulator.server import serve as run  # noqa: PLC0415
-            from overlay.emulator.store import StateInUseError  # noqa: PLC0415
+            from overlay.server import Pace  # noqa: PLC0415 - the extra may not be installed
+            from overlay.server.engine.store import StateInUseError  # noqa: PLC0415
+            from overlay.server.http.running import serve as run  # noqa: PLC0415
         except ImportError as error:
             shell.complain(f"{error.name} is missing: pip install 'openai-batch-overlay[serve]'")
             raise typer.Exit(1) from None
@@ -84,7 +84,7 @@ def register(app: typer.Typer) -> None:
 def _answer(upstream: str | None, at_once: int) -> Any:
     if upstream is None:
         return None
-    from overlay.emulator.forwarding import upstream as forwarding  # noqa: PLC0415
+    from overlay.server.answers.forwarding import upstream as forwarding  # noqa: PLC0415
 
     try:
         return forwarding(upstream, at_once=at_once, api_key=os.environ.get("OVERLAY_UPSTREAM_API_KEY"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from overlay.emulator import Delay, Fault, LagList, LateAccept, Linger, Pace, Reject, Reset, Service, Silence
+from overlay.server import Delay, Fault, LagList, LateAccept, Linger, Pace, Reject, Reset, Service, Silence
 
 
 @attrs.frozen

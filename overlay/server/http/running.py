@@ -14,12 +14,12 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from overlay.emulator.answers import AnswerFunction, Source
-from overlay.emulator.app import Application
-from overlay.emulator.gate import Tokens
-from overlay.emulator.protocol import WireProtocol
-from overlay.emulator.record import Requests
-from overlay.emulator.settings import Limits, Pace
+from overlay.server.answers.source import AnswerFunction, Source
+from overlay.server.engine.settings import Limits, Pace
+from overlay.server.http.app import Application
+from overlay.server.http.authentication import Tokens
+from overlay.server.http.protocol import WireProtocol
+from overlay.server.http.recorder import Requests
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TICK = 0.1

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from overlay.emulator.answers import Outcome, Source, not_run, reread
-from overlay.emulator.lines import Lines
-from overlay.emulator.objects import Counts, Usage
+from overlay.server.answers.source import Outcome, Source, not_run, reread
+from overlay.server.engine.lines import Lines
+from overlay.server.engine.objects import Counts, Usage
 
 
 class _CustomId(msgspec.Struct):

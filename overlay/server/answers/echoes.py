@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
-from overlay.emulator.objects import new_id
-from overlay.emulator.problems import error_object
-from overlay.emulator.shapes import is_list
 from overlay.lines import is_object
+from overlay.server.engine.objects import new_id
+from overlay.server.engine.shapes import is_list
+from overlay.server.http.problems import error_object
 
 _DIMENSIONS = 8
 

@@ -4,15 +4,15 @@ import asyncio
 import math
 from collections import deque
 
-from overlay.emulator import machine
-from overlay.emulator.answers import Source
-from overlay.emulator.clock import Timeline
-from overlay.emulator.course import Course, Live
-from overlay.emulator.creation import Creation
-from overlay.emulator.objects import Batch, new_id
-from overlay.emulator.problems import Refusal
-from overlay.emulator.settings import Limits, Pace, window_seconds
-from overlay.emulator.store import Progress, Store
+from overlay.server.answers.source import Source
+from overlay.server.engine import transitions
+from overlay.server.engine.clock import Timeline
+from overlay.server.engine.course import Course, Live
+from overlay.server.engine.creation import Creation
+from overlay.server.engine.objects import Batch, new_id
+from overlay.server.engine.settings import Limits, Pace, window_seconds
+from overlay.server.engine.store import Progress, Store
+from overlay.server.http.problems import Refusal
 
 _HOUR = 3600.0
 
@@ -95,7 +95,7 @@ class Engine:
         if batch.status == "cancelling":
             return batch
         live = self._live.get(batch_id)
-        if live is None or not machine.may_enter(batch, "cancelling"):
+        if live is None or not transitions.may_enter(batch, "cancelling"):
             raise Refusal(409, f"Cannot cancel a batch with status '{batch.status}'.")
         self._course.enter(live, "cancelling")
         before = live.task

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from overlay.emulator.answers import Head, Outcome, outcome
-from overlay.emulator.problems import error_body
 from overlay.errors import APIConnectionError, APIError
+from overlay.server.answers.source import Head, Outcome, outcome
+from overlay.server.http.problems import error_body
 from overlay.wire import retry
 from overlay.wire.refusals import status_error
 

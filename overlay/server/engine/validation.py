@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from overlay.emulator.objects import Problem
-from overlay.emulator.settings import Limits
-from overlay.emulator.shapes import is_list
 from overlay.lines import is_object
+from overlay.server.engine.objects import Problem
+from overlay.server.engine.settings import Limits
+from overlay.server.engine.shapes import is_list
 
 MOST_PROBLEMS = 100
 # Endpoints whose body may leave the model to the service.

@@ -22,22 +22,22 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from overlay.emulator.answers import AnswerFunction, Function, Source
-from overlay.emulator.batch_routes import BatchRoutes
-from overlay.emulator.clock import Clock, Timeline
-from overlay.emulator.control import PREFIX, Control
-from overlay.emulator.echoes import echo
-from overlay.emulator.engine import Engine
-from overlay.emulator.faults import Faults
-from overlay.emulator.faulty import Faulty
-from overlay.emulator.file_routes import FileRoutes
-from overlay.emulator.gate import Gate, Tokens
-from overlay.emulator.problems import Refusal, refused
-from overlay.emulator.record import Record, Requests
-from overlay.emulator.settings import Limits, Pace
-from overlay.emulator.store import Store
+from overlay.server.answers.echoes import echo
+from overlay.server.answers.source import AnswerFunction, Function, Source
+from overlay.server.engine.clock import Clock, Timeline
+from overlay.server.engine.engine import Engine
+from overlay.server.engine.settings import Limits, Pace
+from overlay.server.engine.store import Store
+from overlay.server.faults.kinds import Faults
+from overlay.server.faults.middleware import Faulty
+from overlay.server.http.authentication import Gate, Tokens
+from overlay.server.http.batch_routes import BatchRoutes
+from overlay.server.http.control import PREFIX, Control
+from overlay.server.http.file_routes import FileRoutes
+from overlay.server.http.problems import Refusal, refused
+from overlay.server.http.recorder import Record, Requests
 
-logger = logging.getLogger("overlay.emulator")
+logger = logging.getLogger("overlay.server")
 
 Wrap = Callable[[ASGIApp], ASGIApp]
 

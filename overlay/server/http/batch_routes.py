@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from overlay.emulator.creation import read_creation
-from overlay.emulator.engine import Engine, no_batch
-from overlay.emulator.objects import Page
-from overlay.emulator.problems import Refusal
-from overlay.emulator.query import limit_of, no_cursor
+from overlay.server.engine.creation import read_creation
+from overlay.server.engine.engine import Engine, no_batch
+from overlay.server.engine.objects import Page
+from overlay.server.http.problems import Refusal
+from overlay.server.http.query import limit_of, no_cursor
 
 _DEFAULT_LIMIT, _MOST = 20, 100
 _LARGEST_BODY = 1 << 20

@@ -1,6 +1,6 @@
 """The embedded service: the Batch API over real HTTP, on loopback, for demos and for applications' own tests.
 
-    from overlay.emulator import Service
+    from overlay.server import Service
 
     with Service() as service:
         client = Client(base_url=service.base_url, token="any")
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from overlay.lazily import loader
 
 if TYPE_CHECKING:
-    from overlay.emulator.clock import ManualClock, RunningClock
-    from overlay.emulator.echoes import echo
-    from overlay.emulator.faults import (
+    from overlay.server.answers.echoes import echo
+    from overlay.server.answers.forwarding import upstream
+    from overlay.server.engine.clock import ManualClock, RunningClock
+    from overlay.server.engine.settings import Limits, Pace
+    from overlay.server.faults.kinds import (
         Accept,
         CloseAfter,
         Cut,
@@ -33,11 +35,9 @@ if TYPE_CHECKING:
         Reset,
         Silence,
     )
-    from overlay.emulator.forwarding import upstream
-    from overlay.emulator.record import RecordedRequest
-    from overlay.emulator.server import serve
-    from overlay.emulator.service import Service
-    from overlay.emulator.settings import Limits, Pace
+    from overlay.server.http.recorder import RecordedRequest
+    from overlay.server.http.running import serve
+    from overlay.server.service import Service
 
 __all__ = [
     "Accept",
@@ -67,30 +67,30 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Accept": "faults",
-    "CloseAfter": "faults",
-    "Cut": "faults",
-    "Delay": "faults",
-    "Drip": "faults",
-    "Fault": "faults",
-    "Faults": "faults",
-    "Gzip": "faults",
-    "LagList": "faults",
-    "LateAccept": "faults",
-    "Limits": "settings",
-    "Linger": "faults",
-    "Literally": "faults",
-    "ManualClock": "clock",
-    "Pace": "settings",
-    "RecordedRequest": "record",
-    "Reject": "faults",
-    "Reset": "faults",
-    "RunningClock": "clock",
+    "Accept": "faults.kinds",
+    "CloseAfter": "faults.kinds",
+    "Cut": "faults.kinds",
+    "Delay": "faults.kinds",
+    "Drip": "faults.kinds",
+    "Fault": "faults.kinds",
+    "Faults": "faults.kinds",
+    "Gzip": "faults.kinds",
+    "LagList": "faults.kinds",
+    "LateAccept": "faults.kinds",
+    "Limits": "engine.settings",
+    "Linger": "faults.kinds",
+    "Literally": "faults.kinds",
+    "ManualClock": "engine.clock",
+    "Pace": "engine.settings",
+    "RecordedRequest": "http.recorder",
+    "Reject": "faults.kinds",
+    "Reset": "faults.kinds",
+    "RunningClock": "engine.clock",
     "Service": "service",
-    "Silence": "faults",
-    "echo": "echoes",
-    "serve": "server",
-    "upstream": "forwarding",
+    "Silence": "faults.kinds",
+    "echo": "answers.echoes",
+    "serve": "http.running",
+    "upstream": "answers.forwarding",
 }
 
 

@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from overlay.emulator import machine
-from overlay.emulator.answering import Answering
-from overlay.emulator.answers import Source
-from overlay.emulator.clock import Timeline
-from overlay.emulator.objects import FINAL, Batch, File, Problem, Problems, Usage, new_id
-from overlay.emulator.settings import Limits, Pace
-from overlay.emulator.store import Progress, Store
-from overlay.emulator.validation import inspect, over_cap
+from overlay.server.answers.answering import Answering
+from overlay.server.answers.source import Source
+from overlay.server.engine import transitions
+from overlay.server.engine.clock import Timeline
+from overlay.server.engine.objects import FINAL, Batch, File, Problem, Problems, Usage, new_id
+from overlay.server.engine.settings import Limits, Pace
+from overlay.server.engine.store import Progress, Store
+from overlay.server.engine.validation import inspect, over_cap
 
-logger = logging.getLogger("overlay.emulator")
+logger = logging.getLogger("overlay.server")
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -80,7 +80,7 @@ class Course:
 
     def enter(self, live: Live, status: str) -> None:
         now = self._timeline.now()
-        machine.enter(live.batch, status, now)
+        transitions.enter(live.batch, status, now)
         live.progress.entered = now
         self._store.save_batch(live.batch, live.progress)
 

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from overlay.emulator.clock import Timeline
-from overlay.emulator.faults import Fault, Faults
-from overlay.emulator.problems import Refusal
-from overlay.emulator.record import Requests
+from overlay.server.engine.clock import Timeline
+from overlay.server.faults.kinds import Fault, Faults
+from overlay.server.http.problems import Refusal
+from overlay.server.http.recorder import Requests
 
 PREFIX = "/_emulator/"
 

@@ -11,14 +11,14 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from overlay.emulator.answers import AnswerFunction, Source
-from overlay.emulator.app import Application, Wrap
-from overlay.emulator.clock import Clock
-from overlay.emulator.faults import Fault, Faults
-from overlay.emulator.gate import Tokens
-from overlay.emulator.record import RecordedRequest, Requests
-from overlay.emulator.server import Server, base_url, listen
-from overlay.emulator.settings import Limits, Pace
+from overlay.server.answers.source import AnswerFunction, Source
+from overlay.server.engine.clock import Clock
+from overlay.server.engine.settings import Limits, Pace
+from overlay.server.faults.kinds import Fault, Faults
+from overlay.server.http.app import Application, Wrap
+from overlay.server.http.authentication import Tokens
+from overlay.server.http.recorder import RecordedRequest, Requests
+from overlay.server.http.running import Server, base_url, listen
 
 _T = TypeVar("_T")
 # Given up after so many seconds: whatever is asked of the loop is short, or a test that hangs.
@@ -57,7 +57,7 @@ class Service:
         port: int = 0,
     ) -> None:
         self.faults = Faults()
-        """Trouble on demand: see `overlay.emulator.faults`."""
+        """Trouble on demand: see `overlay.server.faults.kinds`."""
         for fault in faults:
             self.faults.put(fault)
         self._requests = Requests()

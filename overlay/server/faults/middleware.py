@@ -9,17 +9,17 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from overlay.emulator import faults
-from overlay.emulator.clock import Timeline
-from overlay.emulator.distortions import DISTORTIONS
-from overlay.emulator.problems import Refusal, refused
-from overlay.emulator.protocol import gone, wire_of
+from overlay.server.engine.clock import Timeline
+from overlay.server.faults import kinds
+from overlay.server.faults.distortions import DISTORTIONS
+from overlay.server.http.problems import Refusal, refused
+from overlay.server.http.protocol import gone, wire_of
 
 
 class Faulty:
     """Lets each request meet its faults on the way to `app`."""
 
-    def __init__(self, app: ASGIApp, faults: faults.Faults, timeline: Timeline) -> None:
+    def __init__(self, app: ASGIApp, faults: kinds.Faults, timeline: Timeline) -> None:
         self._app = app
         self._faults = faults
         self._timeline = timeline
@@ -36,7 +36,7 @@ class Faulty:
             app = self._around(effect, app)
         await app(scope, receive, send)
 
-    def _around(self, effect: faults.Effect, app: ASGIApp) -> ASGIApp:
+    def _around(self, effect: kinds.Effect, app: ASGIApp) -> ASGIApp:
         async def met(scope: Scope, receive: Receive, send: Send) -> None:
             if distort := DISTORTIONS.get(type(effect)):
                 await distort(effect, app, scope, receive, send)
@@ -46,7 +46,7 @@ class Faulty:
         return met
 
     async def reject(
-        self, effect: faults.Reject, _: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self, effect: kinds.Reject, _: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         refusal = Refusal(
             effect.status, effect.message, code=effect.code, kind=effect.kind, headers=effect.headers
@@ -54,7 +54,7 @@ class Faulty:
         await refused(refusal)(scope, receive, send)
 
     async def literally(
-        self, effect: faults.Literally, _: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self, effect: kinds.Literally, _: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         body = effect.body.encode()
         response: Response
@@ -65,13 +65,13 @@ class Faulty:
             response = StreamingResponse(pieces, effect.status, effect.headers, media_type=effect.media_type)
         await response(scope, receive, send)
 
-    async def reset(self, _: faults.Reset, __: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def reset(self, _: kinds.Reset, __: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         del send
         wire_of(scope).reset()
         await gone(receive)
 
     async def silence(
-        self, effect: faults.Silence, _: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self, effect: kinds.Silence, _: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         del send
         waits = [asyncio.ensure_future(gone(receive)), asyncio.ensure_future(self._pause(effect.seconds))]
@@ -82,7 +82,7 @@ class Faulty:
         await gone(receive)
 
     async def delay(
-        self, effect: faults.Delay, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self, effect: kinds.Delay, app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         async def late(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -93,13 +93,13 @@ class Faulty:
         await app(scope, receive, late)
 
     async def accept(
-        self, effect: faults.Accept, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self, effect: kinds.Accept, app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         await app(scope, receive, _nobody)
         await self._around(effect.then, app)(scope, receive, send)
 
     async def late_accept(
-        self, effect: faults.LateAccept, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self, effect: kinds.LateAccept, app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         body = b"".join([piece async for piece in _body(receive)])
         moment = self._timeline.now() + effect.seconds
@@ -116,13 +116,13 @@ class Faulty:
         await self._around(effect.then, app)(scope, receive, send)
 
     async def lag_list(
-        self, effect: faults.LagList, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self, effect: kinds.LagList, app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         scope["overlay.list_lag"] = effect.seconds
         await app(scope, receive, send)
 
     async def linger(
-        self, effect: faults.Linger, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self, effect: kinds.Linger, app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         scope["overlay.linger"] = effect.seconds
         await app(scope, receive, send)
@@ -138,15 +138,15 @@ class Faulty:
 
 _Handler = Callable[[Faulty, Any, ASGIApp, Scope, Receive, Send], Awaitable[None]]
 _HANDLERS: dict[type[Any], _Handler] = {
-    faults.Reject: Faulty.reject,
-    faults.Literally: Faulty.literally,
-    faults.Reset: Faulty.reset,
-    faults.Silence: Faulty.silence,
-    faults.Delay: Faulty.delay,
-    faults.Accept: Faulty.accept,
-    faults.LateAccept: Faulty.late_accept,
-    faults.LagList: Faulty.lag_list,
-    faults.Linger: Faulty.linger,
+    kinds.Reject: Faulty.reject,
+    kinds.Literally: Faulty.literally,
+    kinds.Reset: Faulty.reset,
+    kinds.Silence: Faulty.silence,
+    kinds.Delay: Faulty.delay,
+    kinds.Accept: Faulty.accept,
+    kinds.LateAccept: Faulty.late_accept,
+    kinds.LagList: Faulty.lag_list,
+    kinds.Linger: Faulty.linger,
 }
 
 

@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-from overlay.emulator.problems import Refusal
+from overlay.server.http.problems import Refusal
 
 
 def limit_of(request: Request, *, default: int, most: int) -> int:

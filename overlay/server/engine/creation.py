@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from overlay.emulator.problems import Refusal
-from overlay.emulator.settings import Limits
 from overlay.lines import is_object
+from overlay.server.engine.settings import Limits
+from overlay.server.http.problems import Refusal
 
 _PARAMETERS = frozenset(
     {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}

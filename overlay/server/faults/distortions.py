@@ -8,9 +8,9 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from overlay.emulator.faults import CloseAfter, Cut, Drip, Gzip
-from overlay.emulator.protocol import gone, pause_of, wire_of
-from overlay.emulator.record import RecordedRequest
+from overlay.server.faults.kinds import CloseAfter, Cut, Drip, Gzip
+from overlay.server.http.protocol import gone, pause_of, wire_of
+from overlay.server.http.recorder import RecordedRequest
 
 # A reset overtakes what is still on its way, so it waits so many seconds.
 _FLUSH = 0.02
