@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
-from harness import KINDS, TOKEN, FakeClock, advancing, calling, write_lines
-from job_scene import Scene
-from raw_server import RawServer
+from support.calling import KINDS, TOKEN, FakeClock, advancing, calling, write_lines
+from support.job_scene import Scene
+from support.raw_server import RawServer
 
 from overlay.server import Service
 

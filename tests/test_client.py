@@ -6,7 +6,7 @@ import pydoc
 from datetime import timedelta
 
 import pytest
-from harness import ENDPOINT, calling, started
+from support.calling import ENDPOINT, calling, started
 
 from overlay import (
     AsyncClient,

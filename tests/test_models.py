@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import attrs
 import pytest
-from harness import batch_object
-from raw_server import answer
+from support.calling import batch_object
+from support.raw_server import answer
 
 from overlay import Batch, File, InvalidResponseError, Page
 from overlay import models as ours

@@ -1,0 +1,185 @@
+"""A batch is created once, however late, lost or hidden the service's answer is."""
+
+import pytest
+from support.job_scene import GRACE, TWO
+from support.job_steps import chats, custom_ids
+
+from overlay import WaitTimeoutError
+
+
+def test_one_batch_is_created(scene):
+    job = scene.submit()
+    assert [shard.state for shard in job.shards] == ["created"]
+    (batch,) = scene.fake.batches.values()
+    assert batch.key == ("j", "1", "0")
+    assert batch.body["endpoint"] == "/v1/chat/completions"
+    assert batch.body["completion_window"] == "24h"
+    assert scene.fake.files[batch.body["input_file_id"]].name == "overlay-j-00001-0.jsonl"
+    assert scene.finish().ok == 2
+    assert scene.fake.count("POST", "/batches") == 1
+
+
+def test_what_the_caller_asks_for_goes_along(scene):
+    scene.submit(completion_window="7d", metadata={"run": "7"}, output_expires_after=3600)
+    (batch,) = scene.fake.batches.values()
+    assert batch.body["completion_window"] == "7d"
+    assert batch.body["metadata"]["run"] == "7"
+    assert batch.body["output_expires_after"] == {"anchor": "created_at", "seconds": 3600}
+
+
+@pytest.mark.parametrize(
+    "fate", [("accepted", 502), ("accepted", 408), ("late", 1), ("late", 100), ("late", 179)]
+)
+def test_a_batch_whose_answer_was_lost_is_adopted(scene, fate):
+    scene.fake.creates.append(fate)
+    job = scene.submit()
+    assert [shard.state for shard in job.shards] == ["created"]
+    assert scene.finish().ok == 2
+    assert len(scene.fake.batches) == scene.fake.count("POST", "/batches") == 1
+    assert scene.fake.count("DELETE", "/files/*") == 0
+
+
+def test_a_batch_that_the_list_hides_for_a_while_is_adopted(scene):
+    scene.fake.creates.append(("accepted", 500))
+    scene.fake.lag = 170.0
+    scene.submit()
+    assert scene.finish().ok == 2
+    assert len(scene.fake.batches) == 1
+
+
+def test_an_input_file_is_fenced_off_before_a_batch_is_created_anew(scene):
+    scene.fake.creates.append(("lost",))
+    scene.submit()
+    # Twice the grace time: for the create, and for what may come of it while the file is deleted.
+    assert 2 * GRACE <= sum(scene.clock.slept) < 2 * GRACE + 20
+    assert scene.fake.count("POST", "/batches") == 2
+    assert scene.fake.count("DELETE", "/files/*") == 1
+    assert scene.kinds == ["uploading", "uploaded", "outage", "uploading", "uploaded", "created"]
+    assert "the create was lost" in str(scene.events[2])
+    assert scene.finish().ok == 2
+    assert len(scene.fake.batches) == 1
+
+
+def test_a_create_that_comes_through_after_the_fence_can_only_fail(scene):
+    scene.fake.creates.append(("late", GRACE + 50))
+    scene.submit()
+    assert scene.finish().ok == 2
+    assert len(scene.fake.batches) == 1
+    assert not scene.fake.late
+
+
+def test_a_create_that_comes_through_on_a_deleted_file_is_adopted(scene):
+    scene.fake.creates.append(("late", GRACE + 50))
+    scene.fake.linger = 100
+    scene.submit()
+    assert scene.finish().ok == 2
+    assert len(scene.fake.batches) == scene.fake.count("POST", "/batches") == 1
+
+
+def test_of_several_batches_the_oldest_is_kept_and_it_is_said(scene):
+    scene.fake.creates.append(("accepted", 500))
+    accept = scene.fake._accept
+
+    def accept_thrice(body, **options):
+        scene.fake._accept = accept
+        first = accept(body, **options)
+        for _ in range(2):
+            scene.fake.clock.move(1)
+            scene.fake.inject_duplicate(first)
+        return first
+
+    scene.fake._accept = accept_thrice
+    job = scene.submit()
+    first, *others = scene.fake.batches.values()
+    assert job.shards[0].batch_id == first.id
+    assert [batch.status for batch in others] == ["cancelled", "cancelled"]
+    assert job.duplicates_cancelled == 2
+    assert scene.kinds.count("duplicate") == 2
+    assert scene.finish().ok == 2
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_a_duplicate_that_comes_to_light_late_is_cancelled_and_reported(scene, count):
+    scene.fake.creates.append(("late", GRACE - 10))
+    scene.fake.lag = 1000.0
+    job = scene.submit(count)
+    (late,) = scene.fake.batches.keys() - {shard.batch_id for shard in job.shards}
+    late = scene.fake.batches[late]
+    scene.fake.lag = 0.0
+    scene.fake.clock.move(1000)
+    with pytest.raises(WaitTimeoutError):
+        scene.api.jobs.wait("j", timeout=100, on_change=scene.events.append)
+    assert late.status == "cancelled"
+    job = scene.finish()
+    assert job.ok == count
+    assert job.duplicates_cancelled == 1
+    (said,) = [event for event in scene.events if event.kind == "duplicate"]
+    assert late.id in said.message
+    # It is said once, and cancelled once.
+    assert scene.fake.count("POST", "/batches/*/cancel") == 1
+
+
+def test_a_duplicate_that_has_run_when_it_comes_to_light_is_reported(scene):
+    scene.fake.creates.append(("late", GRACE - 10))
+    scene.fake.lag = 10_000.0
+    scene.submit()
+    late, _ = scene.fake.batches.values()
+    scene.fake.lag = 0.0
+    late.visible_at = 0
+    job = scene.finish()
+    assert (job.ok, job.duplicates_cancelled) == (2, 0)
+    (said,) = [event for event in scene.events if event.kind == "duplicate"]
+    assert f"{late.id} had run" in said.message
+    assert scene.fake.count("POST", "/batches/*/cancel") == 0
+
+
+def test_batches_of_a_job_of_the_same_name_elsewhere_are_left_alone(scene, tmp_path):
+    """Two machines run the same script: each has its own batches, and neither cancels the other's."""
+    elsewhere = scene.client(home=tmp_path / "b")
+    mine = scene.submit(8)
+    theirs = elsewhere.jobs.submit(chats(8), id="j", limits=TWO)
+    assert len(scene.fake.batches) == 8
+    assert scene.finish().ok == 8
+    assert elsewhere.jobs.wait("j").ok == 8
+    assert scene.fake.count("POST", "/batches/*/cancel") == 0
+    assert {shard.batch_id for shard in mine.shards}.isdisjoint(shard.batch_id for shard in theirs.shards)
+
+
+def test_a_refused_create_is_made_again_later(scene):
+    scene.fake.creates += [("refused",)] * 3
+    scene.submit()
+    assert scene.finish().ok == 2
+    assert len(scene.fake.batches) == 1
+
+
+def test_results_are_there_and_in_order(scene):
+    scene.fake.creates += [("lost",), ("late", 60), None, ("accepted", 500)]
+    scene.submit(8)
+    assert scene.finish().ok == 8
+    assert custom_ids(scene.api.jobs.results("j")) == [f"r{number}" for number in range(8)]
+    assert len(scene.fake.batches) == 4
+    assert not scene.fake.several_live
+
+
+@pytest.mark.parametrize("linger", [0.0, 300.0])
+@pytest.mark.parametrize("late", [2.0, GRACE - 1, GRACE + 50])
+def test_a_batch_that_was_found_and_not_named_settles_nothing_when_it_is_refused(scene, late, linger):
+    """A gateway sent the POST twice: one batch is found, and fails, before there is another."""
+    scene.fake.linger = linger
+    scene.fake.creates.append(("accepted", 502))
+    scene.submit(2)
+    (batch,) = scene.fake.live()
+    scene.fake.late.append((scene.clock.time() + late, batch.body))
+    scene.fake.fail(batch)
+    assert scene.finish().ok == 2
+    assert not scene.fake.several_live
+    assert sum(other.status == "completed" for other in scene.fake.batches.values()) == 1
+
+
+def test_a_batch_that_was_found_behind_the_fence_can_be_refused(scene):
+    scene.fake.linger = 300.0
+    scene.fake.creates.append(("late", GRACE + 50))
+    scene.submit(2)
+    scene.fake.fail(scene.fake.live()[0])
+    assert scene.finish().ok == 2
+    assert scene.fake.count("POST", "/files") == 2

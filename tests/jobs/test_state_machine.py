@@ -1,0 +1,257 @@
+"""Service, ledger and clock in any order of events: each request gets its one verdict, no shard two batches.
+
+OVERLAY_MACHINE_EXAMPLES says how many histories are tried; a few dozen unless it is set.
+"""
+
+import os
+import tempfile
+from contextlib import ExitStack, suppress
+from functools import partial
+from io import BufferedIOBase, RawIOBase
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.fake_service import FakeService
+from support.job_scene import BASE_URL, TWO
+from support.job_steps import chats, custom_ids
+from support.step_clock import StepClock
+
+from overlay import Client, JobNotFoundError, RateLimitError, WaitTimeoutError
+from overlay.flows.drivers import Blocking, _outcome_of, _values
+from overlay.jobs.ledger import Ledger
+
+_MEMORY = Path("/dev/shm")  # commits take no time there
+_GRACE = 180.0
+REQUESTS = chats(5)
+
+
+class CrashError(BaseException):
+    """The process dies."""
+
+
+class Process(Blocking):
+    """Takes its steps one after the other, and dies before or after one of them."""
+
+    def __init__(self, settings, *, dies_at=None, done=False):
+        super().__init__(settings)
+        self._left = float("inf") if dies_at is None else dies_at
+        self._done = done
+
+    def _perform(self, step):
+        self._left -= 1
+        if self._left < 0 and not (self._done and self._left == -1):
+            raise CrashError
+        value = None
+        try:
+            value = super()._perform(step)
+        finally:
+            if self._left < 0:
+                if isinstance(value, BufferedIOBase | RawIOBase):
+                    value.close()  # as the system does for the dead
+                raise CrashError
+        return value
+
+    def _together(self, step):
+        outcomes = {number: _outcome_of(partial(self.run, flow)) for number, flow in enumerate(step.flows)}
+        return _values(outcomes)
+
+
+seconds = st.sampled_from([0.0, 1.0, 20.0, 60.0])
+which = st.integers(0, 5)
+dying = st.tuples(st.integers(0, 60), st.booleans())
+
+
+class JobMachine(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.stack = ExitStack()
+        memory = _MEMORY if _MEMORY.is_dir() else None
+        self.home = self.stack.enter_context(tempfile.TemporaryDirectory(dir=memory))
+        self.clock = StepClock()
+        self.fake = FakeService(self.clock)
+        client = Client(token="t", base_url=BASE_URL, transport=self.fake.transport, home=self.home)
+        self.stack.enter_context(client)
+        self.settings, self.verbs = client._driver.settings, type(client.jobs)
+        self.settings.clock = self.clock
+        self.cancelled = False
+
+    def jobs(self, dies=None):
+        """What a new process has to work with."""
+        dies_at, done = dies or (None, False)
+        process = Process(self.settings, dies_at=dies_at, done=done)
+        self.stack.callback(process.connections.close)
+        return self.verbs(process)
+
+    def submit(self, jobs):
+        return jobs.submit(REQUESTS, id="j", limits=TWO, grace=_GRACE, max_attempts=3, delete_files=self.tidy)
+
+    # What the caller does.
+
+    @initialize(tidy=st.booleans())
+    def begin(self, tidy):
+        self.tidy = tidy
+
+    @rule(dies=dying)
+    def submit_and_die(self, dies):
+        with suppress(CrashError, RateLimitError):
+            self.submit(self.jobs(dies))
+
+    @rule(dies=dying, timeout=st.sampled_from([1.0, 100.0, 1000.0]))
+    def wait_and_die(self, dies, timeout):
+        with suppress(CrashError, WaitTimeoutError, JobNotFoundError):
+            self.jobs(dies).wait("j", timeout=timeout)
+
+    @rule(timeout=st.sampled_from([1.0, 100.0, 1000.0]))
+    def submit_and_wait(self, timeout):
+        with suppress(WaitTimeoutError, RateLimitError):
+            self.submit(self.jobs())
+            self.jobs().wait("j", timeout=timeout)
+
+    @precondition(lambda self: not self.cancelled and len(self.fake.batches) > 2)
+    @rule(dies=dying)
+    def cancel(self, dies):
+        with suppress(CrashError, JobNotFoundError):
+            self.cancelled = True
+            self.jobs(dies).cancel("j")
+
+    # What the service does.
+
+    @rule(fates=st.lists(st.sampled_from([None, ("lost",), ("accepted", 500), ("refused",)]), max_size=3))
+    def creates_go_wrong(self, fates):
+        self.fake.creates.extend(fates)
+
+    @rule(late=st.floats(0.5, 100.0))
+    def a_create_comes_late(self, late):
+        self.fake.creates.append(("late", late))
+
+    @rule(lag=seconds, linger=seconds)
+    def lists_lag_and_files_linger(self, lag, linger):
+        self.fake.lag, self.fake.linger = lag, linger
+
+    @rule(
+        which=st.integers(0, 5),
+        statuses=st.lists(st.sampled_from([200, 200, 400, 429, 500]), min_size=5, max_size=5),
+    )
+    def a_batch_completes(self, which, statuses):
+        for batch in self.some_live(which):
+            verdicts = dict(zip(custom_ids(REQUESTS), statuses, strict=True))
+            self.fake.complete(batch, verdicts.__getitem__)
+
+    @rule(
+        which=st.integers(0, 5),
+        answered=st.integers(0, 2),
+        told=st.booleans(),
+        by=st.sampled_from(["expired", "cancelled"]),
+    )
+    def a_batch_ends_early(self, which, answered, told, by):
+        for batch in self.some_live(which):
+            self.fake.expire(batch, answered, status=by, told=told)
+
+    @rule(which=which)
+    def there_were_too_many_tokens(self, which):
+        for batch in self.some_live(which):
+            if not batch.answered:
+                self.fake.fail(batch)
+
+    @rule(which=which)
+    def a_duplicate_appears(self, which):
+        for batch in self.some_live(which):
+            if not batch.injected:
+                self.fake.inject_duplicate(batch)
+
+    @rule(down=st.booleans())
+    def the_service_is_there_or_not(self, down):
+        self.fake.down = down
+        if down:
+            with suppress(Exception):
+                self.jobs().wait("j", timeout=30)
+            self.fake.down = False
+
+    @rule(passed=st.sampled_from([1.0, 60.0, 200.0, 4000.0]))
+    def time_passes(self, passed):
+        self.clock.move(passed)
+
+    def some_live(self, which):
+        live = self.fake.live()
+        return live[which % len(live) :][:1] if live else []
+
+    # What is always so.
+
+    @invariant()
+    def no_shard_has_two_batches(self):
+        assert not self.fake.several_live
+
+    @invariant()
+    def the_ledger_can_be_read(self):
+        with suppress(JobNotFoundError):
+            job = self.jobs().retrieve("j")
+            assert 0 <= job.progress <= 1
+            assert job.ok + job.failed <= job.requests == len(REQUESTS)
+
+    def teardown(self):
+        with self.stack:
+            if hasattr(self, "tidy"):
+                self.come_to_the_end()
+
+    def come_to_the_end(self):
+        """The weather clears, and the job ends."""
+        fake = self.fake
+        fake.creates.clear()
+        fake.lag = fake.linger = 0.0
+        self.submit(self.jobs())
+        for _ in range(20):
+            for batch in fake.live():
+                fake.complete(batch)
+            with suppress(WaitTimeoutError):
+                self.jobs().wait("j", timeout=1000)
+                break
+        job = self.jobs().retrieve("j")
+        assert job.ended
+        results = list(self.jobs().results("j"))
+        assert custom_ids(results) == custom_ids(REQUESTS)
+        assert job.ok == sum(result.ok for result in results)
+        assert job.failed == sum(not result.ok for result in results)
+        assert job.missing == sum(
+            result.error is not None and result.error.code == "missing" for result in results
+        )
+        answered = self.answered()
+        assert {result.custom_id for result in results if result.ok} == answered
+        assert self.cancelled or not job.missing or self.gave_up()
+        assert not fake.live()
+        assert not list(Path(self.home, "spool").iterdir())
+        self.no_shard_has_two_batches()
+
+    def answered(self):
+        """The requests that one of the job's own batches has answered."""
+        return {
+            line["custom_id"]
+            for unit in self.units()
+            for line in (fake_lines(self.fake, unit.batch_id) if unit.batch_id else ())
+        }
+
+    def units(self):
+        ledger = Ledger(Path(self.home, "jobs", "j", "ledger.db"))
+        try:
+            return ledger.units()
+        finally:
+            ledger.close()
+
+    def gave_up(self):
+        return any(unit.generation == 2 for unit in self.units())
+
+
+def fake_lines(fake, batch_id):
+    """The lines of a batch that were answered well."""
+    batch = fake.batches[batch_id]
+    return [line for line in batch.lines if line["custom_id"] in batch.good]
+
+
+JobMachine.TestCase.settings = settings(
+    max_examples=int(os.environ.get("OVERLAY_MACHINE_EXAMPLES", "30")),
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestJobs = JobMachine.TestCase

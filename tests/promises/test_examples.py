@@ -1,0 +1,169 @@
+"""The examples, run: the demo as a process, killed too; the token providers against a service that checks."""
+
+import contextlib
+import json
+import os
+import pty
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import azure.identity
+import pytest
+from azure.core.credentials import AccessToken
+from azure.identity.aio import get_bearer_token_provider as async_token_provider
+from support.command_line import lines_until
+
+from overlay import AsyncClient, Request, write_requests
+from overlay.server import Service
+from overlay.wire.clock import SystemClock
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def example(name):
+    return runpy.run_path(str(EXAMPLES / name))["main"]
+
+
+@pytest.fixture
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(SystemClock, "sleep", lambda _, seconds: time.sleep(min(seconds, 0.05)))
+
+
+@pytest.fixture
+def requests_file(tmp_path):
+    path = tmp_path / "requests.jsonl"
+    write_requests(path, (Request(f"id-{n}", {"model": "m", "messages": []}) for n in range(3)))
+    return str(path)
+
+
+def demo(folder, *words, **options):
+    words = [sys.executable, EXAMPLES / "demo.py", "--output", folder / "demo-output", *words]
+    return subprocess.Popen(
+        words, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def finished(process):
+    printed, complained = process.communicate(timeout=60)
+    assert complained == ""
+    assert process.returncode == 0
+    return printed
+
+
+def files_of(folder):
+    return {path.name for path in (folder / "demo-output").iterdir()}
+
+
+ALL_FILES = {"requests.jsonl", "results.jsonl", "answers.txt"}
+
+
+def test_the_demo_does_the_main_job(tmp_path):
+    printed = finished(demo(tmp_path, "--most", "300"))
+    assert "300 requests, 300 answered, 0 failed" in printed
+    assert f"overlay run {tmp_path}/demo-output/ten.jsonl" in printed
+    assert files_of(tmp_path) == ALL_FILES
+    asked, answered = (
+        [json.loads(line)["custom_id"] for line in (tmp_path / "demo-output" / name).read_text().splitlines()]
+        for name in ("requests.jsonl", "results.jsonl")
+    )
+    assert asked == answered
+    assert len(asked) == 300
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_demo_killed_half_way_runs_again(tmp_path, number):
+    with demo(tmp_path, "--most", "4000", env=os.environ | {"TMPDIR": str(tmp_path)}) as process:
+        lines_until(process.stdout, "created as")
+        process.send_signal(number)
+        _, complained = process.communicate(timeout=30)
+    assert "Traceback" not in complained
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    assert files_of(tmp_path) == {"requests.jsonl"}
+    (tmp_path / "demo-output" / ".requests.jsonl.0123abcd.part").write_text("what a kill leaves")
+    finished(demo(tmp_path, "--most", "20"))
+    assert files_of(tmp_path) == ALL_FILES
+
+
+def test_the_demo_shows_a_bar_on_a_terminal(tmp_path):
+    ours, theirs = pty.openpty()
+    words = [sys.executable, EXAMPLES / "demo.py", "--output", tmp_path, "--most", "20"]
+    with subprocess.Popen(words, stdout=theirs, env=os.environ | {"TERM": "xterm"}) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux's way to say that the other side has closed
+            while piece := os.read(ours, 4096):
+                shown += piece
+    os.close(ours)
+    assert process.returncode == 0
+    assert "━".encode() in shown
+    assert b"20/20" in shown
+
+
+class FakeCredential:
+    """What azure-identity's credentials are to its token provider, with tokens that are renewed when old."""
+
+    def __init__(self, life):
+        self.life = life
+        self.issued = []
+
+    def get_token(self, *scopes, **_):
+        assert scopes == ("https://cognitiveservices.azure.com/.default",)
+        self.issued.append(f"entra-{len(self.issued)}")
+        return AccessToken(self.issued[-1], int(time.time()) + self.life)
+
+
+class FakeAsyncCredential(FakeCredential):
+    async def get_token(self, *scopes, **options):
+        return super().get_token(*scopes, **options)
+
+
+@pytest.mark.usefixtures("_short_pauses")
+@pytest.mark.parametrize(("life", "renewed"), [(3600, False), (60, True)])
+def test_azure_identity_is_a_token_provider_as_it_stands(monkeypatch, capsys, requests_file, life, renewed):
+    """It renews a token that has less than five minutes left: one of 60 seconds, each time."""
+    credential = FakeCredential(life)
+    monkeypatch.setattr(azure.identity, "DefaultAzureCredential", lambda: credential)
+    with Service(tokens=lambda token: token == credential.issued[-1]) as service:
+        example("azure_entra.py")(requests_file, service.base_url)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-3:]] == ["id-0", "id-1", "id-2"]
+    assert (len(credential.issued) > 1) is renewed
+
+
+def test_the_async_provider_of_azure_identity(requests_file):
+    credential = FakeAsyncCredential(3600)
+    provider = async_token_provider(credential, "https://cognitiveservices.azure.com/.default")
+
+    async def upload(base_url):
+        async with AsyncClient(token=provider, base_url=base_url) as client:
+            return await client.files.upload(requests_file)
+
+    with Service(tokens=lambda token: token in credential.issued) as service:
+        assert anyio.run(upload, service.base_url).id
+    assert credential.issued == ["entra-0"]
+
+
+@pytest.mark.usefixtures("_short_pauses")
+def test_a_token_in_a_file_may_be_replaced_at_any_time(monkeypatch, capsys, tmp_path, requests_file):
+    token_file = tmp_path / "token"
+    token_file.write_text("issued-0\n")
+    issued = ["issued-0"]
+    seen = []
+
+    def is_good(token):
+        """Every second request the token is replaced before the service looks at it."""
+        seen.append(token)
+        if len(seen) % 2 == 0:
+            issued.append(f"issued-{len(issued)}")
+            token_file.write_text(f"{issued[-1]}\n")
+        return token == issued[-1]
+
+    with Service(tokens=is_good) as service:
+        monkeypatch.setenv("OPENAI_BASE_URL", service.base_url)
+        example("rotating_token.py")(requests_file, str(token_file))
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-3:]] == ["id-0", "id-1", "id-2"]
+    assert len(set(seen)) > 2

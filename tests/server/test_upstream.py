@@ -1,0 +1,246 @@
+"""Lines forwarded to a real server: a small starlette application, on a socket of its own."""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+from support.service_http import create, http_to, jsonl, line, results, retrieve, run, until, upload
+
+from overlay.server import Literally, Reject, Reset, Service, Silence, upstream
+
+CHAT = "POST /chat/completions"
+
+
+@pytest.fixture(autouse=True)
+def nothing_logged(caplog):
+    yield
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+
+
+class Model:
+    """The application at the other end: notes what it is sent, and how much of it at once."""
+
+    def __init__(self):
+        self.bodies, self.keys, self.paths = [], [], []
+        self.now = self.most = 0
+        self.answer = lambda body: json.dumps(
+            {"you": body, "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+        )
+        self.app = Starlette(routes=[Route("/{path:path}", self.serve, methods=["POST"])])
+
+    async def serve(self, request):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        body = await request.body()
+        await asyncio.sleep(0.002)
+        self.now -= 1
+        self.bodies.append(body)
+        self.keys.append(request.headers.get("authorization"))
+        self.paths.append(request.url.path)
+        headers = {"x-request-id": f"model-{len(self.bodies)}"}
+        return Response(self.answer(json.loads(body)), media_type="application/json", headers=headers)
+
+
+@pytest.fixture
+def model():
+    return Model()
+
+
+@pytest.fixture
+def server(model):
+    with Service(wrap=lambda app: model.app) as server:
+        yield server
+
+
+def forwarding(server, **options):
+    return Service(upstream(server.base_url, **{"api_key": "model-key", **options}))
+
+
+def test_each_line_is_forwarded_and_its_answer_stands_in_the_output(server, model):
+    lines = [line(f"r{number}", note="\u2028 ü", big=12345678901234567890) for number in range(40)]
+    with forwarding(server) as service, http_to(service) as http:
+        batch = run(http, lines)
+        assert batch["request_counts"] == {"total": 40, "completed": 40, "failed": 0}
+        assert (batch["usage"]["input_tokens"], batch["usage"]["output_tokens"]) == (120, 160)
+        answers = results(http, batch["output_file_id"])
+        for each in lines:
+            answered = answers[each["custom_id"]]["response"]
+            assert answered["body"]["you"] == each["body"]
+            assert answered["request_id"].startswith("model-")
+    assert sorted(model.bodies) == sorted(json.dumps(each["body"]).encode() for each in lines)
+    assert set(model.keys) == {"Bearer model-key"}
+    assert set(model.paths) == {"/v1/chat/completions"}
+
+
+def test_at_most_so_many_lines_at_once(server, model):
+    with forwarding(server, at_once=5) as service, http_to(service) as http:
+        first = create(http, upload(http, jsonl(60)))
+        assert until(http, first)["request_counts"]["completed"] == 60
+    assert model.most == 5
+
+
+def test_the_clients_own_token_is_sent_on_where_there_is_no_other(server, model):
+    with forwarding(server, api_key=None) as service, http_to(service, "client-key") as http:
+        run(http, 1)
+    assert model.keys == ["Bearer client-key"]
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])
+def test_forms_of_the_url(server, model, suffix):
+    url = server.base_url.removesuffix("/v1") + suffix
+    with Service(upstream(url, api_key="k")) as service, http_to(service) as http:
+        run(http, 1)
+    with (
+        Service(upstream(url.replace("/v1", "/openai/v1"), api_key="k")) as service,
+        http_to(service) as http,
+    ):
+        run(http, 1)
+    assert model.paths[0] == "/v1/chat/completions"
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host", "http://", "/v1"])
+def test_a_bad_url(url):
+    with pytest.raises(ValueError, match="http or https URL"):
+        upstream(url)
+
+
+def test_a_busy_server_is_asked_again_and_not_before_it_wants(server, model):
+    server.faults.add(CHAT, Reject(429, headers={"Retry-After": "0.4"}), times=3)
+    with forwarding(server, at_once=3) as service, http_to(service) as http:
+        began = time.monotonic()
+        batch = run(http, 3)
+        assert time.monotonic() - began >= 0.4
+        assert batch["request_counts"]["completed"] == 3
+    assert server.count("POST", "/chat/completions") == 6
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Reset(),
+        Silence(0.01),
+        Reject(500),
+        Reject(503),
+        Literally("<html>bad gateway</html>", status=502),
+        Literally("<html>"),
+    ],
+)
+def test_passing_trouble_is_passed_over(server, fault):
+    server.faults.add(CHAT, fault, times=2)
+    with forwarding(server) as service, http_to(service) as http:
+        batch = run(http, 5)
+        assert batch["request_counts"]["completed"] == 5
+
+
+def test_a_server_that_starts_later(server):
+    server.stop()
+    with forwarding(server) as service, http_to(service) as http:
+        batch = create(http, upload(http, jsonl(5)))
+        until(http, batch, "in_progress")
+        threading.Timer(0.2, server.start).start()
+        assert until(http, batch)["request_counts"]["completed"] == 5
+
+
+def test_a_refusal_stands_in_the_error_file(server):
+    refusal = Reject(400, "too long", code="context_length_exceeded", kind="invalid_request_error")
+    server.faults.add(CHAT, refusal, times=1)
+    with forwarding(server) as service, http_to(service) as http:
+        batch = run(http, 4)
+        assert batch["request_counts"] == {"total": 4, "completed": 3, "failed": 1}
+        (bad,) = results(http, batch["error_file_id"]).values()
+        assert bad["response"]["status_code"] == 400
+        assert bad["response"]["body"]["error"]["code"] == "context_length_exceeded"
+        assert bad["error"] is None
+    assert server.count("POST", "/chat/completions") == 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (Reject(503), 503),
+        (Reset(), 502),
+        (Literally("<html>", status=200), 502),
+        (Literally("plain", status=500), 502),
+        (Literally(status=307, headers={"Location": "http://192.0.2.1/"}), 502),
+    ],
+)
+def test_trouble_that_stays_is_a_failed_line(server, fault, status):
+    server.faults.add(CHAT, fault, times=None)
+    with forwarding(server, tries=2) as service, http_to(service) as http:
+        batch = run(http, 2)
+        assert batch["status"] == "completed"
+        for each in results(http, batch["error_file_id"]).values():
+            assert each["response"]["status_code"] == status
+            assert each["response"]["body"]["error"]["message"]
+    expected = 2 if status == 502 and getattr(fault, "status", 0) == 307 else 4
+    assert server.count("POST", "/chat/completions") == expected
+
+
+def test_a_used_up_quota_is_not_asked_again(server):
+    server.faults.add(CHAT, Reject(429, code="insufficient_quota"), times=None)
+    with forwarding(server) as service, http_to(service) as http:
+        assert run(http, 2)["request_counts"]["failed"] == 2
+    assert server.count("POST", "/chat/completions") == 2
+
+
+def test_an_answer_on_many_lines_becomes_one_with_its_numbers_as_they_were(server, model):
+    model.answer = lambda body: (
+        '{\n  "x": 1.10e5,\n  "y": 0.1000000000000000055511151231257827, "z": "a\\nb"\n}\n'
+    )
+    with forwarding(server) as service, http_to(service) as http:
+        batch = run(http, 1)
+        content = http.get(f"/files/{batch['output_file_id']}/content").content
+    assert content.count(b"\n") == 1
+    assert b'"body":{"x":1.10e5,"y":0.1000000000000000055511151231257827,"z":"a\\nb"}' in content
+
+
+def test_a_line_that_asks_for_a_stream_fails(server):
+    with forwarding(server) as service, http_to(service) as http:
+        batch = run(http, [line("a", stream=True), line("b", stream=False)])
+        assert batch["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
+        assert results(http, batch["error_file_id"])["a"]["response"]["body"]["error"]["param"] == "stream"
+
+
+def test_a_cancel_stops_forwarding(server):
+    server.faults.add(CHAT, Silence(), times=None)
+    with forwarding(server, at_once=4) as service, http_to(service) as http:
+        batch = create(http, upload(http, jsonl(20)))
+        while server.count("POST", "/chat/completions") < 4:
+            time.sleep(0.01)
+        assert http.post(f"/batches/{batch['id']}/cancel").status_code == 200
+        batch = until(http, batch)
+        assert (batch["status"], batch["output_file_id"]) == ("cancelled", None)
+        assert len(results(http, batch["error_file_id"])) == 20
+    assert server.count("POST", "/chat/completions") == 4
+
+
+def test_a_restart_asks_only_what_was_not_answered(server, model, tmp_path):
+    server.faults.add(CHAT, Silence(), times=None, skip=10)
+    service = Service(upstream(server.base_url, api_key="k", at_once=2), state=tmp_path)
+    with service, http_to(service) as http:
+        batch = create(http, upload(http, jsonl(20)))
+        while retrieve(http, batch)["request_counts"]["completed"] < 10:
+            time.sleep(0.01)
+    server.faults.clear()
+    with service, http_to(service) as http:
+        batch = until(http, batch)
+        assert len(results(http, batch["output_file_id"])) == 20
+    assert len(model.bodies) == len(set(model.bodies)) == 20
+
+
+def test_the_key_is_nowhere(server, capfd, caplog):
+    server.faults.add(CHAT, Literally("<html>"), times=None)
+    caplog.set_level(logging.DEBUG)
+    source = upstream(server.base_url, api_key="canary-key", tries=1)
+    assert "canary" not in repr(source)
+    with Service(source) as service, http_to(service) as http:
+        batch = run(http, 1)
+        content = http.get(f"/files/{batch['error_file_id']}/content").text
+    out = capfd.readouterr()
+    assert "canary" not in out.out + out.err + content + caplog.text

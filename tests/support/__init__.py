@@ -1,0 +1,1 @@
+"""What tests share: services that misbehave, clocks that do not wait, sample lines, words for common steps."""
