@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
         try:
             from overlay.server import Pace  # noqa: PLC0415 - the extra may not be installed
             from overlay.server.engine.store import StateInUseError  # noqa: PLC0415
-            from overlay.server.http.running import serve as run  # noqa: PLC0415
+            from overlay.server.running import serve as run  # noqa: PLC0415
         except ImportError as error:
             shell.complain(f"{error.name} is missing: pip install 'openai-batch-overlay[serve]'")
             raise typer.Exit(1) from None

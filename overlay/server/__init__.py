@@ -16,8 +16,7 @@ from overlay.lazily import loader
 if TYPE_CHECKING:
     from overlay.server.answers.echoes import echo
     from overlay.server.answers.forwarding import upstream
-    from overlay.server.engine.clock import ManualClock, RunningClock
-    from overlay.server.engine.settings import Limits, Pace
+    from overlay.server.clock import ManualClock, RunningClock
     from overlay.server.faults.kinds import (
         Accept,
         CloseAfter,
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
         Silence,
     )
     from overlay.server.http.recorder import RecordedRequest
-    from overlay.server.http.running import serve
+    from overlay.server.running import serve
     from overlay.server.service import Service
+    from overlay.server.settings import Limits, Pace
 
 __all__ = [
     "Accept",
@@ -77,19 +77,19 @@ _HOMES = {
     "Gzip": "faults.kinds",
     "LagList": "faults.kinds",
     "LateAccept": "faults.kinds",
-    "Limits": "engine.settings",
+    "Limits": "settings",
     "Linger": "faults.kinds",
     "Literally": "faults.kinds",
-    "ManualClock": "engine.clock",
-    "Pace": "engine.settings",
+    "ManualClock": "clock",
+    "Pace": "settings",
     "RecordedRequest": "http.recorder",
     "Reject": "faults.kinds",
     "Reset": "faults.kinds",
-    "RunningClock": "engine.clock",
+    "RunningClock": "clock",
     "Service": "service",
     "Silence": "faults.kinds",
     "echo": "answers.echoes",
-    "serve": "http.running",
+    "serve": "running",
     "upstream": "answers.forwarding",
 }
 

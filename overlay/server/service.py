@@ -12,13 +12,13 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from overlay.server.answers.source import AnswerFunction, Source
-from overlay.server.engine.clock import Clock
-from overlay.server.engine.settings import Limits, Pace
+from overlay.server.app import Application, Wrap
+from overlay.server.clock import Clock
 from overlay.server.faults.kinds import Fault, Faults
-from overlay.server.http.app import Application, Wrap
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.recorder import RecordedRequest, Requests
-from overlay.server.http.running import Server, base_url, listen
+from overlay.server.running import Server, base_url, listen
+from overlay.server.settings import Limits, Pace
 
 _T = TypeVar("_T")
 # Given up after so many seconds: whatever is asked of the loop is short, or a test that hangs.

@@ -23,8 +23,8 @@ from support.service_http import (
 
 from overlay.server import Fault, Limits, ManualClock, Pace, Reject, Service
 from overlay.server.engine import transitions
-from overlay.server.engine.objects import FINAL, STATUSES, Batch
 from overlay.server.engine.store import StateInUseError
+from overlay.server.objects import FINAL, STATUSES, Batch
 
 PACE = Pace(validating=10, in_progress=timedelta(minutes=10), finalizing=20, cancelling=30)
 TIMES = (

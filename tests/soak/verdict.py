@@ -9,7 +9,7 @@ import attrs
 import msgspec
 
 from overlay import Client, Result
-from overlay.server.engine.objects import FINAL
+from overlay.server.objects import FINAL
 from soak.plan import Plan
 from soak.scenarios import custom_ids, text_of
 from soak.weather import TroubledService, fails_once

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 import msgspec
 
+from overlay.server.answers.input_lines import Lines
 from overlay.server.answers.source import Outcome, Source, not_run, reread
-from overlay.server.engine.lines import Lines
-from overlay.server.engine.objects import Counts, Usage
+from overlay.server.objects import Counts, Usage
 
 
 class _CustomId(msgspec.Struct):

@@ -9,9 +9,9 @@ from typing import Any
 from zlib import crc32
 
 from overlay.lines import is_object
-from overlay.server.engine.objects import new_id
 from overlay.server.engine.shapes import is_list
-from overlay.server.http.problems import error_object
+from overlay.server.objects import new_id
+from overlay.server.refusals import error_object
 
 _DIMENSIONS = 8
 

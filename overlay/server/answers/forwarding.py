@@ -15,7 +15,7 @@ import msgspec
 
 from overlay.errors import APIConnectionError, APIError
 from overlay.server.answers.source import Head, Outcome, outcome
-from overlay.server.http.problems import error_body
+from overlay.server.refusals import error_body
 from overlay.wire import retry
 from overlay.wire.refusals import status_error
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from overlay.server.engine.objects import new_id
-from overlay.server.http.problems import error_object
+from overlay.server.objects import new_id
+from overlay.server.refusals import error_object
 
 Reply = dict[str, Any] | tuple[int, dict[str, Any]]
 AnswerFunction = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]

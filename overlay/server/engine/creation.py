@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from overlay.lines import is_object
-from overlay.server.engine.settings import Limits
-from overlay.server.http.problems import Refusal
+from overlay.server.refusals import Refusal
+from overlay.server.settings import Limits
 
 _PARAMETERS = frozenset(
     {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}

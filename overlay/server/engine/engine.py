@@ -5,14 +5,14 @@ import math
 from collections import deque
 
 from overlay.server.answers.source import Source
+from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
-from overlay.server.engine.clock import Timeline
-from overlay.server.engine.course import Course, Live
 from overlay.server.engine.creation import Creation
-from overlay.server.engine.objects import Batch, new_id
-from overlay.server.engine.settings import Limits, Pace, window_seconds
+from overlay.server.engine.lifecycle import Course, Live
 from overlay.server.engine.store import Progress, Store
-from overlay.server.http.problems import Refusal
+from overlay.server.objects import Batch, new_id
+from overlay.server.refusals import Refusal
+from overlay.server.settings import Limits, Pace, window_seconds
 
 _HOUR = 3600.0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from overlay.server.engine.objects import FINAL, Batch, File
+from overlay.server.objects import FINAL, Batch, File
 
 _VERSION = 1
 _SCHEMA = """

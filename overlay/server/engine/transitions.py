@@ -9,7 +9,7 @@ https://platform.openai.com/docs/guides/batch lists the statuses. An expired bat
 output holds the lines that were answered in time. Any status may end in `failed` through an error of the service.
 """
 
-from overlay.server.engine.objects import Batch
+from overlay.server.objects import Batch
 
 FOLLOWING: dict[str, frozenset[str]] = {
     "validating": frozenset({"in_progress", "failed", "cancelling"}),

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from overlay.lines import is_object
-from overlay.server.engine.objects import Problem
-from overlay.server.engine.settings import Limits
 from overlay.server.engine.shapes import is_list
+from overlay.server.objects import Problem
+from overlay.server.settings import Limits
 
 MOST_PROBLEMS = 100
 # Endpoints whose body may leave the model to the service.

@@ -9,11 +9,11 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from overlay.server.engine.clock import Timeline
+from overlay.server.clock import Timeline
 from overlay.server.faults import kinds
 from overlay.server.faults.distortions import DISTORTIONS
-from overlay.server.http.problems import Refusal, refused
 from overlay.server.http.protocol import gone, wire_of
+from overlay.server.refusals import Refusal, refused
 
 
 class Faulty:

@@ -1,4 +1,1 @@
-"""The service over HTTP: routes, uploads, tokens, errors, and the server that runs them.
-
-In: requests on a socket. Out: answers as the API words them. What a route does is done by the engine.
-"""
+"""What HTTP asks for below the routes: tokens, forms, queries, the log of requests, the connection."""

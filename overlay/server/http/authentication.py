@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from overlay.server.http.problems import Refusal, refused
+from overlay.server.refusals import Refusal, refused
 
 Tokens = str | Collection[str] | Callable[[str], bool | Awaitable[bool]] | None
 

@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-from overlay.server.http.problems import Refusal
+from overlay.server.refusals import Refusal
 
 
 def limit_of(request: Request, *, default: int, most: int) -> int:

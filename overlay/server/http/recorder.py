@@ -9,8 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from overlay.server.engine.objects import new_id
 from overlay.server.http.authentication import bearer
+from overlay.server.objects import new_id
 
 _SECRET = frozenset({"authorization", "cookie", "api-key", "x-api-key"})
 

@@ -12,7 +12,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from overlay.server.http.problems import Refusal
+from overlay.server.refusals import Refusal
 
 _LARGEST_FIELD = 1 << 16
 

@@ -24,18 +24,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from overlay.server.answers.echoes import echo
 from overlay.server.answers.source import AnswerFunction, Function, Source
-from overlay.server.engine.clock import Clock, Timeline
+from overlay.server.clock import Clock, Timeline
 from overlay.server.engine.engine import Engine
-from overlay.server.engine.settings import Limits, Pace
 from overlay.server.engine.store import Store
 from overlay.server.faults.kinds import Faults
 from overlay.server.faults.middleware import Faulty
 from overlay.server.http.authentication import Gate, Tokens
-from overlay.server.http.batch_routes import BatchRoutes
-from overlay.server.http.control import PREFIX, Control
-from overlay.server.http.file_routes import FileRoutes
-from overlay.server.http.problems import Refusal, refused
 from overlay.server.http.recorder import Record, Requests
+from overlay.server.refusals import Refusal, refused
+from overlay.server.routes.batches import BatchRoutes
+from overlay.server.routes.control import PREFIX, Control
+from overlay.server.routes.files import FileRoutes
+from overlay.server.settings import Limits, Pace
 
 logger = logging.getLogger("overlay.server")
 

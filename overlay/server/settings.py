@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
-from overlay.server.engine.objects import ENDPOINTS
+from overlay.server.objects import ENDPOINTS
 
 Seconds = float | timedelta
 

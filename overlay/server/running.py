@@ -15,11 +15,11 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overlay.server.answers.source import AnswerFunction, Source
-from overlay.server.engine.settings import Limits, Pace
-from overlay.server.http.app import Application
+from overlay.server.app import Application
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.protocol import WireProtocol
 from overlay.server.http.recorder import Requests
+from overlay.server.settings import Limits, Pace
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TICK = 0.1

@@ -11,12 +11,12 @@ from typing import ParamSpec, TypeVar
 
 from overlay.server.answers.answering import Answering
 from overlay.server.answers.source import Source
+from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
-from overlay.server.engine.clock import Timeline
-from overlay.server.engine.objects import FINAL, Batch, File, Problem, Problems, Usage, new_id
-from overlay.server.engine.settings import Limits, Pace
 from overlay.server.engine.store import Progress, Store
 from overlay.server.engine.validation import inspect, over_cap
+from overlay.server.objects import FINAL, Batch, File, Problem, Problems, Usage, new_id
+from overlay.server.settings import Limits, Pace
 
 logger = logging.getLogger("overlay.server")
 

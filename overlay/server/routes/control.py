@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from overlay.server.engine.clock import Timeline
+from overlay.server.clock import Timeline
 from overlay.server.faults.kinds import Fault, Faults
-from overlay.server.http.problems import Refusal
 from overlay.server.http.recorder import Requests
+from overlay.server.refusals import Refusal
 
 PREFIX = "/_emulator/"
 

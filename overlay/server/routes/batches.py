@@ -9,9 +9,9 @@ from starlette.routing import Route
 
 from overlay.server.engine.creation import read_creation
 from overlay.server.engine.engine import Engine, no_batch
-from overlay.server.engine.objects import Page
-from overlay.server.http.problems import Refusal
 from overlay.server.http.query import limit_of, no_cursor
+from overlay.server.objects import Page
+from overlay.server.refusals import Refusal
 
 _DEFAULT_LIMIT, _MOST = 20, 100
 _LARGEST_BODY = 1 << 20

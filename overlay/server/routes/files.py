@@ -7,15 +7,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from overlay.server.engine.clock import Timeline
+from overlay.server.clock import Timeline
 from overlay.server.engine.creation import keep_time
-from overlay.server.engine.objects import UPLOAD_PURPOSES, Deleted, File, new_id
-from overlay.server.engine.settings import Limits
 from overlay.server.engine.store import Store
-from overlay.server.http.batch_routes import answer, page
-from overlay.server.http.problems import Refusal
 from overlay.server.http.query import limit_of, no_cursor, one_of
 from overlay.server.http.upload import Form
+from overlay.server.objects import UPLOAD_PURPOSES, Deleted, File, new_id
+from overlay.server.refusals import Refusal
+from overlay.server.routes.batches import answer, page
+from overlay.server.settings import Limits
 
 _MOST = 10_000
 # "By default, files with purpose=batch expire after 30 days and all other files are persisted": POST /files.
