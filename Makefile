@@ -29,10 +29,12 @@ check: $(READY) ## everything CI checks: lint, types, layers, generated code, te
 	$(PY) -m mypy
 	$(PY) -m pyright --pythonpath $(PY)
 	$(VENV)/bin/lint-imports --no-cache
+	$(PY) -m tools.public_names --check
 	$(MAKE) --no-print-directory check-generated
 	$(MAKE) --no-print-directory test
 
-format: $(READY) ## format the code and mend what the linter can
+format: $(READY) ## format the code, mend what the linter can, write tables of public names
+	$(PY) -m tools.public_names
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 

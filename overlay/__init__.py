@@ -15,177 +15,93 @@ Names are loaded when they are first asked for: to describe a Request takes neit
 from typing import TYPE_CHECKING
 
 from overlay.lazily import loader
-from overlay.version import VERSION as __version__  # noqa: N811 - the name that packages give it
+from overlay.public_names import HOMES
+from overlay.version import VERSION
 
-if TYPE_CHECKING:
-    from overlay.client import AsyncClient, Client
-    from overlay.errors import (
-        APIConnectionError,
-        APIError,
-        APIStatusError,
-        APITimeoutError,
-        AuthenticationError,
-        BadRequestError,
-        BatchFailedError,
-        BatchNotEndedError,
-        ConfigurationError,
-        ConflictError,
-        FileGoneError,
-        InternalServerError,
-        InvalidInputError,
-        InvalidResponseError,
-        JobLockedError,
-        JobMismatchError,
-        JobNotEndedError,
-        JobNotFoundError,
-        LedgerError,
-        NoResultsError,
-        NotFoundError,
-        OverlayError,
-        PermissionDeniedError,
-        Problem,
-        RateLimitError,
-        ResultError,
-        StorageError,
-        TokenProviderError,
-        UnknownOutcomeError,
-        UnprocessableEntityError,
-        WaitTimeoutError,
+__version__ = VERSION
+
+if TYPE_CHECKING:  # the one list of public names; `make format` writes public_names.py from it
+    from overlay.client import (
+        AsyncClient as AsyncClient,
+        Client as Client,
     )
-    from overlay.jobs.views import Cost, Job, JobEvent, Price, Shard
-    from overlay.models import Batch, File, Page
-    from overlay.pages import AsyncListing, Listing
-    from overlay.requests.checks import InputSummary, Limits
-    from overlay.requests.request import Request, check_requests, read_requests, write_requests
-    from overlay.results.files import JoinReport, LineError, Result, Usage
-    from overlay.results.iterables import AsyncResults, Results
-    from overlay.wire.auth import Token, TokenProvider
-
-__all__ = [
-    "APIConnectionError",
-    "APIError",
-    "APIStatusError",
-    "APITimeoutError",
-    "AsyncClient",
-    "AsyncListing",
-    "AsyncResults",
-    "AuthenticationError",
-    "BadRequestError",
-    "Batch",
-    "BatchFailedError",
-    "BatchNotEndedError",
-    "Client",
-    "ConfigurationError",
-    "ConflictError",
-    "Cost",
-    "File",
-    "FileGoneError",
-    "InputSummary",
-    "InternalServerError",
-    "InvalidInputError",
-    "InvalidResponseError",
-    "Job",
-    "JobEvent",
-    "JobLockedError",
-    "JobMismatchError",
-    "JobNotEndedError",
-    "JobNotFoundError",
-    "JoinReport",
-    "LedgerError",
-    "Limits",
-    "LineError",
-    "Listing",
-    "NoResultsError",
-    "NotFoundError",
-    "OverlayError",
-    "Page",
-    "PermissionDeniedError",
-    "Price",
-    "Problem",
-    "RateLimitError",
-    "Request",
-    "Result",
-    "ResultError",
-    "Results",
-    "Shard",
-    "StorageError",
-    "Token",
-    "TokenProvider",
-    "TokenProviderError",
-    "UnknownOutcomeError",
-    "UnprocessableEntityError",
-    "Usage",
-    "WaitTimeoutError",
-    "__version__",
-    "check_requests",
-    "read_requests",
-    "write_requests",
-]
-
-_HOMES = {
-    "APIConnectionError": "errors",
-    "APIError": "errors",
-    "APIStatusError": "errors",
-    "APITimeoutError": "errors",
-    "AsyncClient": "client",
-    "AsyncListing": "pages",
-    "AsyncResults": "results.iterables",
-    "AuthenticationError": "errors",
-    "BadRequestError": "errors",
-    "Batch": "models",
-    "BatchFailedError": "errors",
-    "BatchNotEndedError": "errors",
-    "Client": "client",
-    "ConfigurationError": "errors",
-    "ConflictError": "errors",
-    "Cost": "jobs.views",
-    "File": "models",
-    "FileGoneError": "errors",
-    "InputSummary": "requests.checks",
-    "InternalServerError": "errors",
-    "InvalidInputError": "errors",
-    "InvalidResponseError": "errors",
-    "Job": "jobs.views",
-    "JobEvent": "jobs.views",
-    "JobLockedError": "errors",
-    "JobMismatchError": "errors",
-    "JobNotEndedError": "errors",
-    "JobNotFoundError": "errors",
-    "JoinReport": "results.files",
-    "LedgerError": "errors",
-    "Limits": "requests.checks",
-    "LineError": "results.files",
-    "Listing": "pages",
-    "NoResultsError": "errors",
-    "NotFoundError": "errors",
-    "OverlayError": "errors",
-    "Page": "models",
-    "PermissionDeniedError": "errors",
-    "Price": "jobs.views",
-    "Problem": "errors",
-    "RateLimitError": "errors",
-    "Request": "requests.request",
-    "Result": "results.files",
-    "ResultError": "errors",
-    "Results": "results.iterables",
-    "Shard": "jobs.views",
-    "StorageError": "errors",
-    "Token": "wire.auth",
-    "TokenProvider": "wire.auth",
-    "TokenProviderError": "errors",
-    "UnknownOutcomeError": "errors",
-    "UnprocessableEntityError": "errors",
-    "Usage": "results.files",
-    "WaitTimeoutError": "errors",
-    "check_requests": "requests.request",
-    "read_requests": "requests.request",
-    "write_requests": "requests.request",
-}
-
-
-if not TYPE_CHECKING:  # to type checkers it would say that any name will do, a misspelt one too
-    __getattr__ = loader(__name__, _HOMES)
+    from overlay.errors import (
+        APIConnectionError as APIConnectionError,
+        APIError as APIError,
+        APIStatusError as APIStatusError,
+        APITimeoutError as APITimeoutError,
+        AuthenticationError as AuthenticationError,
+        BadRequestError as BadRequestError,
+        BatchFailedError as BatchFailedError,
+        BatchNotEndedError as BatchNotEndedError,
+        ConfigurationError as ConfigurationError,
+        ConflictError as ConflictError,
+        FileGoneError as FileGoneError,
+        InternalServerError as InternalServerError,
+        InvalidInputError as InvalidInputError,
+        InvalidResponseError as InvalidResponseError,
+        JobLockedError as JobLockedError,
+        JobMismatchError as JobMismatchError,
+        JobNotEndedError as JobNotEndedError,
+        JobNotFoundError as JobNotFoundError,
+        LedgerError as LedgerError,
+        NoResultsError as NoResultsError,
+        NotFoundError as NotFoundError,
+        OverlayError as OverlayError,
+        PermissionDeniedError as PermissionDeniedError,
+        Problem as Problem,
+        RateLimitError as RateLimitError,
+        ResultError as ResultError,
+        StorageError as StorageError,
+        TokenProviderError as TokenProviderError,
+        UnknownOutcomeError as UnknownOutcomeError,
+        UnprocessableEntityError as UnprocessableEntityError,
+        WaitTimeoutError as WaitTimeoutError,
+    )
+    from overlay.jobs.views import (
+        Cost as Cost,
+        Job as Job,
+        JobEvent as JobEvent,
+        Price as Price,
+        Shard as Shard,
+    )
+    from overlay.models import (
+        Batch as Batch,
+        File as File,
+        Page as Page,
+    )
+    from overlay.pages import (
+        AsyncListing as AsyncListing,
+        Listing as Listing,
+    )
+    from overlay.requests.checks import (
+        InputSummary as InputSummary,
+        Limits as Limits,
+    )
+    from overlay.requests.request import (
+        Request as Request,
+        check_requests as check_requests,
+        read_requests as read_requests,
+        write_requests as write_requests,
+    )
+    from overlay.results.iterables import (
+        AsyncResults as AsyncResults,
+        Results as Results,
+    )
+    from overlay.results.joining import JoinReport as JoinReport
+    from overlay.results.result import Result as Result
+    from overlay.results.shapes import (
+        LineError as LineError,
+        Usage as Usage,
+    )
+    from overlay.wire.auth import (
+        Token as Token,
+        TokenProvider as TokenProvider,
+    )
+else:  # to type checkers it would say that any name will do, a misspelt one too
+    __getattr__ = loader(__name__, HOMES)
+    __all__ = sorted({*HOMES, "__version__"})  # noqa: PLE0605 - it follows from the list above
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*HOMES, "__version__"})

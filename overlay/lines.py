@@ -10,6 +10,7 @@ from them.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import stat
@@ -19,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
-from overlay.errors import OverlayError, StorageError
+from overlay.errors import InvalidResponseError, OverlayError, StorageError
 
 MIB = 1024 * 1024
 BUFFER_BYTES = MIB // 4  # stays in the processor's cache, which a larger one does not
@@ -139,3 +140,47 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def decode_loosely(json_object: bytes) -> dict[str, Any] | None:
+    """The object that the bytes are in JSON; None where they are none. What is not UTF-8 reads as U+FFFD."""
+    return decode_text(json_object.decode("utf-8", "replace"))
+
+
+def decode_text(text: str) -> dict[str, Any] | None:
+    """The object that the text is in JSON; None where it is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if is_object(value) else None
+
+
+def check_complete(path: str | os.PathLike[str]) -> None:
+    """Make sure that a downloaded file was not cut: its last line must be a JSON object.
+
+    An empty file passes. Raises InvalidResponseError, or StorageError where the file cannot be read.
+    """
+    path = Path(path)
+    with open_lines(path) as file, storage_errors(path):
+        last = _last_line(file)
+    check_last_line(path.name, last)
+
+
+def check_last_line(name: str, line: bytes) -> None:
+    """Make sure that the last line of a file is whole. Raises InvalidResponseError."""
+    # A line too long to be read is not judged here: reading the results flags it.
+    if line and len(line) <= LINE_BYTES and decode_loosely(line) is None:
+        raise InvalidResponseError(f"{name}: the last line is not whole; the download was cut")
+
+
+def _last_line(file: BinaryIO) -> bytes:
+    """The last line that is not blank, or the end of it where it is longer than LINE_BYTES."""
+    tail = b""
+    begin, step = file.seek(0, os.SEEK_END), MIB
+    while begin > 0 and b"\n" not in tail and len(tail) <= LINE_BYTES:
+        end, begin = begin, max(0, begin - step)
+        file.seek(begin)
+        tail = (file.read(end - begin) + tail).rstrip()
+        step *= 2
+    return tail.rpartition(b"\n")[2]

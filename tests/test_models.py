@@ -10,8 +10,7 @@ import pytest
 from support.calling import batch_object
 from support.raw_server import answer
 
-from overlay import Batch, File, InvalidResponseError, Page
-from overlay import models as ours
+from overlay import Batch, File, InvalidResponseError, Page, models as ours
 from overlay.generated import models
 
 MOMENT = 1_762_000_000

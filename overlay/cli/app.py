@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Annotated
 
 import typer
 
-from overlay.cli import batches, check, endings, files, jobs, output, serve
-from overlay.cli import run as run_command
+from overlay.cli import batches, check, endings, files, jobs, output, run as run_command, serve
 from overlay.cli.endings import EXPLAINED, Exit, PipeClosedError
 from overlay.cli.shell import root
 from overlay.cli.signals import Interrupted, Stopping
 from overlay.version import VERSION
+from overlay.wire.environment import variable
 
 app = typer.Typer(
     name="overlay",
@@ -76,7 +75,7 @@ def _listen(stopping: Stopping) -> None:
 
 def run(stopping: Stopping) -> int:
     """Run the command that the arguments name; gives the exit status."""
-    if os.environ.get(endings.DEBUG):
+    if variable(endings.DEBUG):
         logging.basicConfig(level=logging.DEBUG)
     else:
         _listen(stopping)

@@ -27,6 +27,7 @@ from overlay.errors import (
     UnknownOutcomeError,
     WaitTimeoutError,
 )
+from overlay.wire.environment import variable
 
 DEBUG = "OVERLAY_DEBUG"
 
@@ -97,7 +98,7 @@ def report(error: Exception) -> Exit:
         text = f"{type(error).__name__}: {text}; this should not happen"
         hint = f"set {DEBUG}=1 to see where"
     complain(f"{text} ({hint})" if hint else text)
-    if os.environ.get(DEBUG):
+    if variable(DEBUG):
         with suppress(OSError, ValueError):
             traceback.print_exception(error)
     return exit_status(error)

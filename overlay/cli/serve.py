@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from overlay.cli import output
 from overlay.cli.shell import Shell, command
 from overlay.errors import ConfigurationError, StorageError
+from overlay.wire.environment import variable
 
 
 def register(app: typer.Typer) -> None:
@@ -87,7 +87,7 @@ def _answer(upstream: str | None, at_once: int) -> Any:
     from overlay.server.answers.forwarding import upstream as forwarding  # noqa: PLC0415
 
     try:
-        return forwarding(upstream, at_once=at_once, api_key=os.environ.get("OVERLAY_UPSTREAM_API_KEY"))
+        return forwarding(upstream, at_once=at_once, api_key=variable("OVERLAY_UPSTREAM_API_KEY"))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--upstream") from None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import shlex
 import stat
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from overlay.cli.signals import Stopping
 from overlay.client import Client
 from overlay.errors import ConfigurationError
 from overlay.wire.auth import TokenProvider
+from overlay.wire.environment import variable
 
 P = ParamSpec("P")
 
@@ -66,8 +66,8 @@ class Shell:
         token: str | TokenProvider
         if self.token_file is not None:
             token = _token_from(self.token_file)
-        elif "OPENAI_API_KEY" in os.environ:
-            token = os.environ["OPENAI_API_KEY"]
+        elif (key := variable("OPENAI_API_KEY")) is not None:
+            token = key
         else:
             raise ConfigurationError("no token: set OPENAI_API_KEY, or give --token-file PATH")
         return Client(token=token, base_url=self.base_url, allow_insecure=bool(self.allow_insecure))

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import attrs
 
 from overlay.errors import APIError
 from overlay.wire import retry
+from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Profile, Settings
 from overlay.wire.landing import Landing
 
 _log = logging.getLogger("overlay")
 
 T = TypeVar("T")
-Seconds: TypeAlias = timedelta | float
 
 
 class Endpoint(Protocol):
@@ -108,11 +107,6 @@ class Deadline:
     def later(self, by: float) -> Deadline:
         """The deadline moved back by so many seconds."""
         return self if self.at is None else attrs.evolve(self, at=self.at + by)
-
-
-def seconds(value: Seconds) -> float:
-    """A span of time in seconds, from a timedelta or a number of them."""
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
 def deadline(settings: Settings, within: Seconds | None) -> Deadline:

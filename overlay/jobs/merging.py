@@ -17,7 +17,8 @@ from overlay.errors import StorageError
 from overlay.jobs.records import Unit
 from overlay.jobs.spool import estimated_tokens, shard_path
 from overlay.lines import open_lines, replacing, split, storage_errors, sync_folder
-from overlay.results.files import Result, join_results
+from overlay.results.files import join_results
+from overlay.results.result import Result
 from overlay.results.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
 
 _NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING})

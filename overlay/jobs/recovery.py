@@ -26,11 +26,10 @@ from overlay.jobs.lock import JobLock
 from overlay.jobs.records import JobOptions, JobRecord, Unit
 from overlay.jobs.spool import canonical, estimated_tokens, read_in_order, shard_path
 from overlay.jobs.views import Job
-from overlay.lines import is_object, open_lines, split, storage_errors, sync_folder
+from overlay.lines import decode_loosely, is_object, open_lines, split, storage_errors, sync_folder
 from overlay.models import Batch, File, plain_status
 from overlay.operations import batches, files
 from overlay.pages import Course
-from overlay.results.shapes import decode_loosely
 from overlay.wire.connection import Settings
 
 _OUR_FILE = re.compile(r"overlay-(?P<job>.+)-\d{5}-\d+\.jsonl")

@@ -20,7 +20,7 @@ from overlay.errors import (
     StorageError,
     WaitTimeoutError,
 )
-from overlay.flows.steps import Flow, Seconds, Work, deadline, seconds
+from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.home import OnChange, OpenJob, existing, open_job, remove, view_of
 from overlay.jobs.merging import results_path
 from overlay.jobs.preparing import Requests, prepare
@@ -31,8 +31,10 @@ from overlay.jobs.views import Job
 from overlay.operations.files import delete as delete_file
 from overlay.operations.waiting import checked_poll
 from overlay.requests.checks import Limits
-from overlay.results.files import Result, read_results
+from overlay.results.files import read_results
 from overlay.results.iterables import Opened
+from overlay.results.result import Result
+from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 
 _DEFAULT_LIMITS = Limits()

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from overlay import models
 from overlay.errors import BadRequestError, ConflictError, InvalidResponseError
-from overlay.flows.steps import Deadline, Flow, Seconds, call, seconds
+from overlay.flows.steps import Deadline, Flow, call
 from overlay.generated.api.batch import cancel_batch, list_batches, retrieve_batch
 from overlay.generated.models import ListBatchesResponse
 from overlay.models import Batch, Page
 from overlay.operations.create import create_once
 from overlay.pages import Moment, checked_limit, window
+from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 
 

@@ -28,12 +28,13 @@ from overlay.errors import (
     RateLimitError,
     UnknownOutcomeError,
 )
-from overlay.flows.steps import Call, Flow, Seconds, deadline, pause, seconds
+from overlay.flows.steps import Call, Flow, deadline, pause
 from overlay.generated.api.batch import create_batch
 from overlay.generated.models import BatchFileExpirationAfter, CreateBatchRequest
 from overlay.models import Batch
 from overlay.operations.adopting import Began, Sought, keep_oldest, search
 from overlay.wire import retry
+from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 
 _log = logging.getLogger("overlay")

@@ -23,15 +23,15 @@ from overlay.errors import (
     NotFoundError,
     Problem,
 )
-from overlay.flows.steps import Fetch, Flow, Seconds, Work, call, pause, seconds
+from overlay.flows.steps import Fetch, Flow, Work, call, pause
 from overlay.generated.api.files import create_file, delete_file, list_files, retrieve_file
 from overlay.generated.models import CreateFileRequest, DeleteFileResponse, ListFilesResponse
 from overlay.generated.types import File as Part
-from overlay.lines import open_lines
+from overlay.lines import check_complete, open_lines
 from overlay.models import File, Page
 from overlay.pages import Moment, checked_limit, window
-from overlay.results.files import check_complete
 from overlay.wire import retry
+from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 from overlay.wire.landing import Landing
 

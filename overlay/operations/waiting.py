@@ -16,10 +16,11 @@ from overlay.errors import (
     TokenProviderError,
     WaitTimeoutError,
 )
-from overlay.flows.steps import Deadline, Flow, Seconds, Sleep, deadline, seconds
+from overlay.flows.steps import Deadline, Flow, Sleep, deadline
 from overlay.models import Batch
 from overlay.operations.batches import retrieve_until
 from overlay.wire import retry
+from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 
 _PAUSE_GROWTH = 1.5

@@ -11,26 +11,10 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import filterfalse
 from pathlib import Path
-from typing import BinaryIO
 
-from overlay.errors import InvalidResponseError
-from overlay.lines import LINE_BYTES, MIB, open_lines, split, storage_errors
-from overlay.results.joining import JoinedResults, JoinReport
+from overlay.lines import LINE_BYTES, open_lines, split
+from overlay.results.joining import JoinedResults
 from overlay.results.result import Result
-from overlay.results.shapes import LineError, Usage, decode_loosely
-
-__all__ = [
-    "JoinReport",
-    "JoinedResults",
-    "LineError",
-    "Result",
-    "Usage",
-    "check_complete",
-    "check_last_line",
-    "join_results",
-    "read_results",
-    "results_in",
-]
 
 
 def read_results(
@@ -65,33 +49,3 @@ def join_results(
     cannot be read, InvalidInputError where a line of the requests has no custom_id.
     """
     return JoinedResults(requests, answers, line_bytes=line_bytes)
-
-
-def check_complete(path: str | os.PathLike[str]) -> None:
-    """Make sure that a downloaded file was not cut: its last line must be a JSON object.
-
-    An empty file passes. Raises InvalidResponseError, or StorageError where the file cannot be read.
-    """
-    path = Path(path)
-    with open_lines(path) as file, storage_errors(path):
-        last = _last_line(file)
-    check_last_line(path.name, last)
-
-
-def check_last_line(name: str, line: bytes) -> None:
-    """Make sure that the last line of a file is whole. Raises InvalidResponseError."""
-    # A line too long to be read is not judged here: reading the results flags it.
-    if line and len(line) <= LINE_BYTES and decode_loosely(line) is None:
-        raise InvalidResponseError(f"{name}: the last line is not whole; the download was cut")
-
-
-def _last_line(file: BinaryIO) -> bytes:
-    """The last line that is not blank, or the end of it where it is longer than LINE_BYTES."""
-    tail = b""
-    begin, step = file.seek(0, os.SEEK_END), MIB
-    while begin > 0 and b"\n" not in tail and len(tail) <= LINE_BYTES:
-        end, begin = begin, max(0, begin - step)
-        file.seek(begin)
-        tail = (file.read(end - begin) + tail).rstrip()
-        step *= 2
-    return tail.rpartition(b"\n")[2]

@@ -16,9 +16,8 @@ from typing import Any, TypeAlias
 
 from overlay.errors import APIError, InvalidResponseError
 from overlay.flows.steps import Flow, Stream
-from overlay.lines import BUFFER_BYTES, LINE_BYTES, open_lines, split
+from overlay.lines import BUFFER_BYTES, LINE_BYTES, check_last_line, open_lines, split
 from overlay.operations.files import content_path, fetch_whole
-from overlay.results.files import check_last_line
 from overlay.wire.body import Body
 from overlay.wire.connection import Settings
 

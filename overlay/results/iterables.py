@@ -16,7 +16,8 @@ import attrs
 from overlay.flows.drivers import Awaiting, Blocking
 from overlay.flows.steps import Flow, Work
 from overlay.models import Batch
-from overlay.results.files import JoinReport, Result
+from overlay.results.joining import JoinReport
+from overlay.results.result import Result
 from overlay.wire.connection import Settings
 
 _AT_ONCE = 256

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from overlay.errors import ResultError
-from overlay.lines import NESTING, brackets, is_object, too_deep
+from overlay.lines import NESTING, brackets, decode_loosely, is_object, too_deep
 from overlay.results.parsing import parse_text
 from overlay.results.shapes import (
     FAILED,
@@ -26,7 +26,6 @@ from overlay.results.shapes import (
     Reading,
     Usage,
     body_of,
-    decode_loosely,
     read_loosely,
     usage_of,
 )

@@ -12,12 +12,12 @@ import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TypeGuard
+from typing import Any
 
 import attrs
 import msgspec
 
-from overlay.lines import is_object
+from overlay.lines import decode_loosely, decode_text, is_array, is_object
 
 MALFORMED = "malformed_line"
 MISSING = "missing"
@@ -66,10 +66,6 @@ class Reading:
     error: LineError | None
 
 
-def _is_array(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
 BEGINNING = re.compile(
     rb'\s*+\{\s*+(?:"id"\s*+:\s*+"[^"\\]*+"\s*+,\s*+)?+"custom_id"\s*+:\s*+"([^"\\]*+)"\s*+[,}]'
 )
@@ -96,19 +92,6 @@ def custom_id_bytes(line: bytes) -> bytes | None:
         value = decode_loosely(line)
         custom_id = None if value is None else _string(value.get("custom_id"))
         return None if custom_id is None else custom_id.encode()
-
-
-def decode_loosely(json_object: bytes) -> dict[str, Any] | None:
-    """The object that the bytes are in JSON; None where they are none. What is not UTF-8 reads as U+FFFD."""
-    return _object(json_object.decode("utf-8", "replace"))
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if is_object(value) else None
 
 
 def read_loosely(line: bytes) -> Reading:
@@ -143,7 +126,7 @@ def body_of(line: dict[str, Any] | None) -> Any:
     response = None if line is None else line.get("response")
     body = response.get("body") if is_object(response) else None
     if isinstance(body, str) and body.lstrip().startswith("{"):
-        return _object(body) or body
+        return decode_text(body) or body
     return body
 
 
@@ -217,14 +200,14 @@ def _text(body: dict[str, Any]) -> str | None:
         text = _words(message.get("content")) if is_object(message) else _string(choice.get("text"))
     else:
         output = body.get("output")
-        items = [item for item in output if is_object(item)] if _is_array(output) else []
-        texts = [_words(item["content"]) for item in items if _is_array(item.get("content"))]
+        items = [item for item in output if is_object(item)] if is_array(output) else []
+        texts = [_words(item["content"]) for item in items if is_array(item.get("content"))]
         text = _join(texts)
     return text
 
 
 def _words(content: Any) -> str | None:
-    if not _is_array(content):
+    if not is_array(content):
         return _string(content)
     parts = [part for part in content if is_object(part) and part.get("type") in TEXT_PARTS]
     return _join(_string(part.get("text")) for part in parts)
@@ -236,7 +219,7 @@ def _join(texts: Iterable[str | None]) -> str | None:
 
 
 def _first(items: Any) -> dict[str, Any] | None:
-    return items[0] if _is_array(items) and items and is_object(items[0]) else None
+    return items[0] if is_array(items) and items and is_object(items[0]) else None
 
 
 def _string(value: Any) -> str | None:

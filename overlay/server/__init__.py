@@ -12,87 +12,43 @@ pytest plugin does in every run, costs nothing and needs nothing installed.
 from typing import TYPE_CHECKING
 
 from overlay.lazily import loader
+from overlay.server.public_names import HOMES
 
-if TYPE_CHECKING:
-    from overlay.server.answers.echoes import echo
-    from overlay.server.answers.forwarding import upstream
-    from overlay.server.clock import ManualClock, RunningClock
-    from overlay.server.faults.kinds import (
-        Accept,
-        CloseAfter,
-        Cut,
-        Delay,
-        Drip,
-        Fault,
-        Faults,
-        Gzip,
-        LagList,
-        LateAccept,
-        Linger,
-        Literally,
-        Reject,
-        Reset,
-        Silence,
+if TYPE_CHECKING:  # the one list of public names; `make format` writes public_names.py from it
+    from overlay.server.answers.echoes import echo as echo
+    from overlay.server.answers.forwarding import upstream as upstream
+    from overlay.server.clock import (
+        ManualClock as ManualClock,
+        RunningClock as RunningClock,
     )
-    from overlay.server.http.recorder import RecordedRequest
-    from overlay.server.running import serve
-    from overlay.server.service import Service
-    from overlay.server.settings import Limits, Pace
-
-__all__ = [
-    "Accept",
-    "CloseAfter",
-    "Cut",
-    "Delay",
-    "Drip",
-    "Fault",
-    "Faults",
-    "Gzip",
-    "LagList",
-    "LateAccept",
-    "Limits",
-    "Linger",
-    "Literally",
-    "ManualClock",
-    "Pace",
-    "RecordedRequest",
-    "Reject",
-    "Reset",
-    "RunningClock",
-    "Service",
-    "Silence",
-    "echo",
-    "serve",
-    "upstream",
-]
-
-_HOMES = {
-    "Accept": "faults.kinds",
-    "CloseAfter": "faults.kinds",
-    "Cut": "faults.kinds",
-    "Delay": "faults.kinds",
-    "Drip": "faults.kinds",
-    "Fault": "faults.kinds",
-    "Faults": "faults.kinds",
-    "Gzip": "faults.kinds",
-    "LagList": "faults.kinds",
-    "LateAccept": "faults.kinds",
-    "Limits": "settings",
-    "Linger": "faults.kinds",
-    "Literally": "faults.kinds",
-    "ManualClock": "clock",
-    "Pace": "settings",
-    "RecordedRequest": "http.recorder",
-    "Reject": "faults.kinds",
-    "Reset": "faults.kinds",
-    "RunningClock": "clock",
-    "Service": "service",
-    "Silence": "faults.kinds",
-    "echo": "answers.echoes",
-    "serve": "running",
-    "upstream": "answers.forwarding",
-}
+    from overlay.server.faults.kinds import (
+        Accept as Accept,
+        CloseAfter as CloseAfter,
+        Cut as Cut,
+        Delay as Delay,
+        Drip as Drip,
+        Fault as Fault,
+        Faults as Faults,
+        Gzip as Gzip,
+        LagList as LagList,
+        LateAccept as LateAccept,
+        Linger as Linger,
+        Literally as Literally,
+        Reject as Reject,
+        Reset as Reset,
+        Silence as Silence,
+    )
+    from overlay.server.http.recorder import RecordedRequest as RecordedRequest
+    from overlay.server.running import serve as serve
+    from overlay.server.service import Service as Service
+    from overlay.server.settings import (
+        Limits as Limits,
+        Pace as Pace,
+    )
+else:  # to type checkers it would say that any name will do, a misspelt one too
+    __getattr__ = loader(__name__, HOMES)
+    __all__ = sorted(HOMES)  # noqa: PLE0605 - it follows from the list above
 
 
-if not TYPE_CHECKING:  # to type checkers it would say that any name will do, a misspelt one too
-    __getattr__ = loader(__name__, _HOMES)
+def __dir__() -> list[str]:
+    return sorted(HOMES)

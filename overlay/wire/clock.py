@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from datetime import timedelta
+from typing import Protocol, TypeAlias
+
+Seconds: TypeAlias = timedelta | float
+"""A span of time, as callers give one."""
+
+
+def seconds(value: Seconds) -> float:
+    """A span of time in seconds, from a timedelta or a number of them."""
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
 class Clock(Protocol):

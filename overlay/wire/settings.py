@@ -1,4 +1,4 @@
-"""How a client is set up: arguments, then the environment, which is read nowhere else, then defaults."""
+"""How a client is set up: arguments, then the environment, then defaults."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from overlay.errors import ConfigurationError
-from overlay.flows.steps import Seconds, seconds
 from overlay.wire.auth import TokenProvider, Tokens
+from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
+from overlay.wire.environment import variable
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
@@ -43,7 +44,7 @@ class Configured(Generic[TransportT]):
             headers=_headers(headers, organization, project),
             timeout=_positive("timeout", timeout),
             max_retries=_checked_retries(max_retries),
-            home=Path(home or os.environ.get("OVERLAY_HOME") or _state_folder()),
+            home=Path(home or variable("OVERLAY_HOME") or _state_folder()),
             transport=transport,
         )
         self._bind(self._settings)
@@ -57,7 +58,7 @@ class Configured(Generic[TransportT]):
 
 
 def _tokens(token: str | TokenProvider | None) -> Tokens:
-    given = token if token is not None else os.environ.get("OPENAI_API_KEY")
+    given = token if token is not None else variable("OPENAI_API_KEY")
     if given is None:
         raise ConfigurationError("no token: pass token=, a string or a provider, or set OPENAI_API_KEY")
     return Tokens(given)
@@ -80,8 +81,8 @@ def _headers(
     headers: Mapping[str, str] | None, organization: str | None, project: str | None
 ) -> dict[str, str]:
     sent = {
-        "OpenAI-Organization": organization or os.environ.get("OPENAI_ORG_ID"),
-        "OpenAI-Project": project or os.environ.get("OPENAI_PROJECT_ID"),
+        "OpenAI-Organization": organization or variable("OPENAI_ORG_ID"),
+        "OpenAI-Project": project or variable("OPENAI_PROJECT_ID"),
         **(headers or {}),
     }
     for name, value in sent.items():
@@ -92,12 +93,12 @@ def _headers(
 
 def _state_folder() -> Path:
     """Where a program keeps its state: the XDG Base Directory Specification, "XDG_STATE_HOME"."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "overlay"
+    return Path(variable("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "overlay"
 
 
 def _base_url(given: str | None, *, allow_insecure: bool) -> str:
     """A base URL that a token may be sent to."""
-    text = given or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    text = given or variable("OPENAI_BASE_URL") or DEFAULT_BASE_URL
     try:
         url = urlsplit(text.strip())
         port_is_a_number = url.port is None or url.port >= 0

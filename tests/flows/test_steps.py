@@ -21,12 +21,13 @@ from overlay import (
     WaitTimeoutError,
 )
 from overlay.flows.drivers import Awaiting, Blocking
-from overlay.flows.steps import Call, Pull, Sleep, Together, Work, call, deadline, seconds
+from overlay.flows.steps import Call, Pull, Sleep, Together, Work, call, deadline
 from overlay.generated import models
 from overlay.generated.api.batch import cancel_batch, create_batch, list_batches, retrieve_batch
 from overlay.operations import batches, waiting
 from overlay.wire import retry
 from overlay.wire.auth import Tokens
+from overlay.wire.clock import seconds
 from overlay.wire.connection import Settings
 
 

@@ -7,8 +7,7 @@ from contextlib import closing
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from overlay import InvalidInputError, Limits, Request, StorageError
 from overlay.jobs import spool

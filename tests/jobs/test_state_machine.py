@@ -10,8 +10,7 @@ from functools import partial
 from io import BufferedIOBase, RawIOBase
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.fake_service import FakeService
 from support.job_scene import BASE_URL, TWO

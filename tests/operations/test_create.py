@@ -6,8 +6,7 @@ from email.utils import formatdate
 
 import pytest
 from support.calling import batch_object, create, once, somebody_creates
-from support.raw_server import Reset as ResetNow
-from support.raw_server import answer
+from support.raw_server import Reset as ResetNow, answer
 
 from overlay import (
     InternalServerError,

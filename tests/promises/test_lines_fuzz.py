@@ -9,14 +9,16 @@ import random
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from support.answer_lines import CHAT, answer, chat, failure
 from support.request_lines import BODY, line
 
 from overlay.errors import InvalidInputError, InvalidResponseError, ResultError
+from overlay.lines import check_complete
 from overlay.requests.request import Limits, Request, check_requests, read_requests, write_requests
-from overlay.results.files import LineError, Result, Usage, check_complete, join_results, read_results
+from overlay.results.files import join_results, read_results
+from overlay.results.result import Result
+from overlay.results.shapes import LineError, Usage
 
 MUTATIONS = int(os.environ.get("OVERLAY_FUZZ", "2000"))
 ROUNDS = settings(

@@ -13,8 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from support.calling import ENDPOINT, batch_object, write_lines
-from support.raw_server import Reset as ResetNow
-from support.raw_server import answer
+from support.raw_server import Reset as ResetNow, answer
 
 from overlay import AsyncClient, Client, OverlayError, Token, TokenProviderError
 from overlay.wire.auth import BearerAuth, Tokens

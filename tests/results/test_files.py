@@ -10,7 +10,9 @@ from support.request_lines import line
 
 import overlay.results.line_index
 from overlay.errors import InvalidInputError, InvalidResponseError, StorageError
-from overlay.results.files import JoinReport, check_complete, join_results, read_results
+from overlay.lines import check_complete
+from overlay.results.files import join_results, read_results
+from overlay.results.joining import JoinReport
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from support.answer_lines import CHAT, answer, chat, failure
 
 from overlay.errors import ResultError
-from overlay.results.files import LineError, Usage
 from overlay.results.result import Result, missing_result
+from overlay.results.shapes import LineError, Usage
 
 
 def test_a_success():

@@ -13,8 +13,7 @@ from functools import cache
 import httpx
 import pytest
 from support.calling import TOKEN, FakeClock, batch_object, calling, create
-from support.raw_server import Reset as ResetNow
-from support.raw_server import answer
+from support.raw_server import Reset as ResetNow, answer
 
 from overlay import (
     APIConnectionError,

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
-from overlay.lines import is_object
-from overlay.server.engine.shapes import is_list
+from overlay.lines import is_array, is_object
 from overlay.server.objects import new_id
 from overlay.server.refusals import error_object
 
@@ -93,7 +92,7 @@ def _completions(body: dict[str, Any]) -> dict[str, Any]:
 
 def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     asked = body.get("input")
-    inputs = asked if is_list(asked) and asked and not isinstance(asked[0], int) else [asked]
+    inputs = asked if is_array(asked) and asked and not isinstance(asked[0], int) else [asked]
     size = body.get("dimensions")
     size = size if isinstance(size, int) and 0 < size <= 4096 else _DIMENSIONS  # noqa: PLR2004  a sane most
     usage = _usage("prompt", "completion", asked, "")
@@ -110,7 +109,7 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
 
 def _moderations(body: dict[str, Any]) -> dict[str, Any]:
     asked = body.get("input")
-    inputs = asked if is_list(asked) else [asked]
+    inputs = asked if is_array(asked) else [asked]
     categories = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
     return {
         "id": new_id("modr-"),
@@ -136,7 +135,7 @@ _SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 def _last_message(messages: Any) -> str:
-    if not is_list(messages):
+    if not is_array(messages):
         return _flat(messages)
     for message in reversed(messages):
         if is_object(message) and message.get("role") == "user":
@@ -148,7 +147,7 @@ def _flat(content: Any) -> str:
     """The text of a content, which is a string or a list of parts."""
     if isinstance(content, str):
         return content
-    if is_list(content):
+    if is_array(content):
         parts = (part.get("text") if is_object(part) else part for part in content)
         return " ".join(str(part) for part in parts if part is not None)
     return "" if content is None else str(content)
@@ -161,7 +160,7 @@ def _vector(text: str, size: int) -> list[float]:
 
 def _usage(prompt: str, completion: str, asked: Any, text: str) -> dict[str, Any]:
     """Words counted as tokens, which is an estimate like any other."""
-    words = _flat(asked) if not is_list(asked) else " ".join(map(_words, asked))
+    words = _flat(asked) if not is_array(asked) else " ".join(map(_words, asked))
     asked_tokens, text_tokens = max(1, len(words.split())), len(text.split())
     return {
         f"{prompt}_tokens": asked_tokens,

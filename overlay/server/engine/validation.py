@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from overlay.lines import is_object
-from overlay.server.engine.shapes import is_list
+from overlay.lines import is_array, is_object
 from overlay.server.objects import Problem
 from overlay.server.settings import Limits
 
@@ -140,7 +139,7 @@ class _Check:
 
     def embedding(self, number: int, value: Any) -> None:
         # A list of numbers is one tokenized input.
-        several = is_list(value) and len(value) > 0 and not isinstance(value[0], int)
+        several = is_array(value) and len(value) > 0 and not isinstance(value[0], int)
         before, most = self.inputs, self.limits.max_embedding_inputs
         self.inputs += len(value) if several else 1
         if before <= most < self.inputs:

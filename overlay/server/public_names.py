@@ -1,0 +1,28 @@
+"""Where each public name is defined. Written by `make format` from the imports in __init__.py."""
+
+HOMES = {
+    "Accept": "faults.kinds",
+    "CloseAfter": "faults.kinds",
+    "Cut": "faults.kinds",
+    "Delay": "faults.kinds",
+    "Drip": "faults.kinds",
+    "Fault": "faults.kinds",
+    "Faults": "faults.kinds",
+    "Gzip": "faults.kinds",
+    "LagList": "faults.kinds",
+    "LateAccept": "faults.kinds",
+    "Limits": "settings",
+    "Linger": "faults.kinds",
+    "Literally": "faults.kinds",
+    "ManualClock": "clock",
+    "Pace": "settings",
+    "RecordedRequest": "http.recorder",
+    "Reject": "faults.kinds",
+    "Reset": "faults.kinds",
+    "RunningClock": "clock",
+    "Service": "service",
+    "Silence": "faults.kinds",
+    "echo": "answers.echoes",
+    "serve": "running",
+    "upstream": "answers.forwarding",
+}
