@@ -86,7 +86,7 @@ def checked_limit(limit: int | None) -> int | None:
     raise ConfigurationError(f"limit is a page size of at least 1, not {limit!r}")
 
 
-class Course:
+class Cursor:
     """How far through a list one is."""
 
     def __init__(self, after: str | None) -> None:
@@ -111,10 +111,10 @@ class Listing(Generic[T]):
         self._after = after
 
     def pages(self) -> Iterator[Page[T]]:
-        course = Course(self._after)
-        while not course.ended:
-            page = self._fetch(course.after)
-            if course.takes(page):
+        cursor = Cursor(self._after)
+        while not cursor.ended:
+            page = self._fetch(cursor.after)
+            if cursor.takes(page):
                 yield page
 
     def __iter__(self) -> Iterator[T]:
@@ -130,7 +130,7 @@ class AsyncListing(Generic[T]):
         self._after = after
 
     def pages(self) -> AsyncIterator[Page[T]]:
-        return _AsyncPages(self._fetch, Course(self._after))
+        return _AsyncPages(self._fetch, Cursor(self._after))
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _AsyncItems(self.pages())
@@ -138,17 +138,17 @@ class AsyncListing(Generic[T]):
 
 # Not async generators: one that is left half way is closed by the event loop, late or never, and trio says so.
 class _AsyncPages(Generic[T]):
-    def __init__(self, fetch: Callable[[str | None], Awaitable[Page[T]]], course: Course) -> None:
+    def __init__(self, fetch: Callable[[str | None], Awaitable[Page[T]]], cursor: Cursor) -> None:
         self._fetch = fetch
-        self._course = course
+        self._cursor = cursor
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Page[T]:
-        while not self._course.ended:
-            page = await self._fetch(self._course.after)
-            if self._course.takes(page):
+        while not self._cursor.ended:
+            page = await self._fetch(self._cursor.after)
+            if self._cursor.takes(page):
                 return page
         raise StopAsyncIteration
 

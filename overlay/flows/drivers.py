@@ -177,10 +177,10 @@ class Blocking:
         return response
 
     def _fetch(self, step: Fetch) -> None:
-        response = self._get(step.path, step.landing.request_headers)
+        response = self._get(step.path, step.part_file.request_headers)
         with (
             closing(response),
-            step.landing.open(response.status_code, response.headers, self.settings.clock) as sink,
+            step.part_file.open(response.status_code, response.headers, self.settings.clock) as sink,
         ):
             for chunk in response.iter_raw():
                 sink.write(chunk)
@@ -265,13 +265,13 @@ class Awaiting:
 
     async def _fetch(self, step: Fetch) -> None:
         http = self.connections.get("read").get_async_httpx_client()
-        request = http.build_request("GET", step.path, headers=step.landing.request_headers)
+        request = http.build_request("GET", step.path, headers=step.part_file.request_headers)
         request.extensions[STREAMED] = True
         answer = await http.send(request, stream=True)
         try:
             if answer.status_code == HTTPStatus.UNAUTHORIZED:
                 raise refusal(self.settings, 401, answer.headers, await answer.aread(), call_name(request))
-            with step.landing.open(answer.status_code, answer.headers, self.settings.clock) as sink:
+            with step.part_file.open(answer.status_code, answer.headers, self.settings.clock) as sink:
                 async for chunk in answer.aiter_raw():
                     if sink.take(chunk):
                         # A megabyte at a time goes to the disk off the loop; a thread for each chunk

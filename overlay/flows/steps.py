@@ -18,7 +18,7 @@ from overlay.errors import APIError
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Profile, Settings
-from overlay.wire.landing import Landing
+from overlay.wire.part_file import PartFile
 
 _log = logging.getLogger("overlay")
 
@@ -45,10 +45,10 @@ class Call:
 
 @attrs.frozen
 class Fetch:
-    """Stream the body of a GET to disk, from `landing.offset` on."""
+    """Stream the body of a GET to disk, from `part_file.offset` on."""
 
     path: str
-    landing: Landing
+    part_file: PartFile
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""The end of a shard's generation: fetch what was answered, settle it, and see what follows."""
+"""The end of a shard's generation: fetch what was answered, merge it, and see what follows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFoundError, Problem
 from overlay.flows.steps import Flow, Work
-from overlay.jobs.merging import fetched_path, put_away, settle
-from overlay.jobs.positions import places
+from overlay.jobs.merging import fetched_path, merge, remove_fetched
+from overlay.jobs.positions import positions
 from overlay.jobs.records import Unit
 from overlay.jobs.starting import JobContext
 from overlay.models import Batch, plain_status
@@ -77,10 +77,10 @@ def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str 
     `file_ids` are those of the answers at the service.
     """
     again = context.record.state == "open" and unit.generation + 1 < int(context.record.options.max_attempts)
-    following: Unit | None = yield Work(partial(settle, context.folder, unit, answers, again=again))
+    following: Unit | None = yield Work(partial(merge, context.folder, unit, answers, again=again))
     unit.state = "done"
     yield Work(partial(_commit, context, unit, following, file_ids))
-    yield Work(partial(put_away, context.folder, [unit]))
+    yield Work(partial(remove_fetched, context.folder, [unit]))
     context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} answered")
     if following is not None:
         context.report(
@@ -106,7 +106,7 @@ def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: S
 def _located(context: JobContext, unit: Unit, error: BatchFailedError) -> BatchFailedError:
     """The error with each problem at its place among the job's requests."""
     lines = {problem.line for problem in error.problems if problem.line is not None}
-    found = places(context.folder, context.ledger.saved(), unit, lines)
+    found = positions(context.folder, context.ledger.saved(), unit, lines)
     problems = [
         Problem(found[problem.line][0], f"request {found[problem.line][1]!r}: {problem.reason}")
         if problem.line in found

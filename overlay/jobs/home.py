@@ -27,7 +27,7 @@ from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundErro
 from overlay.flows.steps import deadline
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
-from overlay.jobs.merging import put_away, put_away_parts
+from overlay.jobs.merging import remove_fetched, remove_parts
 from overlay.jobs.records import JobRecord, Unit
 from overlay.jobs.starting import JobContext
 from overlay.jobs.views import EventKind, Job, JobEvent, view
@@ -116,9 +116,9 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         record = ledger.job()
         check_service(record, settings.base_url)
         # The lock says that whoever was writing them is dead.
-        put_away_parts(folder)
+        remove_parts(folder)
         (folder / SPOOLING).unlink(missing_ok=True)
-        put_away(folder, ledger.saved())
+        remove_fetched(folder, ledger.saved())
 
         one_at_a_time = threading.Lock()
         until = deadline(settings, None)

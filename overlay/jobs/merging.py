@@ -37,7 +37,7 @@ def fetched_path(folder: Path, unit: Unit, kind: str) -> Path:
     return folder / f"fetched-{unit.shard:05}-{unit.generation}-{kind}.jsonl"
 
 
-def put_away(folder: Path, units: Iterable[Unit]) -> None:
+def remove_fetched(folder: Path, units: Iterable[Unit]) -> None:
     """Remove the fetched files, and parts of such, of those units that are done."""
     done = {unit.key for unit in units if unit.state == "done"}
     for path in folder.glob("*fetched-*"):
@@ -46,7 +46,7 @@ def put_away(folder: Path, units: Iterable[Unit]) -> None:
             path.unlink(missing_ok=True)
 
 
-def put_away_parts(folder: Path) -> None:
+def remove_parts(folder: Path) -> None:
     """Remove what a process that died was writing; for whoever has the job's lock."""
     for path in folder.glob("*/.*.part"):
         path.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def may_succeed(result: Result) -> bool:
     return result.error is not None and result.error.code in _NEVER_RAN | {MALFORMED}
 
 
-def settle(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> Unit | None:
+def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> Unit | None:
     """Write the results of a generation, count them on the unit, and give the next generation, if any.
 
     `again` says whether one may follow. Raises StorageError where a file of ours is damaged, or the disk refuses.
@@ -101,7 +101,7 @@ def settle(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) ->
             )
         unit.missing = joined.report.missing
         unit.strays = _keep_strays(folder, unit, joined.strays())
-    _merge(folder, unit, fresh)
+    _merge_generations(folder, unit, fresh)
     if not next_unit.requests:
         following.unlink(missing_ok=True)
         return None
@@ -148,7 +148,7 @@ def _keep_strays(folder: Path, unit: Unit, strays: Iterator[Result]) -> int:
     return count
 
 
-def _merge(folder: Path, unit: Unit, fresh: Path) -> None:
+def _merge_generations(folder: Path, unit: Unit, fresh: Path) -> None:
     """Put a generation's answers in the place of those that they are better than."""
     target = results_path(folder, unit.shard)
     if unit.generation == 0:

@@ -20,7 +20,7 @@ from overlay.jobs.starting import JobContext, meet_duplicate
 from overlay.models import Batch, Page
 from overlay.operations.batches import page, retrieve_until
 from overlay.operations.files import delete
-from overlay.pages import Course
+from overlay.pages import Cursor
 from overlay.wire import retry
 
 Units = Mapping[tuple[int, int], Unit]
@@ -33,7 +33,7 @@ _PATIENCE = 600.0
 """How long, in seconds, a batch may be missing, or a token provider fail."""
 
 
-class Lookout:
+class Poller:
     """What has been seen of a job's batches from one round to the next."""
 
     def __init__(self, context: JobContext, units: Units) -> None:
@@ -95,11 +95,11 @@ class Lookout:
         seen: dict[str, Batch] = {}
         ours = self._ours(lost)
         oldest = _oldest([*live.values(), *lost]) or 0
-        course = Course(None)
+        cursor = Cursor(None)
         pages = 0
-        while not course.ended and len(seen) < len(live) and pages <= len(seen) + _FEW:
+        while not cursor.ended and len(seen) < len(live) and pages <= len(seen) + _FEW:
             try:
-                got = yield from page(self._context.settings, after=course.after, limit=_PAGE)
+                got = yield from page(self._context.settings, after=cursor.after, limit=_PAGE)
             except (APIStatusError, InvalidResponseError) as error:
                 if isinstance(error, APIStatusError) and retry.is_transient(error):
                     raise
@@ -110,7 +110,7 @@ class Lookout:
                     seen[batch.id] = batch
                 else:
                     yield from self._meet(batch, ours)
-            if not course.takes(got) or _is_past(got, oldest):
+            if not cursor.takes(got) or _is_past(got, oldest):
                 break
         return seen
 
@@ -176,12 +176,12 @@ class Lookout:
     def _meet_all(self) -> Flow[None]:
         lost: list[LostFile] = yield Work(self._context.ledger.lost)
         oldest, ours = _oldest([*self._units.values(), *lost]), self._ours(lost)
-        course = Course(None)
-        while oldest is not None and not course.ended:
-            got = yield from page(self._context.settings, after=course.after, limit=_PAGE)
+        cursor = Cursor(None)
+        while oldest is not None and not cursor.ended:
+            got = yield from page(self._context.settings, after=cursor.after, limit=_PAGE)
             for batch in got.data:
                 yield from self._meet(batch, ours)
-            if not course.takes(got) or _is_past(got, oldest):
+            if not cursor.takes(got) or _is_past(got, oldest):
                 break
 
     def _delete_litter(self) -> Flow[None]:

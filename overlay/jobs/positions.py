@@ -13,7 +13,7 @@ from overlay.lines import open_lines, split
 from overlay.results.shapes import custom_id_bytes
 
 
-def places(
+def positions(
     folder: Path, units: Sequence[Unit], unit: Unit, lines: Collection[int]
 ) -> dict[int, tuple[int, str]]:
     """For lines of a unit's file, from 1, the place of the request among all, from 1, and its custom_id."""
@@ -50,7 +50,7 @@ def _numbers(path: Path, ids: Mapping[int, bytes]) -> dict[bytes, int]:
 
 
 def _nth(order: Path, shard: int, wanted: Collection[int]) -> dict[int, int]:
-    """The places at which a shard's number stands for the n-th time."""
+    """The positions at which a shard's number stands for the n-th time."""
     found: dict[int, int] = {}
     place, seen = count(1), 0
     shards = array("I")

@@ -29,7 +29,7 @@ from overlay.jobs.views import Job
 from overlay.lines import decode_loosely, is_object, open_lines, split, storage_errors, sync_folder
 from overlay.models import Batch, File, plain_status
 from overlay.operations import batches, files
-from overlay.pages import Course
+from overlay.pages import Cursor
 from overlay.wire.connection import Settings
 
 _OUR_FILE = re.compile(r"overlay-(?P<job>.+)-\d{5}-\d+\.jsonl")
@@ -44,10 +44,10 @@ def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
     """
     orphans: list[File] = []
     needed: dict[str, frozenset[str] | None] = {}
-    course = Course(None)
-    while not course.ended:
-        page = yield from files.page(settings, after=course.after, limit=_PAGE, purpose="batch")
-        for file in page.data if course.takes(page) else ():
+    cursor = Cursor(None)
+    while not cursor.ended:
+        page = yield from files.page(settings, after=cursor.after, limit=_PAGE, purpose="batch")
+        for file in page.data if cursor.takes(page) else ():
             found = _OUR_FILE.fullmatch(file.filename or "")
             if found is None:
                 continue
@@ -104,10 +104,10 @@ def recover(settings: Settings) -> Flow[list[Job]]:
 
 def _our_batches(settings: Settings) -> Flow[dict[str, list[Batch]]]:
     found: dict[str, list[Batch]] = {}
-    course = Course(None)
-    while not course.ended:
-        page = yield from batches.page(settings, after=course.after, limit=_PAGE)
-        for batch in page.data if course.takes(page) else ():
+    cursor = Cursor(None)
+    while not cursor.ended:
+        page = yield from batches.page(settings, after=cursor.after, limit=_PAGE)
+        for batch in page.data if cursor.takes(page) else ():
             metadata = _metadata(batch)
             with suppress(ConfigurationError):
                 if all(isinstance(metadata.get(key), str) for key in _OUR_KEYS):

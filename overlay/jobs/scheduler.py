@@ -15,7 +15,7 @@ from typing import Any
 from overlay.errors import APIError, OverlayError, TokenProviderError
 from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
 from overlay.jobs.ending import collect, finish, stop
-from overlay.jobs.polling import Lookout
+from overlay.jobs.polling import Poller
 from overlay.jobs.records import Unit
 from overlay.jobs.starting import JobContext, recover, start
 
@@ -45,7 +45,7 @@ def work(context: JobContext, *, until: Deadline, poll: float, once: bool = Fals
         yield Sleep(min(until.left, pause * random.uniform(0.8, 1.2)))  # noqa: S311 - spreads load
         pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
     if not context.record.swept:
-        yield from round_.lookout.sweep()
+        yield from round_.poller.sweep()
     context.report("ended", None, "every request has its answer on disk")
 
 
@@ -56,7 +56,7 @@ class _Round:
         self._context = context
         self._units: dict[tuple[int, int], Unit] = {unit.key: unit for unit in context.ledger.units()}
         self._held: dict[tuple[int, int], tuple[Deadline, float]] = {}
-        self.lookout = Lookout(context, self._units)
+        self.poller = Poller(context, self._units)
 
     def is_done(self) -> bool:
         return all(unit.state == "done" for unit in self._units.values())
@@ -70,8 +70,8 @@ class _Round:
     def turn(self, *, tolerant: bool) -> Flow[None]:
         """Look, recover, collect, start."""
         context = self._context
-        yield from self.lookout.look()
-        if not self.lookout.misses_any:
+        yield from self.poller.look()
+        if not self.poller.misses_any:
             yield from self._all(recover, self._in("creating", "fencing"), tolerant=tolerant)
         collectable = self._collectable()
         # First those refused: what of the others was running beside them tells what is allowed.
@@ -91,7 +91,7 @@ class _Round:
                 partial(finish, answers=[]), self._in("planned", "uploading", "uploaded"), tolerant=False
             )
             return
-        if self.lookout.misses_any:
+        if self.poller.misses_any:
             return
         for units in self._affordable():
             if not (yield from self._all(start, units, tolerant=tolerant)):
@@ -137,13 +137,13 @@ class _Round:
         try:
             yield from flow
         except (APIError, TokenProviderError) as error:
-            if tolerant and self.lookout.bears(error):
+            if tolerant and self.poller.bears(error):
                 self._context.report("outage", unit, f"shard {unit.shard}: {error}")
                 return False
             return error
         except OverlayError as error:
             return error
-        self.lookout.calm()
+        self.poller.calm()
         return True
 
     def _affordable(self) -> list[list[Unit]]:

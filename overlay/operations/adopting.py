@@ -19,7 +19,7 @@ from overlay.errors import APIError, APIStatusError, ConflictError
 from overlay.flows.steps import Flow, Sleep, call, deadline
 from overlay.generated.api.batch import cancel_batch, list_batches
 from overlay.models import Batch
-from overlay.pages import Course, Window
+from overlay.pages import Cursor, Window
 from overlay.wire import retry
 from overlay.wire.connection import Settings
 from overlay.wire.refusals import http_date
@@ -93,12 +93,12 @@ def search(settings: Settings, sought: Sought, *, grace: float) -> Flow[list[Bat
 
 def _look(settings: Settings, sought: Sought) -> Flow[list[Batch]]:
     found: list[Batch] = []
-    course = Course(None)
-    while not course.ended:
-        received: Any = yield from call(settings, list_batches, after=course.after, limit=100)
+    cursor = Cursor(None)
+    while not cursor.ended:
+        received: Any = yield from call(settings, list_batches, after=cursor.after, limit=100)
         data = [models.batch(item) for item in (received.data or ())]
         page = Window(sought.earliest(settings)).page(data, has_more=received.has_more is True)
-        if course.takes(page):
+        if cursor.takes(page):
             found += filter(sought.matches, page.data)
     return found
 

@@ -33,7 +33,7 @@ from overlay.pages import Moment, checked_limit, window
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
-from overlay.wire.landing import Landing
+from overlay.wire.part_file import PartFile
 
 _PROGRESS = 64 * 1024
 """Bytes a try must have brought for the next one to count as the first again."""
@@ -170,22 +170,22 @@ def fetch(
     """
     source = content_path(file_id)
     part = target.with_name(f".{_shortened(target.name)}.{file_id}.part")
-    landing = yield Work(partial(Landing, part))
+    part_file = yield Work(partial(PartFile, part))
     tries = 0
     try:
         while True:
             if broken is not None:
-                tries = yield from _again(settings, broken, landing, tries)
-            landing.offset = yield Work(lambda: landing.size)
+                tries = yield from _again(settings, broken, part_file, tries)
+            part_file.offset = yield Work(lambda: part_file.size)
             try:
-                yield Fetch(source, landing)
-                yield from _verify(settings, file_id, landing)
+                yield Fetch(source, part_file)
+                yield from _verify(settings, file_id, part_file)
                 break
             except APIError as error:
                 broken = error
-        yield Work(partial(landing.settle, target, lasting=lasting))
+        yield Work(partial(part_file.settle, target, lasting=lasting))
     finally:
-        landing.close()
+        part_file.close()
     return target
 
 
@@ -210,19 +210,19 @@ def _shortened(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
-def _again(settings: Settings, error: APIError, landing: Landing, tries: int) -> Flow[int]:
+def _again(settings: Settings, error: APIError, part_file: PartFile, tries: int) -> Flow[int]:
     """Decide about another try and wait for it; gives the number of tries that brought nothing."""
     if isinstance(error, APIStatusError) and error.status_code in _GONE:
         raise FileGoneError(
             f"the file's content is gone: {error.message}",
             **{name: getattr(error, name) for name in _STATUS_FIELDS},
         )
-    size = yield Work(lambda: landing.size)
-    if size - landing.offset >= _PROGRESS:
+    size = yield Work(lambda: part_file.size)
+    if size - part_file.offset >= _PROGRESS:
         tries = 0
-    unusable_part = isinstance(error, APIStatusError) and error.status_code == 416 and landing.offset  # noqa: PLR2004
+    unusable_part = isinstance(error, APIStatusError) and error.status_code == 416 and part_file.offset  # noqa: PLR2004
     if unusable_part:
-        yield Work(landing.clear)
+        yield Work(part_file.clear)
     delay = 0.0 if unusable_part else retry.delay(error, tries)
     if delay is None or tries + 1 >= min(retry.READ.tries, settings.max_retries + 1):
         raise error
@@ -233,10 +233,10 @@ def _again(settings: Settings, error: APIError, landing: Landing, tries: int) ->
 _STATUS_FIELDS = ("status_code", "request_id", "code", "type", "param", "body", "is_json")
 
 
-def _verify(settings: Settings, file_id: str, landing: Landing) -> Flow[None]:
+def _verify(settings: Settings, file_id: str, part_file: PartFile) -> Flow[None]:
     """Compare what arrived with what was announced, by the answer or else by the file's record."""
-    size = yield Work(lambda: landing.size)
-    expected = landing.total
+    size = yield Work(lambda: part_file.size)
+    expected = part_file.total
     if expected is None:
         # An answer that ends when the connection does looks complete wherever it is cut.
         try:
@@ -246,5 +246,5 @@ def _verify(settings: Settings, file_id: str, landing: Landing) -> Flow[None]:
             expected = None
     if expected is not None and size != expected:
         if size > expected:
-            yield Work(landing.clear)
+            yield Work(part_file.clear)
         raise InvalidResponseError(f"file {file_id}: {size:,} bytes arrived of {expected:,}")

@@ -28,9 +28,9 @@ from overlay.server.clock import Clock, Timeline
 from overlay.server.engine.engine import Engine
 from overlay.server.engine.store import Store
 from overlay.server.faults.kinds import Faults
-from overlay.server.faults.middleware import Faulty
-from overlay.server.http.authentication import Gate, Tokens
-from overlay.server.http.recorder import Record, Requests
+from overlay.server.faults.middleware import FaultMiddleware
+from overlay.server.http.authentication import Authentication, Tokens
+from overlay.server.http.recorder import Recorder, RequestLog
 from overlay.server.refusals import Refusal, refused
 from overlay.server.routes.batches import BatchRoutes
 from overlay.server.routes.control import PREFIX, Control
@@ -57,9 +57,9 @@ class Application:
         wrap: Wrap | None = None,
         control: bool = True,
         faults: Faults | None = None,
-        requests: Requests | None = None,
+        requests: RequestLog | None = None,
     ) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="overlay-emulator-") if state is None else None
+        self._temporary = tempfile.TemporaryDirectory(prefix="overlay-server-") if state is None else None
         folder = Path(self._temporary.name if self._temporary else state or "")
         folder.mkdir(parents=True, exist_ok=True)
         limits = limits or Limits()
@@ -76,13 +76,15 @@ class Application:
             exception_handlers=_HANDLERS,
         )
         self._routes.router.redirect_slashes = False
-        inner: ASGIApp = Gate(self._routes, tokens)
-        faults, requests = faults or Faults(), requests or Requests()
-        self._faulty = Faulty(wrap(inner) if wrap else inner, faults, self.timeline)
-        self._record = Record(self._faulty, requests)
+        inner: ASGIApp = Authentication(self._routes, tokens)
+        faults, requests = faults or Faults(), requests or RequestLog()
+        self._faults = FaultMiddleware(wrap(inner) if wrap else inner, faults, self.timeline)
+        self._recorder = Recorder(self._faults, requests)
         controls = Control(faults, requests, self.timeline).routes()
         self._control = (
-            Gate(Starlette(routes=controls, exception_handlers=_HANDLERS), tokens) if control else None
+            Authentication(Starlette(routes=controls, exception_handlers=_HANDLERS), tokens)
+            if control
+            else None
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,11 +93,11 @@ class Application:
         elif self._control and scope["path"].startswith(PREFIX):
             await self._control(scope, receive, send)
         elif scope["type"] == "http":
-            await self._record(scope, receive, send)
+            await self._recorder(scope, receive, send)
 
     def leave(self) -> None:
         """End what waits on purpose, because the service ends."""
-        self._faulty.leave()
+        self._faults.leave()
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:

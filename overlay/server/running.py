@@ -18,7 +18,7 @@ from overlay.server.answers.source import AnswerFunction, Source
 from overlay.server.app import Application
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.protocol import WireProtocol
-from overlay.server.http.recorder import Requests
+from overlay.server.http.recorder import RequestLog
 from overlay.server.settings import Limits, Pace
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -43,7 +43,7 @@ def serve(
     `answer` is what answers lines: a callable, `upstream(url)`, or None for the echo. `state` is a folder; batches
     that were interrupted go on when a service is started with it again. None keeps everything until the end.
     `on_ready` is given the base URL once the service answers. Raises `OSError` where the address is taken, and
-    `StateInUseError` where the folder is. The paths for tests, /_emulator/, are only served on a loopback address.
+    `StateInUseError` where the folder is. The paths for tests, /_control/, are only served on a loopback address.
     """
     with listen(host, port) as listener:
         url = base_url(host, listener.getsockname()[1])
@@ -54,7 +54,7 @@ def serve(
             tokens=tokens,
             state=state,
             control=_is_loopback(host),
-            requests=Requests(most=1000),
+            requests=RequestLog(most=1000),
         )
         asyncio.run(Server(app, lambda: on_ready(url) if on_ready else None).serve(sockets=[listener]))
 

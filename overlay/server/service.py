@@ -16,7 +16,7 @@ from overlay.server.app import Application, Wrap
 from overlay.server.clock import Clock
 from overlay.server.faults.kinds import Fault, Faults
 from overlay.server.http.authentication import Tokens
-from overlay.server.http.recorder import RecordedRequest, Requests
+from overlay.server.http.recorder import RecordedRequest, RequestLog
 from overlay.server.running import Server, base_url, listen
 from overlay.server.settings import Limits, Pace
 
@@ -60,7 +60,7 @@ class Service:
         """Trouble on demand: see `overlay.server.faults.kinds`."""
         for fault in faults:
             self.faults.put(fault)
-        self._requests = Requests()
+        self._requests = RequestLog()
         self._make = partial(
             Application,
             answer,
@@ -153,7 +153,7 @@ class _Running:
         self._listener = listener
         self._ready = threading.Event()
         self._server = Server(app, self._ready.set)
-        self._thread = threading.Thread(target=self._run, name="overlay-emulator", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="overlay-server", daemon=True)
         self._thread.start()
         self._ready.wait()
         if not self._server.started:

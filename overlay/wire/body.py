@@ -11,7 +11,7 @@ import httpx
 
 from overlay.errors import InvalidResponseError, OverlayError
 from overlay.wire.clock import Clock
-from overlay.wire.landing import check_pace, content_length
+from overlay.wire.part_file import check_pace, content_length
 
 
 class Body(io.RawIOBase):

@@ -17,7 +17,7 @@ from overlay.wire.clock import Clock
 _MIB = 1024 * 1024
 
 
-class Patience:
+class TotalTimeout:
     """A read timeout that is one for all reads together, from the first on.
 
     httpx hands the `timeout` extension of a request on as it is, and what waits for a read (a socket, anyio or

@@ -37,7 +37,7 @@ from overlay.errors import (
 from overlay.generated import Client as GeneratedClient
 from overlay.version import VERSION
 from overlay.wire.auth import BearerAuth, Tokens
-from overlay.wire.bounds import Meter, MeteredStream, Patience
+from overlay.wire.bounds import Meter, MeteredStream, TotalTimeout
 from overlay.wire.clients import AwaitingClient, BlockingClient
 from overlay.wire.clock import Clock, SystemClock
 from overlay.wire.decoding import JSONResponse
@@ -113,7 +113,7 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
     if date:
         settings.server_date = date, settings.clock.monotonic()
     timeouts = request.extensions.get("timeout", {})
-    if isinstance(timeouts.get("read"), Patience):
+    if isinstance(timeouts.get("read"), TotalTimeout):
         # The head is here. What a body may take is the meter's business, or the download's.
         timeouts["read"] = timeouts["read"].seconds
     encoding = response.headers.get("content-encoding", "identity")
@@ -235,7 +235,7 @@ class Connections:
 
     def _bound(self, request: httpx.Request) -> None:
         timeouts = request.extensions["timeout"]
-        timeouts["read"] = Patience(timeouts["read"], self._settings.clock)
+        timeouts["read"] = TotalTimeout(timeouts["read"], self._settings.clock)
 
     def _guard(self, response: httpx.Response) -> None:
         if _admit(self._settings, response):

@@ -11,7 +11,7 @@ from support.job_steps import chat
 from support.ledgers import unit
 
 from overlay import Result, StorageError
-from overlay.jobs.merging import may_succeed, results_path, settle, verify
+from overlay.jobs.merging import may_succeed, merge, results_path, verify
 from overlay.jobs.spool import estimated_tokens, shard_path
 
 
@@ -91,7 +91,7 @@ def test_answers_are_put_in_the_order_of_their_requests(tmp_path, shard):
         answer("a", 200),
         answer("c", 400),
     ]
-    following = settle(tmp_path, done, answers(tmp_path, *lines), again=True)
+    following = merge(tmp_path, done, answers(tmp_path, *lines), again=True)
     assert verdicts(tmp_path) == [
         ("a", 200),
         ("b", 200),
@@ -119,14 +119,14 @@ def test_answers_are_put_in_the_order_of_their_requests(tmp_path, shard):
 def test_lines_stay_byte_for_byte(tmp_path, shard):
     body = b'{"x":"\\u00e9 \xe2\x80\xa8", "n": 1.10}'
     line = b'{ "custom_id" :"a",  "response": {"status_code":200, "body":' + body + b'},"error":{}}\n'
-    settle(tmp_path, shard("a"), answers(tmp_path, line), again=True)
+    merge(tmp_path, shard("a"), answers(tmp_path, line), again=True)
     assert results_path(tmp_path, 1).read_bytes() == line
 
 
 def test_without_another_try_nothing_follows(tmp_path, shard):
     done = shard("ab")
     shard_path(tmp_path, 1, 1).write_bytes(b"left by a process that died")
-    assert settle(tmp_path, done, answers(tmp_path, answer("a", 500)), again=False) is None
+    assert merge(tmp_path, done, answers(tmp_path, answer("a", 500)), again=False) is None
     assert not shard_path(tmp_path, 1, 1).exists()
     assert verdicts(tmp_path) == [("a", 500), ("b", "missing")]
 
@@ -136,11 +136,11 @@ def test_doing_it_again_gives_the_same(tmp_path, shard):
     lines = [answer("a", 429), answer("b", 200), answer("z", 200)]
     found = []
     for _ in range(3):
-        following = settle(tmp_path, done, answers(tmp_path, *lines), again=True)
+        following = merge(tmp_path, done, answers(tmp_path, *lines), again=True)
         found.append((attrs.asdict(done), attrs.asdict(following), files(tmp_path)))
     assert found[0] == found[1] == found[2]
     for _ in range(3):
-        settle(
+        merge(
             tmp_path, following, answers(tmp_path, answer("a", 200), answer("c", "batch_expired")), again=True
         )
         found.append((attrs.asdict(following), files(tmp_path)))
@@ -170,8 +170,8 @@ def files(folder):
 def test_a_later_answer_is_the_final_one_unless_it_says_less(tmp_path, shard, earlier, later, kept):
     done = shard("ab")
     first = [answer("b", 200)] + [answer("a", earlier)] * (earlier != "missing")
-    following = settle(tmp_path, done, answers(tmp_path, *first), again=True)
-    settle(tmp_path, following, answers(tmp_path, *[answer("a", later)] * (later != "missing")), again=False)
+    following = merge(tmp_path, done, answers(tmp_path, *first), again=True)
+    merge(tmp_path, following, answers(tmp_path, *[answer("a", later)] * (later != "missing")), again=False)
     assert verdicts(tmp_path) == [("a", kept), ("b", 200)]
     assert following.missing == (kept == "missing")
 
@@ -180,7 +180,7 @@ def test_answers_to_nobody_and_second_answers_are_kept_apart(tmp_path, shard):
     done = shard("ab")
     stray, second, broken = answer("z", 200), answer("a", 400), b"not JSON\n"
     lines = [answer("a", 200), answer("a", 200), stray, second, answer("b", 200), broken]
-    settle(tmp_path, done, answers(tmp_path, *lines), again=True)
+    merge(tmp_path, done, answers(tmp_path, *lines), again=True)
     assert verdicts(tmp_path) == [("a", 200), ("b", 200)]
     kept = (tmp_path / "strays" / "00001-0.jsonl").read_bytes().splitlines(keepends=True)
     assert sorted(kept) == sorted([stray, second, broken])
@@ -193,18 +193,18 @@ def test_a_shard_that_lost_requests_is_said_and_nothing_is_changed(tmp_path, sha
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
     before = files(tmp_path)
     with pytest.raises(StorageError, match=r"holds 2 requests instead of 3"):
-        settle(tmp_path, done, [], again=True)
+        merge(tmp_path, done, [], again=True)
     assert files(tmp_path) == before
     with pytest.raises(StorageError, match="changed since it was spooled"):
         verify(tmp_path, done)
 
 
 def test_results_that_lost_a_line_are_said(tmp_path, shard):
-    following = settle(tmp_path, shard("abc"), [], again=True)
+    following = merge(tmp_path, shard("abc"), [], again=True)
     path = results_path(tmp_path, 1)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
     with pytest.raises(StorageError, match="does not hold the requests"):
-        settle(tmp_path, following, [], again=True)
+        merge(tmp_path, following, [], again=True)
 
 
 VERDICTS = st.sampled_from([200, 400, 429, 500, "batch_expired", "missing"])
@@ -224,7 +224,7 @@ def test_each_request_gets_its_one_verdict(tmp_path_factory, plan, seed):
         given_ = {each: verdict[generation] for each, verdict in pending.items()}
         lines = [answer(each, verdict) for each, verdict in given_.items() if verdict != "missing"]
         seed.shuffle(lines)
-        following = settle(folder, current, answers(folder, *lines), again=generation < 2)
+        following = merge(folder, current, answers(folder, *lines), again=generation < 2)
         units.append(current)
         for each, verdict in given_.items():
             if isinstance(verdict, int) or (expected[each] == "missing"):

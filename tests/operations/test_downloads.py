@@ -19,7 +19,7 @@ from overlay import (
     StorageError,
 )
 from overlay.server import CloseAfter, Cut, Gzip, Reject, Reset, Service
-from overlay.wire.landing import Landing
+from overlay.wire.part_file import PartFile
 
 CONTENT = "GET /files/*/content"
 SOME = bytes(range(256)) * 8
@@ -95,7 +95,7 @@ def test_what_has_arrived_is_kept_for_the_next_process(api, connect, service, st
 
 
 def test_two_at_once_to_one_path_do_not_write_into_each_others_part(api, service, stored, target, content):
-    other = Landing(target.with_name(f".out.jsonl.{stored}.part"))
+    other = PartFile(target.with_name(f".out.jsonl.{stored}.part"))
     other.part.write_bytes(content[:1000])
     assert api.files.download(stored, target).read_bytes() == content
     assert ranges(service) == [None]

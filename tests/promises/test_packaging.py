@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import overlay
+from overlay.public_names import HOMES
 
 PROJECT = Path(__file__).parents[2]
 HEAVY = {"typer", "rich", "starlette", "uvicorn", "sqlite3", "anyio", "asyncio", "dateutil"}
@@ -160,7 +161,7 @@ def test_importing_is_cheap(installed, tmp_path):
 def test_everything_public_is_exported_and_documented():
     """As httpx's test of its exported members has it."""
     public = {name for name in dir(overlay) if not name.startswith("_")}
-    assert public == overlay._HOMES.keys() == set(overlay.__all__) - {"__version__"}
+    assert public == HOMES.keys() == set(overlay.__all__) - {"__version__"}
     assert overlay.__all__ == sorted(overlay.__all__)
     undocumented = [
         name

@@ -340,7 +340,7 @@ def test_gzip_and_a_cut_of_it(service, http):
 
 
 def test_faults_over_http(service, http):
-    control = service.base_url.removesuffix("/v1") + "/_emulator"
+    control = service.base_url.removesuffix("/v1") + "/_control"
     headers = {"Authorization": "Bearer any"}
     fault = {"match": "GET /batches", "effect": {"effect": "reject", "status": 418}, "times": 2}
     assert httpx.post(f"{control}/faults", json=fault, headers=headers).status_code == 200
@@ -374,7 +374,7 @@ def test_faults_over_http(service, http):
     ],
 )
 def test_a_bad_fault_over_http_is_refused(service, body):
-    control = service.base_url.removesuffix("/v1") + "/_emulator/faults"
+    control = service.base_url.removesuffix("/v1") + "/_control/faults"
     answer = httpx.post(control, content=body, headers={"Authorization": "Bearer any"})
     assert answer.status_code == 400
     assert answer.json()["error"]["message"]
@@ -382,7 +382,7 @@ def test_a_bad_fault_over_http_is_refused(service, body):
 
 def test_the_control_paths_want_the_token_too():
     with Service(tokens="secret") as service:
-        control = service.base_url.removesuffix("/v1") + "/_emulator/faults"
+        control = service.base_url.removesuffix("/v1") + "/_control/faults"
         assert httpx.get(control).status_code == 401
         assert httpx.get(control, headers={"Authorization": "Bearer secret"}).json() == []
 

@@ -26,7 +26,7 @@ from overlay import (
     UnknownOutcomeError,
 )
 from overlay.server import CloseAfter, Cut, Literally, Reject, Reset
-from overlay.wire.bounds import Patience
+from overlay.wire.bounds import TotalTimeout
 
 MIB = 1024 * 1024
 
@@ -134,7 +134,7 @@ def test_the_bound_of_the_head_is_none_of_the_body(raw_server, connect, tmp_path
 
 def test_patience_is_a_number_of_seconds_that_gets_less():
     clock = FakeClock()
-    patience = Patience(60.0, clock)
+    patience = TotalTimeout(60.0, clock)
     assert (float(patience), operator.index(patience), 5.0 + patience) == (60.0, 60, 65.0)
     clock.move(50.5)
     assert (float(patience), operator.index(patience), 5.0 + patience) == (9.5, 10, 14.5)

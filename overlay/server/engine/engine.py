@@ -8,7 +8,7 @@ from overlay.server.answers.source import Source
 from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
 from overlay.server.engine.creation import Creation
-from overlay.server.engine.lifecycle import Course, Live
+from overlay.server.engine.lifecycle import Lifecycle, Live
 from overlay.server.engine.store import Progress, Store
 from overlay.server.objects import Batch, new_id
 from overlay.server.refusals import Refusal
@@ -25,7 +25,7 @@ class Engine:
         self.timeline = timeline
         self.limits = limits
         self._source = source
-        self._course = Course(store, timeline, source, pace, limits, enqueued=self._enqueued)
+        self._lifecycle = Lifecycle(store, timeline, source, pace, limits, enqueued=self._enqueued)
         self._live: dict[str, Live] = {}
         self._created: deque[float] = deque()
 
@@ -40,8 +40,8 @@ class Engine:
         """Stop where everything stands; a later start goes on from there."""
         await self.timeline.close()
         for live in self._live.values():
-            if live.answering:
-                live.answering.close()
+            if live.lines:
+                live.lines.close()
         await self._source.close()
 
     def batch(self, batch_id: str) -> Batch | None:
@@ -97,7 +97,7 @@ class Engine:
         live = self._live.get(batch_id)
         if live is None or not transitions.may_enter(batch, "cancelling"):
             raise Refusal(409, f"Cannot cancel a batch with status '{batch.status}'.")
-        self._course.enter(live, "cancelling")
+        self._lifecycle.enter(live, "cancelling")
         before = live.task
         if before:
             before.cancel()
@@ -124,7 +124,7 @@ class Engine:
     async def _drive(self, live: Live, before: asyncio.Task[None] | None) -> None:
         if before:
             await asyncio.wait([before])
-        await self._course.drive(live)
+        await self._lifecycle.drive(live)
         del self._live[live.batch.id]
 
     def _enqueued(self, model: str | None) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from overlay.server.answers.answering import Answering
+from overlay.server.answers.batch_lines import BatchLines
 from overlay.server.answers.source import Source
 from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
@@ -32,11 +32,11 @@ class Live:
     batch: Batch
     progress: Progress
     token: str | None = None
-    answering: Answering | None = None
+    lines: BatchLines | None = None
     task: asyncio.Task[None] | None = None
 
 
-class Course:
+class Lifecycle:
     """Takes batches from whatever status they are in to a final one.
 
     `enqueued` gives the prompt tokens that unfinished batches of a model hold.
@@ -102,27 +102,27 @@ class Course:
 
     async def _answer(self, live: Live) -> None:
         progress, pace = live.progress, self._pace
-        answering = await self._answering(live)
-        total = len(answering)
+        lines = await self._lines(live)
+        total = len(lines)
         duration = max(pace.in_progress, pace.per_line * total)
         portions = min(total, _PORTIONS) if duration else 1
         try:
             async with self._timeline.until(progress.born + progress.window):
                 for portion in range(1, portions + 1):
                     await self._timeline.sleep_until(progress.entered + duration * portion / portions)
-                    due = math.ceil(total * portion / portions) - answering.done
+                    due = math.ceil(total * portion / portions) - lines.done
                     if due > 0:
-                        await answering.answer(due, self._source, live.token)
+                        await lines.answer(due, self._source, live.token)
         except TimeoutError:
             progress.outcome = "expired"
         self.enter(live, "finalizing")
 
     async def _finalize(self, live: Live) -> None:
         await self._timeline.sleep_until(live.progress.entered + self._pace.finalizing)
-        answering = await self._answering(live)
+        lines = await self._lines(live)
         if live.progress.outcome == "expired":
             message = "This request could not be executed before the completion window expired."
-            await _whole(answering.write_unanswered, "batch_expired", message)
+            await _whole(lines.write_unanswered, "batch_expired", message)
         self._publish(live, live.progress.outcome)
 
     async def _wind_down(self, live: Live) -> None:
@@ -130,19 +130,19 @@ class Course:
         if live.batch.in_progress_at is None:
             self.enter(live, "cancelled")
             return
-        answering = await self._answering(live)
+        lines = await self._lines(live)
         await _whole(
-            answering.write_unanswered,
+            lines.write_unanswered,
             "batch_cancelled",
             "This request was not executed: the batch was cancelled.",
         )
         self._publish(live, "cancelled")
 
-    async def _answering(self, live: Live) -> Answering:
+    async def _lines(self, live: Live) -> BatchLines:
         def read() -> None:
             content = self._store.content
             live.batch.usage = Usage()
-            live.answering = Answering(
+            live.lines = BatchLines(
                 self._store.input_of(live.batch.id),
                 content(live.progress.output_id),
                 content(live.progress.error_id),
@@ -150,16 +150,16 @@ class Course:
                 live.batch.usage,
             )
 
-        if live.answering is None:
+        if live.lines is None:
             await _whole(read)
-        assert live.answering
-        return live.answering
+        assert live.lines
+        return live.lines
 
     def _publish(self, live: Live, status: str) -> None:
         """Make files of what was written, and end the batch, in one transaction."""
         batch, progress, now = live.batch, live.progress, self._timeline.now()
-        assert live.answering
-        live.answering.close()
+        assert live.lines
+        live.lines.close()
         expires = None if progress.keep_output is None else int(now) + progress.keep_output
         with self._store.transaction():
             for field, kind, file_id in (
@@ -185,8 +185,8 @@ class Course:
             self.enter(live, status)
 
     def _clean_up(self, live: Live) -> None:
-        if live.answering:
-            live.answering.close()
+        if live.lines:
+            live.lines.close()
         self._store.input_of(live.batch.id).unlink(missing_ok=True)
         if live.batch.status == "failed" and live.progress.output_id:
             self._store.drop_content(live.progress.output_id)

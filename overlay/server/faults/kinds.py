@@ -8,7 +8,7 @@ A pattern is a method and a path without `/v1`, either of which may be `*`; in a
 and `**` for any number. Where several faults meet one request, the one added first is nearest to the client: a
 `Cut` added before a `Gzip` cuts the compressed bytes.
 
-The same over HTTP, for a test in another process: `POST /_emulator/faults` with
+The same over HTTP, for a test in another process: `POST /_control/faults` with
 `{"match": "POST /batches", "effect": {"effect": "reject", "status": 503}, "times": 2}`; `GET` lists them with their
 hits, and `DELETE` removes them all.
 

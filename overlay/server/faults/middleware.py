@@ -16,7 +16,7 @@ from overlay.server.http.protocol import gone, wire_of
 from overlay.server.refusals import Refusal, refused
 
 
-class Faulty:
+class FaultMiddleware:
     """Lets each request meet its faults on the way to `app`."""
 
     def __init__(self, app: ASGIApp, faults: kinds.Faults, timeline: Timeline) -> None:
@@ -136,17 +136,17 @@ class Faulty:
                 return
 
 
-_Handler = Callable[[Faulty, Any, ASGIApp, Scope, Receive, Send], Awaitable[None]]
+_Handler = Callable[[FaultMiddleware, Any, ASGIApp, Scope, Receive, Send], Awaitable[None]]
 _HANDLERS: dict[type[Any], _Handler] = {
-    kinds.Reject: Faulty.reject,
-    kinds.Literally: Faulty.literally,
-    kinds.Reset: Faulty.reset,
-    kinds.Silence: Faulty.silence,
-    kinds.Delay: Faulty.delay,
-    kinds.Accept: Faulty.accept,
-    kinds.LateAccept: Faulty.late_accept,
-    kinds.LagList: Faulty.lag_list,
-    kinds.Linger: Faulty.linger,
+    kinds.Reject: FaultMiddleware.reject,
+    kinds.Literally: FaultMiddleware.literally,
+    kinds.Reset: FaultMiddleware.reset,
+    kinds.Silence: FaultMiddleware.silence,
+    kinds.Delay: FaultMiddleware.delay,
+    kinds.Accept: FaultMiddleware.accept,
+    kinds.LateAccept: FaultMiddleware.late_accept,
+    kinds.LagList: FaultMiddleware.lag_list,
+    kinds.Linger: FaultMiddleware.linger,
 }
 
 

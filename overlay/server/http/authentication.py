@@ -12,7 +12,7 @@ from overlay.server.refusals import Refusal, refused
 Tokens = str | Collection[str] | Callable[[str], bool | Awaitable[bool]] | None
 
 
-class Gate:
+class Authentication:
     """Lets a request through when its token is accepted; the token goes on as `overlay.token` of the scope.
 
     `tokens` is a token, several, a callable that says whether one is good now, or None for any that is not empty.

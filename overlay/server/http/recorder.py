@@ -33,7 +33,7 @@ class RecordedRequest:
         return f"{self.method} {self.path} {self.status}"
 
 
-class Requests:
+class RequestLog:
     """The newest `most` requests, for any thread."""
 
     def __init__(self, most: int = 1_000_000) -> None:
@@ -53,10 +53,10 @@ class Requests:
             self._requests.clear()
 
 
-class Record:
+class Recorder:
     """Writes down every request, and gives every answer an `x-request-id`."""
 
-    def __init__(self, app: ASGIApp, requests: Requests) -> None:
+    def __init__(self, app: ASGIApp, requests: RequestLog) -> None:
         self._app = app
         self._requests = requests
 

@@ -1,4 +1,4 @@
-"""The service's own paths, for tests in other processes: faults, requests and advance, under /_emulator/."""
+"""The service's own paths, for tests in other processes: faults, requests and advance, under /_control/."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -10,10 +10,10 @@ from starlette.routing import Route
 
 from overlay.server.clock import Timeline
 from overlay.server.faults.kinds import Fault, Faults
-from overlay.server.http.recorder import Requests
+from overlay.server.http.recorder import RequestLog
 from overlay.server.refusals import Refusal
 
-PREFIX = "/_emulator/"
+PREFIX = "/_control/"
 
 _T = TypeVar("_T")
 
@@ -23,7 +23,7 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Control:
-    def __init__(self, faults: Faults, requests: Requests, timeline: Timeline) -> None:
+    def __init__(self, faults: Faults, requests: RequestLog, timeline: Timeline) -> None:
         self._faults = faults
         self._requests = requests
         self._timeline = timeline

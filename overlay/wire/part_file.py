@@ -30,7 +30,7 @@ _LEAST_RATE = 16 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
-class Landing:
+class PartFile:
     """The part file of one download, through all its tries: `part`, or where another download is writing that, one
     of its own, which goes when this one fails. Raises StorageError.
     """

@@ -26,7 +26,7 @@ _custom_id = msgspec.json.Decoder(_CustomId)
 _PIECE = 1 << 20
 
 
-class Answering:
+class BatchLines:
     """The state of the lines: which are answered, and where the next ones come from.
 
     `counts` and `usage` are the batch's own objects and move as lines are answered.
