@@ -1,4 +1,4 @@
-# Every command a person needs. `make` alone prints them.
+# Every command you need. `make` alone lists them.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(READY) ## run the main job on the embedded service: thousands of requests, start to end
+demo: $(READY) ## run thousands of requests against the embedded service, start to end
 	$(PY) examples/demo.py
 
 test: $(READY) ## run the tests
@@ -33,7 +33,7 @@ check: $(READY) ## everything CI checks: lint, types, layers, generated code, te
 	$(MAKE) --no-print-directory check-generated
 	$(MAKE) --no-print-directory test
 
-format: $(READY) ## format the code, mend what the linter can, write tables of public names
+format: $(READY) ## format the code, fix what the linter can, write the tables of public names
 	$(PY) -m tools.public_names
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
@@ -44,7 +44,7 @@ benchmark: $(READY) ## measure speed and memory against peers in the same run
 build: $(READY) ## build the wheel and the source distribution into dist/
 	$(PY) -m build --outdir dist
 
-lock: ## write constraints.txt anew from the newest releases
+lock: ## rewrite constraints.txt from the newest releases
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
@@ -52,7 +52,7 @@ lock: ## write constraints.txt anew from the newest releases
 	mv constraints.new constraints.txt
 	rm -rf .venv-lock
 
-clean: ## remove what commands here have made, the environment included
+clean: ## remove everything that these commands created, including .venv
 	rm -rf $(VENV) .venv-* dist build demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 include tools/spec.mk tests/soak/soak.mk

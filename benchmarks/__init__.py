@@ -1,1 +1,1 @@
-"""How fast, and in how much memory, against peers that do the same work in the same run: `python -m benchmarks`."""
+"""Speed and memory, against peers that do the same work in the same run: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Runs the benchmarks: `python -m benchmarks [NAME …]`, all of them without a name; `--help` lists them."""
+"""Run the benchmarks: `python -m benchmarks [NAME …]`, all of them without a name; `--help` lists them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 when all targets are met, 1 when one is missed."""
+    """Exit status: 0 if all targets are met, 1 if one is missed."""
     chosen = _parser().parse_args(arguments)
     names = chosen.names or [*BENCHMARKS]
     print(f"{machine()}; medians of {chosen.rounds} pairs\n", flush=True)
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     described = [f"  {name:12} {_first_line(function)}" for name, function in BENCHMARKS.items()]
-    described.append(f"  {'million':12} {_first_line(million)} (only when named)")
+    described.append(f"  {'million':12} {_first_line(million)} (only if named)")
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,

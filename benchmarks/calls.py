@@ -1,4 +1,4 @@
-"""Small calls, many of them: what is added to each is what shows."""
+"""Many small calls, so that the overhead of each shows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The embedded service, in a process of its own.
 
-python -m benchmarks.embedded      ends when its input does
+python -m benchmarks.embedded      ends when stdin does
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from overlay.server import Service
 
 
 def serving() -> AbstractContextManager[str]:
-    """The base URL of the embedded service, which ends with the block."""
+    """The base URL of the embedded service, which stops when the block ends."""
     return started("benchmarks.embedded")
 
 

@@ -1,7 +1,7 @@
-"""Starting: `import overlay` against `import httpx`, each in a fresh interpreter, whose own start counts for both.
+"""Startup: `import overlay` against `import httpx`, each in a fresh interpreter, whose own startup counts for both.
 
-Where click is installed, as it is with our command line, httpx loads its own command line and rich with it. A
-plain install has none of that, and is measured too.
+If click is installed, as it is with our command line, httpx loads its own command line and rich with it. A plain
+install has none of that, and is measured too.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from benchmarks.setting import Setting
 HEAVY = frozenset({"typer", "rich", "starlette", "uvicorn", "sqlite3", "anyio"})
 _PLAIN = "import sys; sys.modules['httpx._main'] = None; "
 _ROUNDS = 3
-"""Times as many rounds as others have: each is short."""
+"""A multiple of the usual rounds, since each is short."""
 
 
 def loaded(code: str) -> set[str]:
-    """The packages that are loaded when this code has run."""
+    """The packages that are loaded once this code has run."""
     return set(_run(f"{code}; import sys; print(*(name.split('.')[0] for name in sys.modules))").split())
 
 

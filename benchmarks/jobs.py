@@ -1,4 +1,4 @@
-"""The work that a job does on this machine's disk: requests on their way in, results on their way out."""
+"""A job's work on the local disk: requests on their way in, results on their way out."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SHARD = 50_000
 
 
 def spool(setting: Setting) -> list[Figure]:
-    """Requests to the disk: `overlay.jobs.spool` against plain loops.
+    """Requests to disk: `overlay.jobs.spool` against plain loops.
 
-    Ours writes each as JSON, checks it by all the rules for input, looks for its custom_id on the disk among all
-    before it, digests it (as written, and in canonical form), and splits by model, endpoint and the API's limits.
-    "By hand" does as much with the standard library and orjson, but for the rules, with a set of custom_ids in
-    memory. "Plain" writes lines into one file. All three make it last (`fsync`).
+    Ours writes each as JSON, checks it by all the rules for input, looks up its custom_id on disk among all before
+    it, digests it (as written, and in canonical form), and splits by model, endpoint and the API's limits. "By
+    hand" does the same with the standard library and orjson, except for the rules, with a set of custom_ids in
+    memory. "Plain" writes lines into one file. All three call `fsync`.
     """
     figures: list[Figure] = []
     for size, prompt in (
@@ -96,7 +96,7 @@ def _by_hand(folder: Path, requests: list[Request]) -> int:
 
 
 def job_results(setting: Setting) -> list[Figure]:
-    """`jobs.results` of a job that has ended, every text read, against a loop over the same lines on the disk."""
+    """`jobs.results` of a job that has ended, every text read, against a loop over the same lines on disk."""
     with ExitStack() as stack:
         base_url = stack.enter_context(embedded.serving())
         client = stack.enter_context(Client(token="t", base_url=base_url, home=setting.folder / "jobs-home"))

@@ -1,4 +1,4 @@
-"""What is measured on: requests and answers as a batch of chat completions has them."""
+"""The test data: requests and answers like those of a batch of chat completions."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ _WORDS = [
 
 
 def seeded() -> random.Random:
-    """The same chance in every run."""
+    """The same random numbers in every run."""
     return random.Random(7)
 
 
 def text(letters: int, source: random.Random) -> str:
-    """Prose of about so many letters: words, line breaks, a quotation now and then."""
+    """Prose of about this many letters: words, line breaks, an occasional quotation."""
     words = []
     length = 0
     while length < letters:

@@ -1,7 +1,7 @@
-"""Pairs of runs, the middle of their ratios, and how they are shown.
+"""Pairs of runs, the median of their ratios, and how they are shown.
 
-A time by itself says what else the machine was doing. So the two sides of a comparison run one after the other,
-in turns of who is first, and of the ratios of these pairs the median counts.
+A single time mostly shows what else the machine was doing. So the two sides of a comparison run one after the
+other, taking turns at going first, and the median of the pairs' ratios counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison. `run` returns what it found, which must be what the other side finds."""
+    """One side of a comparison. `run` returns what it found, which must equal what the other side finds."""
 
     name: str
     run: Callable[[], object]
@@ -48,7 +48,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Growth:
-    """By how many bytes the memory of a process grew above what it has at rest."""
+    """How many bytes the memory of a process grew above its size at rest."""
 
     what: str
     size: int
@@ -68,9 +68,9 @@ HEADING = "| what | against | ratio | target | | times: ours / theirs |\n|---|--
 
 
 def compare(what: str, ours: Side, peer: Side, *, rounds: int, target: float | None = None) -> Comparison:
-    """Run two sides in pairs, after a first time each that is not counted.
+    """Run two sides in pairs, after one warm-up run each.
 
-    Raises AssertionError where they find different things: then they do not do the same work.
+    Raises AssertionError if they find different things: then they do not do the same work.
     """
     found, expected = ours.run(), peer.run()
     assert found == expected, f"{what}: {ours.name} found {found!r:.200}, {peer.name} {expected!r:.200}"
@@ -94,7 +94,7 @@ def compare(what: str, ours: Side, peer: Side, *, rounds: int, target: float | N
 
 
 def _timed(side: Side) -> float:
-    gc.collect()  # neither side pays for the other's litter
+    gc.collect()  # neither side pays for the other's garbage
     began = time.perf_counter()
     side.run()
     return time.perf_counter() - began
@@ -114,6 +114,6 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def machine() -> str:
-    """What a reader of figures must know of the machine."""
+    """What a reader of the figures must know about the machine."""
     one, _, _ = os.getloadavg()
     return f"{os.cpu_count()} cores, load {one:.1f} at the start"

@@ -1,9 +1,9 @@
-"""How far the memory of a process grows: each measurement is a process of its own.
+"""How much the memory of a process grows: each measurement is a process of its own.
 
     python -m benchmarks.memory BASE_URL WORK [ARGUMENT …]
 
-At rest a client is built and has made one small request. Printed is the most memory that the process ever had
-resident, less what it has at rest, in bytes.
+At rest, a client is built and has made one small request. Prints the peak resident memory of the process, less
+what it has at rest, in bytes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ WORK: dict[str, Callable[..., None]] = {
 
 
 def _status(name: str) -> int:
-    """A figure of Linux about this process, in bytes; elsewhere the peak is all that can be had."""
+    """A figure from Linux about this process, in bytes; elsewhere only the peak is available."""
     try:
         with Path("/proc/self/status").open() as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith(f"{name}:"))
@@ -72,7 +72,7 @@ def main() -> None:
         client.batches.retrieve(BATCH)
         rest = _status("VmRSS")
         WORK[work](client, *arguments)
-        # Not ru_maxrss, which on Linux begins with that of the process which started this one.
+        # Not ru_maxrss, which on Linux starts at that of the parent process.
         print(_status("VmHWM") - rest)
 
 

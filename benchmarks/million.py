@@ -2,7 +2,7 @@
 
     python -m benchmarks.million [REQUESTS]
 
-Printed for every tenth of them: the time that spooling and reading took, and the most memory resident so far.
+Prints, for every tenth of them, the time that spooling and reading took, and the peak resident memory so far.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KIB_A_MIB = 1024
 
 
 def run(count: int, show: Callable[[str], object] = print) -> None:
-    """Do it all, and show it. Raises AssertionError where a result is missing, failed or out of order."""
+    """Run it all, and show it. Raises AssertionError if a result is missing, failed or out of order."""
     with ExitStack() as stack:
         began = time.perf_counter()
         home = Path(stack.enter_context(TemporaryDirectory(prefix="overlay-benchmarks-")))
@@ -37,11 +37,11 @@ def run(count: int, show: Callable[[str], object] = print) -> None:
                 job = client.jobs.wait(job.id, on_change=lambda event: _report(event, began, show))
             show(f"ended after {time.perf_counter() - began:.0f} s, memory {_peak()} MiB")
             for number, result in enumerate(_paced("read", count, client.jobs.results(job.id), show)):
-                assert result.custom_id == f"request-{number}", f"{result!r} stands at {number:,}"
+                assert result.custom_id == f"request-{number}", f"{result!r} is at {number:,}"
                 assert result.text == f"echo: hi {number}", f"{result!r}: {result.text!r}"
             assert number + 1 == count == job.ok, f"{number + 1:,} results, {job.ok:,} of them good"
         show(
-            f"{count:,} results in the order of their requests after {time.perf_counter() - began:.0f} s; most "
+            f"{count:,} results in the order of their requests after {time.perf_counter() - began:.0f} s; peak "
             f"memory {_peak()} MiB, of the service {_mib(getrusage(RUSAGE_CHILDREN).ru_maxrss)} MiB"
         )
 
@@ -54,7 +54,7 @@ def _request(number: int) -> Request:
 def _report(event: JobEvent, began: float, show: Callable[[str], object]) -> None:
     if event.kind == "fetched":
         seconds = time.perf_counter() - began
-        show(f"  {event.job.ok:9,} fetched and settled after {seconds:.0f} s, memory {_peak()} MiB")
+        show(f"  {event.job.ok:9,} fetched and merged after {seconds:.0f} s, memory {_peak()} MiB")
 
 
 def _paced(word: str, count: int, items: Iterable[T], show: Callable[[str], object]) -> Iterator[T]:
@@ -70,7 +70,7 @@ def _paced(word: str, count: int, items: Iterable[T], show: Callable[[str], obje
 
 
 def _peak() -> int:
-    """The most memory that this process had so far, in MiB."""
+    """The peak memory of this process so far, in MiB."""
     return _mib(getrusage(RUSAGE_SELF).ru_maxrss)
 
 

@@ -1,4 +1,4 @@
-"""What others would write: httpx and orjson, with nothing in between and nothing checked."""
+"""What others would write: httpx and orjson, with nothing in between and no checks."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def custom_id_of(line: dict[str, Any]) -> str:
 
 
 def by_lines(http: httpx.Client, read: Read) -> Iterator[str]:
-    """The obvious loop. (`iter_lines` cuts lines at U+2028 and its like, where JSON may have them.)"""
+    """The obvious loop. (`iter_lines` also cuts lines at U+2028 and the like, which JSON allows.)"""
     with http.stream("GET", f"/files/{OUTPUT}/content") as response:
         for line in response.iter_lines():
             yield read(orjson.loads(line))
 
 
 def by_bytes(http: httpx.Client, read: Read) -> Iterator[str]:
-    """The fastest that we know how to write."""
+    """The fastest loop that we know how to write."""
     rest = b""
     with http.stream("GET", f"/files/{OUTPUT}/content") as response:
         for chunk in response.iter_raw():

@@ -1,4 +1,4 @@
-"""Servers in processes of their own: they print where they are, and end when their input does."""
+"""Servers in processes of their own: they print their address, and end when stdin does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def started(module: str, *arguments: str) -> Generator[str]:
-    """What a module prints first; it ends with the block."""
+    """The first line that a module prints; its process ends with the block."""
     command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None

@@ -1,9 +1,9 @@
-"""A server that costs as little as it can, so that what is compared are the clients.
+"""A server that costs as little as possible, so that the comparison is between the clients.
 
-It is a process of its own, with a thread for each connection: plain sockets, answers made beforehand, files
-sent by the kernel (`sendfile`), uploads counted and thrown away. Both sides of a comparison talk to it.
+It is a process of its own, with a thread for each connection: plain sockets, prepared answers, files sent by
+the kernel (`sendfile`), uploads counted and discarded. Both sides of a comparison talk to it.
 
-    python -m benchmarks.server FOLDER      serve FOLDER/NAME as the file NAME; ends when its input does
+    python -m benchmarks.server FOLDER      serve FOLDER/NAME as the file NAME; ends when stdin does
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONTENT = re.compile(r"/v1/files/([^/]+)/content")
 
 @contextmanager
 def serving(folder: Path) -> Generator[str]:
-    """The base URL of a server of a folder's files, which ends with the block."""
+    """The base URL of a server of a folder's files, which stops when the block ends."""
     with started("benchmarks.server", str(folder)) as base_url:
         yield base_url
 
@@ -121,7 +121,7 @@ class _Server:
                 self._respond(connection, method, target, size)
 
     def _drain(self, connection: socket.socket, received: bytes, size: int) -> bytes:
-        """Pass over a request's body; gives what came after it."""
+        """Skip a request's body; returns what came after it."""
         left = size - len(received)
         buffer = bytearray(_MIB)
         while left > 0:
@@ -147,7 +147,7 @@ class _Server:
 
 
 def _file(file_id: str, *, received: int) -> dict[str, object]:
-    # `bytes` is left out: only who parses a multipart body knows how much of it is the file.
+    # `bytes` is left out: only parsing the multipart body would tell how much of it is the file.
     return {
         "id": file_id,
         "object": "file",

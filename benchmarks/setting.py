@@ -1,4 +1,4 @@
-"""What a run of benchmarks has at hand: its size, a folder with the files to measure on, and the server."""
+"""What a benchmark run works with: its size, a folder of files to measure with, and the server."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from overlay import Client
 LINES = 50_000
 """The most requests that a batch may have: https://platform.openai.com/docs/guides/batch#rate-limits"""
 LINE_BYTES = 4_100
-"""So that a file of them has 200 MB, the most that an input file may have."""
+"""So that a file of them has 200 MB, the limit for an input file."""
 
 
 @dataclass
 class Setting:
-    """The size of a run, and what it measures on, made when first asked for."""
+    """The size of a run, and what it measures with, created on first use."""
 
     folder: Path
     rounds: int = 15
@@ -61,7 +61,7 @@ class Setting:
 
     @cached_property
     def answers(self) -> Path:
-        """What the server has as a batch's output: of the full size, in another order than its requests."""
+        """The server's output file of the batch: of the full size, in another order than its requests."""
         return self._batch[1]
 
     @cached_property
@@ -76,7 +76,7 @@ class Setting:
 
 @contextmanager
 def prepared(*, rounds: int = 15, lines: int = LINES, line_bytes: int = LINE_BYTES) -> Generator[Setting]:
-    """A setting in a temporary folder, which goes with the block."""
+    """A setting in a temporary folder, which is removed when the block ends."""
     with TemporaryDirectory(prefix="overlay-benchmarks-") as folder:
         setting = Setting(Path(folder), rounds, lines, line_bytes)
         with setting.stack:

@@ -12,7 +12,7 @@ from benchmarks.setting import Setting
 
 _MIB = 1024 * 1024
 FLAT = 16 * _MIB
-"""By how much memory may grow while 200 MB pass."""
+"""How much memory may grow while 200 MB pass through."""
 JOINED = 64 * _MIB
 
 

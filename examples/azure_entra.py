@@ -2,8 +2,8 @@
 
     python examples/azure_entra.py requests.jsonl https://RESOURCE.openai.azure.com/openai/v1/
 
-azure-identity's `get_bearer_token_provider` gives a plain function that returns a token, renews it before it
-expires, and so is a token provider as it stands. `model` in each request is the name of a deployment.
+azure-identity's `get_bearer_token_provider` returns a plain function that returns a token and renews it before it
+expires: it can be used as a token provider as it is. `model` in each request is the name of a deployment.
 """
 
 import sys

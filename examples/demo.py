@@ -1,7 +1,7 @@
-"""The main job from start to end, with nothing to fetch and nothing to pay: `make demo`.
+"""A whole run from start to end, with nothing to download and nothing to pay: `make demo`.
 
 The requests are made from the docstrings of Python's own standard library; the service is the embedded one, on a
-free port of this machine, whose answers are an honest echo. Everything else is as it would be with a real one.
+free port of this machine, and its answers are labelled echoes. Everything else is as it would be with a real one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from overlay import Batch, Client, Request, write_requests
 from overlay.server import Pace, Service
 
 MODEL = "gpt-4o-mini"
-TOKEN = "any"  # noqa: S105 - the embedded service takes whatever comes
+TOKEN = "any"  # noqa: S105 - the embedded service accepts any token
 SHORTEST = 40
 """Characters: a shorter docstring is hardly worth a summary."""
 NOT_THE_LIBRARY = {"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages"}
@@ -58,7 +58,7 @@ def requests(most: int | None) -> Iterator[Request]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="the folder to write to")
-    parser.add_argument("--most", type=int, help="use the first so many docstrings only")
+    parser.add_argument("--most", type=int, help="use only the first MOST docstrings")
     options = parser.parse_args()
     folder: Path = options.output
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,13 +69,13 @@ def main() -> None:
 
     console.print("Reading the docstrings of the standard library ...")
     count = write_requests(folder / "requests.jsonl", requests(options.most))
-    console.print(f"{count:,} requests are in {folder / 'requests.jsonl'}")
+    console.print(f"{count:,} requests written to {folder / 'requests.jsonl'}")
 
     with (
         Service(pace=Pace(per_line=0.0005)) as service,
         Client(token=TOKEN, base_url=service.base_url) as client,
     ):
-        console.print(f"The embedded service listens at {service.base_url}")
+        console.print(f"The embedded service is listening at {service.base_url}")
         file = client.files.upload(folder / "requests.jsonl")
         batch = client.batches.create(
             input_file_id=file.id, endpoint="/v1/chat/completions", metadata={"made_by": "demo"}
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def watch(client: Client, batch: Batch, console: Console) -> Batch:
-    """Wait, with a bar where there is a terminal and lines where there is none."""
+    """Wait, with a progress bar on a terminal and plain lines elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(str(batch.status), total=None)
@@ -118,7 +118,7 @@ def watch(client: Client, batch: Batch, console: Console) -> Batch:
 
 
 def write_results(client: Client, batch: Batch, folder: Path) -> tuple[int, int]:
-    """Write the lines and the texts; gives how many succeeded and how many tokens they took."""
+    """Write the lines and the texts; returns how many succeeded and how many tokens they took."""
     ok = tokens = 0
     lines, texts = folder / "results.jsonl.part", folder / "answers.txt.part"
     with lines.open("wb") as results, texts.open("w", encoding="utf-8") as answers:
@@ -127,7 +127,7 @@ def write_results(client: Client, batch: Batch, folder: Path) -> tuple[int, int]
             answers.write(f"{result.custom_id}\n{result.text if result.ok else result.error}\n\n")
             ok += result.ok
             tokens += (result.usage.total_tokens or 0) if result.usage else 0
-    # What bears the final name is complete, whenever the demo is stopped.
+    # A file with its final name is complete, whenever the demo is stopped.
     for part in (lines, texts):
         part.replace(part.with_suffix(""))
     return ok, tokens
@@ -138,5 +138,5 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        print("\nstopped; type the same again to start over", file=sys.stderr)
+        print("\nstopped; run the same command again to start over", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

@@ -1,9 +1,9 @@
-"""A token that somebody else renews, in a file: a Kubernetes secret, Vault, a cron job.
+"""A token in a file that something else renews: a Kubernetes secret, Vault, a cron job.
 
     python examples/rotating_token.py requests.jsonl /var/run/secrets/api-token
 
-The provider is asked for each request, and reads the file each time: a wait of a day outlives any number of
-tokens. Where the service refuses one that was replaced at that very moment, it is asked once more.
+The provider is called for each request and rereads the file each time, so a wait of a day outlives any number of
+tokens. If the service refuses one that was replaced at that very moment, the provider is called once more.
 """
 
 import sys

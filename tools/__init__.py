@@ -1,1 +1,1 @@
-"""Development only: brings a new upstream document over and turns it into Python. Never in the wheel."""
+"""Development only, never in the wheel: updates openapi.yaml from an upstream document and generates Python."""

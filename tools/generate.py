@@ -1,7 +1,7 @@
-"""Write ``generated/`` from ``openapi.yaml``, or check that it is what ``openapi.yaml`` gives.
+"""Write ``generated/`` from ``openapi.yaml``, or check that the two match.
 
-The folder is disposable: it is generated beside its place, marked, and then put there whole, so that a
-generator that fails leaves the present one alone and a file that is no longer generated does not stay.
+The folder is disposable: it is generated beside its place, marked, and then moved there whole. So a generator
+that fails leaves the present folder untouched, and a file that is no longer generated does not stay.
 """
 
 import argparse
@@ -28,7 +28,7 @@ class GenerateError(Exception):
 
 
 def generate(output: Path, *, project: Path = PROJECT) -> None:
-    """Write the client that the specification of *project* gives to *output*, which must not exist yet.
+    """Generate the client for the specification of *project* in *output*, which must not exist yet.
 
     Raises:
         GenerateError: The generator or the formatter is not installed, or something was left out.
@@ -36,7 +36,7 @@ def generate(output: Path, *, project: Path = PROJECT) -> None:
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     generator = shutil.which(GENERATOR, path=path)
-    # The generator only warns when its formatter is missing, and says so among other warnings: ask first.
+    # If its formatter is missing, the generator only warns, among other warnings: check first.
     if generator is None or shutil.which(FORMATTER, path=path) is None:
         raise GenerateError(f"{GENERATOR} and {FORMATTER} must be installed: pip install -e '.[dev]'")
     command = [
@@ -65,10 +65,10 @@ def generate(output: Path, *, project: Path = PROJECT) -> None:
 
 
 def imported_once(source: str) -> str:
-    """A module that imports its siblings at its end, once, and not in its functions at each of their calls.
+    """The module with the imports of its siblings moved from its functions, where each call runs them, to its end.
 
-    The generator has models import each other where they are used, since they may do so in a circle. At the end
-    of a module its own class is there already, so a circle does no harm; and reading a batch takes half the time.
+    The generator makes models import each other where they are used, since the imports may be circular. At the
+    end of a module its own class exists already, so a cycle does no harm; and reading a batch takes half the time.
     """
     lines = source.splitlines(keepends=True)
     functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef))
@@ -84,7 +84,7 @@ def _is_sibling(node: ast.stmt) -> TypeGuard[ast.ImportFrom]:
 
 
 def differences(left: Path, right: Path) -> list[str]:
-    """Files, relative to both folders, that are not the same bytes in *left* and *right*."""
+    """Files, by their paths in both folders, that differ between *left* and *right*."""
     names = {
         str(path.relative_to(folder))
         for folder in (left, right)
@@ -96,7 +96,7 @@ def differences(left: Path, right: Path) -> list[str]:
 
 
 def replace(target: Path, *, project: Path = PROJECT) -> None:
-    """Put a freshly generated client at *target* in place of what is there."""
+    """Replace what is at *target* with a freshly generated client."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         fresh = Path(folder) / target.name
         generate(fresh, project=project)
@@ -106,7 +106,7 @@ def replace(target: Path, *, project: Path = PROJECT) -> None:
 
 
 def check(target: Path, *, project: Path = PROJECT) -> list[str]:
-    """Files of *target* that are not what the specification gives; none when it is up to date."""
+    """Files of *target* that do not match the specification; none if it is up to date."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / target.name
         generate(fresh, project=project)
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 done or up to date, 1 out of date, 2 the generator failed."""
     parser = argparse.ArgumentParser(prog="python -m tools.generate", description=__doc__)
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 when generated/ is out of date"
+        "--check", action="store_true", help="write nothing; exit 1 if generated/ is out of date"
     )
     chosen = parser.parse_args(arguments)
     target = PROJECT / "generated"
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if stale:
-        print(f"generated/ is not what openapi.yaml gives; `{COMMAND}` rebuilds it:", file=sys.stderr)
+        print(f"generated/ does not match openapi.yaml; `{COMMAND}` rebuilds it:", file=sys.stderr)
         print(*(f"  {name}" for name in stale), sep="\n", file=sys.stderr)
         return 1
     return 0

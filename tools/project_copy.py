@@ -1,8 +1,8 @@
-"""A copy of the project with an environment of its own, to try things in that must not touch the project.
+"""A copy of the project with an environment of its own, for experiments that must not touch the project.
 
-The environment borrows the packages of the present one and stands the copy before them, so that the project under
-test is the copy even in the subprocesses of its tests, although the present environment has the project installed
-as editable. Nothing is downloaded.
+The environment borrows the packages of the present one and puts the copy before them on the path, so that the
+project under test is the copy even in the subprocesses of its tests, although the present environment has the
+project installed as editable. Nothing is downloaded.
 """
 
 import shutil
@@ -37,7 +37,7 @@ class ProjectCopy:
 
 
 def copy_project(folder: Path) -> ProjectCopy:
-    """Copy the project into *folder*, an existing one, and make an environment for it there."""
+    """Copy the project into *folder*, which must exist, and make an environment for it there."""
     project = folder / "project"
     shutil.copytree(PROJECT, project, symlinks=True, ignore=_LEFT_OUT)
     environment = folder / "environment"
@@ -46,7 +46,7 @@ def copy_project(folder: Path) -> ProjectCopy:
     places = {"base": str(environment), "platbase": str(environment)}
     packages = Path(sysconfig.get_path("purelib", vars=places))
     borrowed = sysconfig.get_path("purelib")
-    # Lines of a .pth file are followed in their order: https://docs.python.org/3/library/site.html
+    # Lines of a .pth file are processed in order: https://docs.python.org/3/library/site.html
     (packages / "project_copy.pth").write_text(f"{project}\nimport site; site.addsitedir({borrowed!r})\n")
     for script in Path(sys.executable).parent.iterdir():
         _borrow(script, environment / "bin" / script.name, python)
@@ -54,7 +54,7 @@ def copy_project(folder: Path) -> ProjectCopy:
 
 
 def _borrow(script: Path, target: Path, python: Path) -> None:
-    """Put a command into another environment; one written in Python is run by that one's interpreter."""
+    """Put a command into another environment; a Python script runs with that environment's interpreter."""
     if target.exists() or not script.is_file():
         return
     first, _, rest = script.read_bytes().partition(b"\n")

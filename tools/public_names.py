@@ -1,8 +1,8 @@
-"""From a package's one list of public names to the table by which they are loaded when first asked for.
+"""Write the tables that load public names on first use, from each package's one list of them.
 
 The list is what a package imports under `TYPE_CHECKING`, which type checkers and editors read. Python does not run
 that block, so the names go into `public_names.py` beside it, each with its module. `make format` writes the table;
-`make check` fails where it is out of date.
+`make check` fails if it is out of date.
 
     python -m tools.public_names [--check]
 """
@@ -21,7 +21,7 @@ HOMES = {
 
 
 def names(source: str, package: str) -> dict[str, str]:
-    """Each name that is imported under TYPE_CHECKING, with its module, relative to the package."""
+    """Each name imported under TYPE_CHECKING, with its module, relative to the package."""
     found: dict[str, str] = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -33,18 +33,16 @@ def names(source: str, package: str) -> dict[str, str]:
 
 
 def table(folder: Path) -> str:
-    """What `public_names.py` of a package has to say."""
+    """What should be in a package's `public_names.py`."""
     package = ".".join(folder.relative_to(PROJECT).parts)
     homes = names((folder / "__init__.py").read_text(), package)
     return _HEAD + "".join(f'    "{name}": "{home}",\n' for name, home in homes.items()) + "}\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the tables, or with --check say which are out of date; gives the exit status."""
+    """Write the tables, or with --check report which are out of date; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail where a table is out of date"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a table is out of date")
     chosen = parser.parse_args(arguments)
     stale = 0
     for folder in PACKAGES:

@@ -1,7 +1,7 @@
-"""Bring the batch section of a new upstream document over to openapi.yaml, and say what has changed.
+"""Update openapi.yaml from the batch section of an upstream document, and report what has changed.
 
 Structure comes from the document: its operations on batches and files, and all they refer to, in the one form that
-the generator copes with. Names and descriptions stay those of the present openapi.yaml.
+the generator can handle. Names and descriptions stay those of the present openapi.yaml.
 """
 
 import argparse
@@ -24,13 +24,13 @@ UNCHANGED, CHANGED, REFUSED = 0, 1, 2
 _EXIT_CODES = """\
 exit codes:
   0  nothing has changed
-  1  openapi.yaml was rewritten; `make generate` comes next
+  1  openapi.yaml was rewritten; run `make generate` next
   2  the document was refused, and nothing was written
 """
 
 
 def convert(data: bytes, present: dict[str, Any], promised: promises.Promises) -> dict[str, Any]:
-    """The specification that the upstream document in *data* gives, beside the *present* one.
+    """The specification made from the upstream document in *data* and the *present* specification.
 
     Raises:
         Refused: The document cannot be used; the message says why in one sentence.
@@ -44,9 +44,9 @@ def convert(data: bytes, present: dict[str, Any], promised: promises.Promises) -
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; gives its exit code."""
+    """Run the command; returns its exit code."""
     chosen = _parser().parse_args(arguments)
-    # A place that has no specification yet begins with the project's words and names.
+    # Where there is no specification yet, names and descriptions come from the project's own.
     source = chosen.output if chosen.output.exists() else PROJECT / "openapi.yaml"
     try:
         present = _present(source)
@@ -68,7 +68,9 @@ def _present(path: Path) -> dict[str, Any]:
     try:
         return decode(path.read_bytes())
     except (OSError, Refused) as error:
-        raise Refused(f"{path.name}, which lends names and descriptions, cannot be read: {error}") from error
+        raise Refused(
+            f"{path.name}, which supplies names and descriptions, cannot be read: {error}"
+        ) from error
 
 
 def _report(changes: list[Change], undescribed: list[str]) -> None:
@@ -95,21 +97,21 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=PROJECT / "openapi.yaml",
         metavar="FILE",
-        help="what to rewrite (the project's openapi.yaml); its present content lends names and descriptions",
+        help="the file to rewrite, which supplies names and descriptions (default: the project's openapi.yaml)",
     )
     parser.add_argument(
         "--overlay",
         type=Path,
         default=PROJECT / "overlay",
         metavar="FOLDER",
-        help="the package whose promises are looked at (the project's overlay)",
+        help="the package whose promises are checked (default: the project's overlay)",
     )
     parser.add_argument(
         "--tests",
         type=Path,
         default=PROJECT / "tests",
         metavar="FOLDER",
-        help="tests of that package, which promise what they read (the project's tests)",
+        help="tests of that package; what they read is promised too (default: the project's tests)",
     )
     return parser
 

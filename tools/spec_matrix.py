@@ -1,8 +1,8 @@
-"""The whole way for every upstream document of a folder, each in a copy of the project of its own.
+"""Run the whole update for every upstream document in a folder, each in its own copy of the project.
 
 For each document: `python -m tools.spec`, `python -m tools.generate`, the check of generated/, `mypy --strict` on
 it, and the test suite. The project itself is only read. Prints a table in Markdown: what the revision changed
-against the one before it, whether everything passed, and how long each step took, in seconds.
+compared with the one before it, whether everything passed, and how long each step took, in seconds.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _STEPS = ("spec", "generate", "check", "mypy", "tests")
 
 @dataclass
 class Row:
-    """What became of one document."""
+    """The outcome for one document."""
 
     name: str
     result: str = "pass"
@@ -45,7 +45,7 @@ class Row:
 
 
 def run(document: Path, tests: list[str]) -> Row:
-    """Take *document* the whole way. A refusal that leaves openapi.yaml alone is a result, not a failure."""
+    """Run the whole update for *document*. A refusal that leaves openapi.yaml alone is a result, not a failure."""
     row = Row(document.name)
     with tempfile.TemporaryDirectory(prefix="spec-matrix-") as folder:
         copy = copy_project(Path(folder))
@@ -59,7 +59,7 @@ def run(document: Path, tests: list[str]) -> Row:
         row.specification = decode(specification.read_bytes())
         again = _run(copy, "-m", "tools.spec", str(document.resolve())).returncode
         if again != UNCHANGED:
-            row.result = "FAIL: spec, run again, changes something"
+            row.result = "FAIL: running spec again changes something"
             return row
         for step, arguments in (
             ("generate", ["-m", "tools.generate"]),
@@ -77,12 +77,12 @@ def run(document: Path, tests: list[str]) -> Row:
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """What is different, on one line: `+ field Batch.usage; + value CreateBatchRequest.endpoint: /v1/videos`."""
+    """The differences, on one line: `+ field Batch.usage; + value CreateBatchRequest.endpoint: /v1/videos`."""
 
     def subject(change: Change) -> tuple[str, str, str]:
         return change.sign, change.kind, change.place if change.kind == "value" else ""
 
-    # What nobody uses is nobody's break, so there are no promises here: the column says what upstream did.
+    # No promises, so nothing counts as breaking: the column says what upstream did.
     changes = sorted(compare(before, after, Promises()), key=subject)
     parts = []
     for (sign, kind, place), group in groupby(changes, key=subject):
@@ -96,14 +96,14 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> str:
 
 
 def table(rows: list[Row]) -> Iterator[str]:
-    """The lines of the table, with each revision compared to the last before it that was not refused."""
+    """The lines of the table; each revision is compared with the last one before it that was not refused."""
     yield f"| revision | what changed | result | {' | '.join(f'{step} (s)' for step in _STEPS)} |"
     yield "|---|---|---|" + "---:|" * len(_STEPS)
     before: dict[str, Any] | None = None
     for row in rows:
         told = ""
         if row.specification is not None:
-            told = "the first that is used" if before is None else changed(before, row.specification)
+            told = "the first accepted" if before is None else changed(before, row.specification)
             before = row.specification
         times = [f"{row.seconds[step]:.1f}" if step in row.seconds else "" for step in _STEPS]
         date = re.search(r"\d{4}-\d{2}-\d{2}", row.name)
@@ -131,20 +131,24 @@ def _run(copy: ProjectCopy, *arguments: str) -> subprocess.CompletedProcess[str]
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        return subprocess.CompletedProcess(error.args, 124, "", f"not through after {SECONDS} seconds")
+        return subprocess.CompletedProcess(error.args, 124, "", f"timed out after {SECONDS} seconds")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0 when no document failed, 1 when one did, 2 when there is none."""
+    """Exit code: 0 if no document failed, 1 if one did, 2 if there is none."""
     parser = argparse.ArgumentParser(prog="python -m tools.spec_matrix", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder of upstream documents")
     parser.add_argument(
-        "--tests", nargs="+", default=["tests"], metavar="PATH", help="what pytest is given (tests)"
+        "--tests",
+        nargs="+",
+        default=["tests"],
+        metavar="PATH",
+        help="what to pass to pytest (default: tests)",
     )
     chosen = parser.parse_args(arguments)
     documents = sorted(path for path in chosen.folder.glob("*") if path.suffix in _DOCUMENTS)
     if not documents:
-        print(f"there is no .json, .yaml or .yml in {chosen.folder}", file=sys.stderr)
+        print(f"no .json, .yaml or .yml file in {chosen.folder}", file=sys.stderr)
         return 2
     rows = []
     for document in documents:

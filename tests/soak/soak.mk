@@ -1,9 +1,9 @@
-# Killing workers of durable jobs. Included by the Makefile, which sets PY to the interpreter and READY to the mark of the environment.
+# Kill workers of durable jobs. Included by the Makefile, which sets PY to the interpreter and READY to the file that marks a complete environment.
 
 .PHONY: soak
 
 KILLS ?= 100
 LANES ?= 24
 
-soak: $(READY) ## kill jobs with SIGKILL at every step and any moment: make soak KILLS=2000
+soak: $(READY) ## kill jobs with SIGKILL at every step and at random moments: make soak KILLS=2000
 	@PYTHONPATH=tests $(PY) -m soak --kills $(KILLS) --lanes $(LANES)

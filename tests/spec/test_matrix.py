@@ -26,7 +26,7 @@ def test_the_whole_way_is_gone_in_a_copy(tmp_path, capsys):
     assert header.startswith("| revision | what changed | result | spec (s) |")
     assert rule.startswith("|---|---|---|---:")
     assert first.startswith("| 2026-01-01 |  | refused: the document has no GET /batches (listBatches) |")
-    assert second.startswith("| 2026-02-02 | the first that is used | pass |")
+    assert second.startswith("| 2026-02-02 | the first accepted | pass |")
 
 
 def test_a_failure_says_which_step(tmp_path, monkeypatch, capsys):
@@ -39,7 +39,7 @@ def test_a_failure_says_which_step(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(spec_matrix, "_run", run)
     assert spec_matrix.main([str(tmp_path)]) == 1
     said = capsys.readouterr()
-    assert "| newest.json | the first that is used | FAIL: mypy |" in said.out
+    assert "| newest.json | the first accepted | FAIL: mypy |" in said.out
     assert "said by mypy" in said.err
 
 
@@ -58,4 +58,4 @@ def test_what_changed_is_one_line():
 
 def test_a_folder_without_documents(tmp_path, capsys):
     assert spec_matrix.main([str(tmp_path)]) == 2
-    assert "there is no .json, .yaml or .yml" in capsys.readouterr().err
+    assert "no .json, .yaml or .yml file" in capsys.readouterr().err

@@ -91,11 +91,11 @@ MERGES = "".join(
 )
 
 TEXTS = {
-    "empty": (b"", "no mapping"),
-    "half of JSON": (encoded(document())[:-1000], "not JSON to its end"),
+    "empty": (b"", "not a mapping"),
+    "half of JSON": (encoded(document())[:-1000], "not valid JSON"),
     "half of YAML": (yaml.safe_dump(document(), sort_keys=False).encode()[:3000], "cut off"),
-    "a list": (b"- openapi\n", "no mapping"),
-    "HTML": (b"<html><body>Not found</body></html>\n", "no mapping"),
+    "a list": (b"- openapi\n", "not a mapping"),
+    "HTML": (b"<html><body>Not found</body></html>\n", "not a mapping"),
     "words": (b"openapi: [oh: dear\n", "neither JSON nor YAML"),
     "two": (b"a: 1\n---\na: 2\n", "more than one YAML document"),
     "UTF-16": (encoded(document()).decode().encode("utf-16"), "not text in UTF-8"),
@@ -106,8 +106,8 @@ TEXTS = {
     "endless": (b"- a\n" * (decoding.MOST_EVENTS + 1), "too many parts"),
     "laughs": (LAUGHS.encode(), "not an OpenAPI 3 document"),
     "merges": (MERGES.encode(), "not an OpenAPI 3 document"),
-    "a part of itself": (b"a: &a [*a]\n", "names no finished anchor"),
-    "an alias of nothing": (b"a: *b\n", "names no finished anchor"),
+    "a part of itself": (b"a: &a [*a]\n", "does not refer to a complete anchor"),
+    "an alias of nothing": (b"a: *b\n", "does not refer to a complete anchor"),
     "a mapping for a key": (b"? {a: 1}\n: b\n", "for a key"),
     "too large": (b"x" * (fetching.LARGEST + 1), "larger than 32 MiB"),
 }

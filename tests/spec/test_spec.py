@@ -146,13 +146,13 @@ def test_what_is_removed_and_used_is_breaking_and_kept(place, capsys):
     code, text = run(place, upstream)
     assert code == spec.CHANGED
     assert capsys.readouterr().out.splitlines() == [
-        "  - field   Batch.output_file_id  kept in openapi.yaml until decided",
+        "  - field   Batch.output_file_id  kept in openapi.yaml until you decide",
         "      BREAKING: used by overlay/reading.py, overlay/showing.py",
-        "  - field   CreateBatchRequest.output_expires_after  kept in openapi.yaml until decided",
+        "  - field   CreateBatchRequest.output_expires_after  kept in openapi.yaml until you decide",
         "      BREAKING: used by overlay/create.py",
-        "  - field   ListBatchesResponse.has_more  kept in openapi.yaml until decided",
+        "  - field   ListBatchesResponse.has_more  kept in openapi.yaml until you decide",
         "      BREAKING: used by overlay/listing.py",
-        "  - param   listBatches.after  kept in openapi.yaml until decided",
+        "  - param   listBatches.after  kept in openapi.yaml until you decide",
         "      BREAKING: used by overlay/listing.py",
     ]
     assert text.count("x-removed-upstream: true") == 4
@@ -177,7 +177,7 @@ def test_what_tests_read_is_promised_too(place, capsys):
     assert run(place, upstream)[0] == spec.CHANGED
     assert capsys.readouterr().out.splitlines() == [
         "  - field   Batch.completed_at",
-        "  - field   Batch.errors  kept in openapi.yaml until decided",
+        "  - field   Batch.errors  kept in openapi.yaml until you decide",
         "      BREAKING: used by tests/test_reading.py",
     ]
 
@@ -189,7 +189,7 @@ def test_a_name_of_our_own_taken_by_a_field_is_breaking(place, capsys):
     assert run(place, upstream)[0] == spec.CHANGED
     assert capsys.readouterr().out.splitlines()[:2] == [
         "  + field   Batch.ended  boolean",
-        "      BREAKING: overlay/models.py gives Batch a name of its own that is ended",
+        "      BREAKING: overlay/models.py already adds ended to Batch",
     ]
 
 
@@ -224,9 +224,9 @@ def test_what_must_be_sent_now_is_breaking(place, capsys):
     assert run(place, upstream)[0] == spec.CHANGED
     assert capsys.readouterr().out.splitlines()[:4] == [
         "  ~ field   CreateBatchRequest.metadata  now required",
-        "      BREAKING: it must be sent now, by overlay/create.py",
+        "      BREAKING: must now be sent by overlay/create.py",
         "  + field   CreateBatchRequest.priority  string",
-        "      BREAKING: it must be sent now, by overlay/create.py",
+        "      BREAKING: must now be sent by overlay/create.py",
     ]
 
 
@@ -241,7 +241,7 @@ def test_operations_on_files_are_kept_when_a_document_has_them_elsewhere(place, 
     assert code == spec.CHANGED
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        f"  - operation {name}  kept in openapi.yaml until decided"
+        f"  - operation {name}  kept in openapi.yaml until you decide"
         for name in ("createFile", "deleteFile", "downloadFile", "listFiles", "retrieveFile")
     ]
     assert text.replace("      x-removed-upstream: true\n", "") == before
@@ -260,7 +260,7 @@ def test_the_file_keeps_its_mode_and_nothing_is_left_beside_it(place):
 def test_a_specification_that_is_broken_is_named(place, capsys):
     (place / "openapi.yaml").write_text("openapi: [")
     assert run(place, document())[0] == spec.REFUSED
-    assert "openapi.yaml, which lends names and descriptions, cannot be read" in capsys.readouterr().err
+    assert "openapi.yaml, which supplies names and descriptions, cannot be read" in capsys.readouterr().err
 
 
 def test_it_runs_as_a_command_and_helps():

@@ -1,4 +1,4 @@
-"""The nine operations of a document, and all they refer to, as an ``openapi.yaml`` that has no words yet."""
+"""The nine operations of a document, and all they refer to, as an ``openapi.yaml`` with our descriptions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -45,9 +45,9 @@ class _Placed:
 def assemble(
     document: dict[str, Any], present: dict[str, Any], promises: Promises, *, complete: bool
 ) -> dict[str, Any]:
-    """The ``openapi.yaml`` that *document* gives, beside the *present* one, which lends names and words.
+    """The ``openapi.yaml`` made from *document*; the *present* one supplies names and descriptions.
 
-    *complete* says whether the document's text ends as a text does.
+    *complete* says whether the document's text ends as a complete text does.
 
     Raises:
         Refused: The document cannot be used.

@@ -1,4 +1,4 @@
-"""The shape of ``openapi.yaml``, to those that read and write it.
+"""The shape of ``openapi.yaml``, for the modules that read and write it.
 
 Every object and every enum is a component; a property is a primitive, a reference, an array, an `anyOf` of these,
 or `{}` for anything. Nothing else occurs, which is what makes two of them easy to compare.
@@ -9,13 +9,13 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-# What a request is checked for, in numbers; `pattern` is written for another language's expressions.
+# Numeric limits that a request must keep; `pattern` is left out, as it is in another language's regex syntax.
 LIMITS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems")
 PREFIX = "#/components/schemas/"
 NULL: Schema = {"type": "null"}
-# Set on what a document has no more and the overlay still uses.
+# Set on what a document no longer has and the overlay still uses.
 REMOVED = "x-removed-upstream"
-# What tells an object apart is what a reader looks for first.
+# What identifies an object comes first, where a reader looks for it.
 _FIRST = ("id", "custom_id", "object")
 
 
@@ -25,7 +25,7 @@ def reference(name: str) -> Schema:
 
 
 def alternatives(schema: Schema) -> list[Schema]:
-    """The alternatives of a schema; itself where it has none."""
+    """The alternatives of a schema; the schema itself if it has none."""
     return list(schema.get("anyOf", [schema]))
 
 
@@ -51,12 +51,12 @@ def names(schema: Any) -> Iterator[str]:
 
 
 def referred(schema: Schema) -> list[str]:
-    """The components that are alternatives of a schema by themselves."""
+    """The components that a schema, or one of its alternatives, refers to directly."""
     return [part["$ref"].removeprefix(PREFIX) for part in alternatives(schema) if "$ref" in part]
 
 
 def closure(start: Iterable[str], schemas: dict[str, Schema]) -> set[str]:
-    """The components that *start* and all that they refer to reach."""
+    """The components in *start*, and all that they refer to, directly or not."""
     reached: set[str] = set()
     waiting = [name for name in start if name in schemas]
     while waiting:
@@ -110,12 +110,12 @@ def operations_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def sent(operation: dict[str, Any]) -> Schema:
-    """The schema of an operation's request body; empty where it has none."""
+    """The schema of an operation's request body; empty if it has none."""
     return _only(operation.get("requestBody", {}))
 
 
 def answered(operation: dict[str, Any]) -> Schema:
-    """The schema of an operation's answer; empty where it has none."""
+    """The schema of an operation's answer; empty if it has none."""
     return _only(operation.get("responses", {}).get("200", {}))
 
 

@@ -1,6 +1,7 @@
-"""What is different between two ``openapi.yaml``, one line each, and what of it breaks a promise of the overlay.
+"""The differences between two ``openapi.yaml``, one line each, and which of them break a promise of the overlay.
 
-Both are laid out flat first, as places with what can be said of each; then places are compared, and words are not.
+Both are flattened first, into places and what is stated of each; then the places are compared, without
+descriptions.
 """
 
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ class Change:
 
 @dataclass
 class _Place:
-    """What stands at one place of a specification."""
+    """What is at one place of a specification."""
 
     kind: str
     owner: str
@@ -84,16 +85,16 @@ def _added(place: _Place, promises: Promises) -> Change:
     detail = f"{place.type}, required" if place.required and place.kind == "param" else place.type
     adder = promises.adder(place.owner, place.name) if place.kind == "field" else None
     if adder:
-        breaks = f"{adder} gives {place.owner} a name of its own that is {place.name}"
+        breaks = f"{adder} already adds {place.name} to {place.owner}"
     else:
         breaks = _newly_required(place, promises) if place.required else ""
     return Change("+", place.kind, str(place), detail, breaks)
 
 
 def _removed(place: _Place, promises: Promises, *, kept: bool) -> Change:
-    # What is used has been kept (see `keeping`), and what went with a field that nothing uses is used by nothing.
+    # What is used has been kept (see `keeping`); what went with an unused field is unused too.
     users = _users(place, promises) if kept else ""
-    note = "kept in openapi.yaml until decided" if kept else ""
+    note = "kept in openapi.yaml until you decide" if kept else ""
     return Change("-", place.kind, str(place), note, f"used by {users}" if users else "")
 
 
@@ -123,13 +124,13 @@ def _users(place: _Place, promises: Promises) -> str:
 
 
 def _newly_required(place: _Place, promises: Promises) -> str:
-    """What breaks when a request must have what it need not have before; answers are never strict."""
+    """What breaks when a request must have what was optional before; answers are never strict."""
     users = ", ".join(promises.importers(place.owner))
-    return f"it must be sent now, by {users}" if users else ""
+    return f"must now be sent by {users}" if users else ""
 
 
 def _places(document: dict[str, Any]) -> dict[tuple[str, str], _Place]:
-    """What stands where, without what is only kept."""
+    """What is where, without what is only kept."""
     schemas = schemas_of(document)
     places: list[_Place] = []
     for name, operation in operations_of(document).items():

@@ -1,12 +1,12 @@
 """A document's bytes as a tree of dicts, lists, strings, numbers, booleans and None.
 
-JSON is read as such, and all else as YAML 1.2, from the events of libyaml. Neither loader that is at hand would do:
+JSON is read as JSON, and anything else as YAML 1.2, from the events of libyaml. Neither available loader would do:
 PyYAML's refuse a document that uses an anchor's name twice, which YAML allows and published documents do, and read
 YAML 1.1 (`on` is a boolean, a date is not a string); ruamel.yaml, in pure Python, takes 3.3 s for a document of
 2.8 MB where this takes 0.16 s.
 
-An alias is the object it names, not a copy, so "a billion laughs" stay as small as they are written; what walks the
-tree must not walk it as if it were a tree, see `nodes`.
+An alias is the object it names, not a copy, so "a billion laughs" stay as small as they are written; code that
+walks the tree must visit shared nodes once, see `nodes`.
 """
 
 import json
@@ -19,7 +19,7 @@ import yaml  # type: ignore[import-untyped]
 from tools.upstream.refusal import Refused
 
 DEEPEST = 200
-# Ten times those of the largest document.
+# Ten times what the largest document has.
 MOST_EVENTS = 1_000_000
 
 # The core schema of YAML 1.2.2, section 10.3.2; a plain scalar that is none of these is a string.
@@ -34,7 +34,7 @@ def decode(data: bytes) -> dict[str, Any]:
     """The document in *data*, JSON or YAML.
 
     Raises:
-        Refused: It is neither, is cut off, or is no mapping.
+        Refused: It is neither, is cut off, or is not a mapping.
 
     """
     try:
@@ -43,12 +43,12 @@ def decode(data: bytes) -> dict[str, Any]:
         raise Refused(f"the document is not text in UTF-8 (byte {error.start})") from error
     document = _json(text) if text.lstrip()[:1] == "{" else _yaml(text)
     if not isinstance(document, dict):
-        raise Refused("the document is not an OpenAPI document: it is no mapping")
+        raise Refused("the document is not an OpenAPI document: it is not a mapping")
     return document
 
 
 def nodes(tree: Any) -> Iterator[Any]:
-    """Every dict and list of *tree*, each once however often it is used."""
+    """Every dict and list in *tree*, each once however often it is used."""
     seen: set[int] = set()
     waiting = [tree]
     while waiting:
@@ -66,7 +66,7 @@ def _json(text: str) -> Any:
     except RecursionError as error:
         raise Refused("the document is nested too deeply") from error
     except ValueError as error:
-        raise Refused(f"the document is not JSON to its end: {error}") from error
+        raise Refused(f"the document is not valid JSON: {error}") from error
 
 
 def _yaml(text: str) -> Any:
@@ -112,7 +112,7 @@ class _Builder:
 
     def _open(self, container: dict[str, Any] | list[Any], anchor: str | None) -> None:
         if anchor is not None:
-            # Until it is closed, its name is taken by nothing: no container may hold itself.
+            # Until it is closed, its name stands for nothing: no container may hold itself.
             self._anchors.pop(anchor, None)
         self._stack.append((container, anchor))
         self._keys.append(self._NO_KEY)
@@ -127,7 +127,9 @@ class _Builder:
             return self._anchors[event.anchor]
         except KeyError:
             line = event.start_mark.line + 1
-            raise Refused(f"the YAML alias *{event.anchor} (line {line}) names no finished anchor") from None
+            raise Refused(
+                f"the YAML alias *{event.anchor} (line {line}) does not refer to a complete anchor"
+            ) from None
 
     def _add(self, value: Any) -> None:
         if not self._stack:
@@ -137,7 +139,7 @@ class _Builder:
         if isinstance(container, list):
             container.append(value)
         elif self._keys[-1] is self._NO_KEY:
-            # JSON has no keys but strings; `200:` below `responses:` is one.
+            # JSON has only strings as keys; `200:` below `responses:` becomes one.
             self._keys[-1] = value if isinstance(value, str) else _key(value)
         else:
             key, self._keys[-1] = self._keys[-1], self._NO_KEY

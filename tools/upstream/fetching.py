@@ -16,13 +16,13 @@ def fetch(source: str, *, transport: httpx.BaseTransport | None = None) -> bytes
     """What *source* holds: a file of at most 32 MiB, or an https URL that answers within a minute.
 
     Raises:
-        Refused: There is no such file, the URL does not answer, or it is too much.
+        Refused: There is no such file, the URL does not answer, or the document is too large or too slow.
 
     """
     if source.startswith("https://"):
         return _download(source, transport)
     if "://" in source:
-        raise Refused(f"{source} is not a path and not an https URL")
+        raise Refused(f"{source} is neither a path nor an https URL")
     try:
         with Path(source).open("rb") as file:
             # Not by its size, which a device or a pipe does not have.
@@ -54,13 +54,13 @@ def _download(url: str, transport: httpx.BaseTransport | None) -> bytes:
             if response.status_code != httpx.codes.OK:
                 raise Refused(f"{url} answers {response.status_code}")
             if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise Refused(f"{url} answers with an encoded body, which was not asked for")
+                raise Refused(f"{url} answers with an encoded body, which was not requested")
             for part in response.iter_raw():
                 parts += part
                 if len(parts) > LARGEST:
                     raise _too_large(url)
                 if time.monotonic() > deadline:
-                    raise Refused(f"{url} was not through after {SECONDS:.0f} seconds")
+                    raise Refused(f"{url} did not finish within {SECONDS:.0f} seconds")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Refused(f"{url} cannot be fetched: {str(error) or type(error).__name__}") from error
     return bytes(parts)
@@ -72,4 +72,6 @@ def _only_https(request: httpx.Request) -> None:
 
 
 def _too_large(source: str) -> Refused:
-    return Refused(f"{source} is larger than {LARGEST // 1024 // 1024} MiB, so it is not this API's document")
+    return Refused(
+        f"{source} is larger than {LARGEST // 1024 // 1024} MiB, so it is not a document of this API"
+    )

@@ -1,8 +1,8 @@
-"""What a schema means, whichever way it is spelt.
+"""What a schema means, however it is spelt.
 
 The same thing is written in many ways across revisions: `nullable: true`, `type: [X, "null"]`, `anyOf` or `oneOf`
 with a null; a reference alone, or in an `allOf` with a description beside it; `const` or an `enum` of one. All of
-them become a list of alternatives, each of one kind, and whether null is one of them.
+them become a list of alternatives, each of one kind, and a flag for whether null is allowed.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ _STRUCTURE = frozenset(
     }
 )
 _DEEPEST = 50
-# A batch section takes some hundreds; alternatives of alternatives can be written so that they never end.
+# A batch section takes a few hundred; alternatives of alternatives can be written so that they never end.
 _MOST_READ = 20_000
 
 
@@ -82,7 +82,7 @@ class Flattener:
         """*raw* without a reference and without `allOf`, and the reference that names it."""
         self._left -= 1
         if self._left < 0:
-            raise Refused("the schemas of the document are alternatives of each other without end")
+            raise Refused("the schemas of the document refer to each other without end")
         node, pointer = self._references.resolve(raw)
         if isinstance(node, bool):
             return {}, pointer
@@ -99,7 +99,7 @@ class Flattener:
         ]
         parts = [(part, name) for part, name in [*parts, (own, None)] if _STRUCTURE & part.keys()]
         if len(parts) == 1:
-            # One schema and words beside it: it keeps its name.
+            # One schema with a description beside it: it keeps its name.
             only, name = parts[0]
             return {**only, **_flags(own)}, name or pointer
         return _merged([part for part, _ in parts]), pointer

@@ -1,8 +1,9 @@
-"""What a document has no more and the overlay still uses stays in ``openapi.yaml``, marked.
+"""What a document no longer has but the overlay still uses stays in ``openapi.yaml``, marked.
 
-Services go on sending a field after its documentation is gone, and the SDK serves services that never read it. So
-a removal does not break the overlay's imports and attributes; it is reported as breaking, with the modules that use
-what was removed, and the mark (`x-removed-upstream`) stays until somebody has decided. What nothing uses goes.
+Services keep sending a field after its documentation is gone, and the SDK talks to services whose authors never
+read it. So a removal does not break the overlay's imports and attributes; it is reported as breaking, with the
+modules that use what was removed, and the mark (`x-removed-upstream`) stays until somebody decides. What nothing
+uses is dropped.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ from tools.upstream.promises import Promises
 
 
 def keep(result: dict[str, Any], present: dict[str, Any], promises: Promises) -> None:
-    """Put into *result* what is in *present*, is missing there, and is used."""
+    """Add to *result* what it lacks, *present* has, and something uses."""
     before, after = operations_of(present), operations_of(result)
     for operation in OPERATIONS:
         if operation.id in after and operation.id in before:
@@ -72,6 +73,6 @@ def _keep_schemas(
         }
         if lost:
             schema["properties"] = in_order({**schema["properties"], **lost})
-            # Those that it refers to may have lost fields as well, so once more with them.
+            # The schemas it refers to may have lost fields as well, so repeat for them.
             inner = {found for stated in lost.values() for found in names(stated)}
             _keep_schemas(schemas, present, inner, promises)

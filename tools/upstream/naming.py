@@ -1,8 +1,8 @@
 """Objects and enums as components, under names that do not change.
 
 A document writes the same object inline in one revision and named in another, and renames it in a third. Its place
-stays: so what stands at a place that the present ``openapi.yaml`` has is called what it is called there. Only what
-is new gets a name: the document's, or the parent's and the property's (`BatchErrors`, `BatchStatus`).
+stays: so what is at a place that the present ``openapi.yaml`` has keeps its name from there. Only what is new gets
+a name: the document's, or one made from the parent and the property (`BatchErrors`, `BatchStatus`).
 """
 
 import re
@@ -52,7 +52,7 @@ class Components:
     """The components that the places given to `place` lead to, in `schemas`.
 
     `known` and `owners` are what an earlier pass over the same places has learnt: which of the document's schemas
-    has which name by its place, so that a new place met early takes no name from an old one met late.
+    has which name by its place, so that a new place seen early does not take the name of an old one seen late.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Components:
         self._done: set[tuple[str, str]] = set()
 
     def place(self, raw: Any, present: Schema, fallback: str, *, null: bool = False) -> Schema:
-        """The schema to stand at a place for *raw*.
+        """The schema to put at a place for *raw*.
 
-        *present* stands there now (empty where the place is new), and *fallback* names an object or enum that has
-        no name yet. Only with *null* may null stand there: a field that is null is taken as absent.
+        *present* is there now (empty if the place is new), and *fallback* names an object or enum that has no name
+        yet. Only with *null* is null allowed there: a field that is null counts as absent.
         """
         meaning = self._flattener.read(raw)
         forms = _one_enum_each(meaning.forms)
@@ -82,7 +82,7 @@ class Components:
         return joined(stated or [{}])
 
     def adopt(self, name: str, ours: Schema) -> None:
-        """Have what the present component *ours* has, beside what the document has under its name."""
+        """Add what the present component *ours* has to what the document has under its name."""
         schema = self.schemas.setdefault(name, ours)
         if is_object(schema) and is_object(ours):
             schema["properties"] = in_order({**ours["properties"], **schema["properties"]})
@@ -114,7 +114,7 @@ class Components:
         self.schemas[name] = {"type": kind, "enum": sorted({*before, *form.values})}
 
     def _object(self, name: str, form: Form) -> None:
-        # The same place met twice, as a batch is in four answers, is one component with what each of them has.
+        # A place seen twice, as a batch is in four answers, is one component with what each of them has.
         source = (name, form.pointer or str(id(form.raw.get("properties"))))
         if source in self._done:
             return
@@ -144,7 +144,7 @@ class Components:
         return {**stated, "deprecated": True} if meaning.deprecated else stated
 
     def _names_for(self, forms: list[Form], present: Schema, fallback: str) -> list[str]:
-        """A name for each form; one that is neither an object nor an enum hands it on to what is in it."""
+        """A name for each form; one that is neither an object nor an enum passes it on to what is in it."""
         here = referred(present)
         named = [form for form in forms if form.kind in {"object", "enum"}]
         chosen: dict[int, str] = {}
@@ -189,7 +189,7 @@ class Components:
             if _key(name) not in _TAKEN and self._claimed.setdefault(_key(name), owner) == owner:
                 self._named[owner] = name
                 return name
-        raise AssertionError("a hundred schemas of one name")
+        raise AssertionError("a hundred schemas with one name")
 
 
 def _own_name(form: Form) -> str:
@@ -202,7 +202,7 @@ def _key(name: str) -> str:
 
 
 def _one_enum_each(forms: list[Form]) -> list[Form]:
-    """Forms with the enums of one type as one."""
+    """The forms, with enums of the same type merged."""
     result: list[Form] = []
     for form in forms:
         twin = next((one for one in result if _same_enum_type(one, form)), None)

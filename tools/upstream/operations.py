@@ -1,4 +1,4 @@
-"""The nine operations that the SDK is made of, under the names it gives them, whatever a document calls them."""
+"""The nine operations that the SDK is built on, under its own names, whatever a document calls them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ BYTES = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation. `sends` and `answers` are media types; a needed one must be in every document."""
+    """One operation. `sends` and `answers` are media types; if it is `needed`, every document must have it."""
 
     id: str
     method: str
@@ -39,5 +39,5 @@ OPERATIONS = (
     Operation("downloadFile", "get", "/files/{file_id}/content", "files", answers=BYTES),
 )
 
-# The lines of request and result files stand in no path. Documents had them until 2025 and have them no more.
+# The lines of request and result files appear in no path. Documents had them until 2025.
 LINES = ("BatchRequestInput", "BatchRequestOutput")

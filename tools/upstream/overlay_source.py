@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute that is read or set: of what it is one, by name, and by type where that is annotated."""
+    """An attribute that is read or set: its owner's name, and the owner's types where annotated."""
 
     name: str
     owner: str
@@ -23,7 +23,7 @@ class Module:
     path: str
     name: str
     imported: set[tuple[str, str]] = field(default_factory=set)
-    """What it imports and is not generated: a module, and a name in it, which may be a module too."""
+    """What it imports that is not generated: a module, and a name in it, which may be a module too."""
     generated: set[str] = field(default_factory=set)
     """Generated models and modules of operations that it imports, by their bare names."""
     attributes: set[Attribute] = field(default_factory=set)
@@ -34,7 +34,7 @@ class Module:
 
 
 def read_module(path: Path, folder: Path, generated: str) -> Module | None:
-    """The module at *path* in the package *folder*, beside a package *generated*; None where it is no Python."""
+    """The module at *path* in the package *folder*, given the package *generated*; None if it is not Python."""
     relative = path.relative_to(folder.parent)
     parts = relative.with_suffix("").parts
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -60,7 +60,7 @@ def read_module(path: Path, folder: Path, generated: str) -> Module | None:
 
 
 def _attributes(node: ast.AST, types: dict[str, frozenset[str]]) -> Iterator[Attribute]:
-    """The attributes below *node*, in whose scope names have the *types*."""
+    """The attributes used below *node*; in its scope names have the *types*."""
     if isinstance(node, ast.ClassDef):
         types = {**types, "self": frozenset({node.name})}
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -88,7 +88,7 @@ def _identifiers(annotation: ast.expr) -> frozenset[str]:
 
 
 def _source(node: ast.ImportFrom, parts: tuple[str, ...]) -> str:
-    """The module that a `from` names, a relative one made absolute."""
+    """The module that a `from` names, made absolute."""
     above = parts[: -node.level] if node.level else ()
     return ".".join([*above, *([node.module] if node.module else [])])
 

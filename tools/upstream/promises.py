@@ -1,11 +1,11 @@
 """What the overlay builds on: the fields its modules use, and the names it adds to the generated models.
 
-Read from the overlay's source, so that it cannot go stale, and by name, since Python tells no types without being
-run. A module names the models that it imports or extends, what the operations that it imports send and answer, and
-what all these contain; it uses `Batch.status` when it names batches and has a `status`, as an attribute of
-something that is not annotated as anything else, a keyword, or a string. A module that names no model may still be
-handed one by a module that does: then the attribute must be that of a `batch`. So now and then a module too many is
-reported. What the tests read is promised too, and found likewise.
+Read from the overlay's source, so that it cannot go stale, and by name, since Python's types are not known without
+running it. A module names the models that it imports or extends, what the operations that it imports send and
+answer, and what all these contain; it uses `Batch.status` when it names batches and has a `status`, as an
+attribute of something that is not annotated as anything else, a keyword, or a string. A module that names no model
+may still be handed one by a module that does: then the attribute must be that of a `batch`. So occasionally one
+module too many is reported. What the tests read is promised too, and found in the same way.
 """
 
 import builtins
@@ -22,13 +22,13 @@ from tools.upstream.overlay_source import Module, read_module
 
 @dataclass
 class Promises:
-    """The overlay's modules, by what they use of the specification; empty for no overlay."""
+    """The overlay's modules, by what they use of the specification; empty without an overlay."""
 
     modules: list[Module] = field(default_factory=list)
     names: dict[str, set[str]] = field(default_factory=dict)
-    """The models that a module names, with all that they contain, by the module's path."""
+    """The models that a module names, with everything they contain, by the module's path."""
     knows: dict[str, set[str]] = field(default_factory=dict)
-    """The same, with what the modules know that it imports."""
+    """The same, plus what the modules that it imports know."""
     holders: dict[str, set[str]] = field(default_factory=dict)
     """The fields that hold a model, by the model's name."""
 
@@ -51,7 +51,7 @@ class Promises:
         return [module.path for module in self.modules if {name, module_name(name)} & module.generated]
 
     def adder(self, model: str, name: str) -> str | None:
-        """The module that gives *model* a name of its own that is *name*."""
+        """The module that adds *name* to *model*."""
         for module in self.modules:
             if any(
                 extended == model and _python_name(name) in added for extended, added in module.added.values()
@@ -70,7 +70,7 @@ class Promises:
                 if attribute.types is not None:
                     used = bool(classes & attribute.types)
                 else:
-                    # Of a module that does not say which models it handles, the variable's name has to.
+                    # If a module does not say which models it handles, the variable's name must.
                     used = named or attribute.owner in variables
                 if used:
                     return True
@@ -84,7 +84,7 @@ def read(overlay: Path, specification: dict[str, Any], tests: Path | None = None
     """
     modules = list(_modules(overlay, overlay))
     for module in _modules(tests, overlay) if tests else ():
-        # Tests have bodies of requests and answers, which are strings and read nothing.
+        # Tests hold bodies of requests and answers, which are strings that read nothing.
         module.words.clear()
         modules.append(module)
     named = _named(modules, specification)
@@ -93,7 +93,7 @@ def read(overlay: Path, specification: dict[str, Any], tests: Path | None = None
 
 def _modules(folder: Path, overlay: Path) -> Iterator[Module]:
     for path in sorted(folder.rglob("*.py")):
-        # overlay/generated is a link to generated/, which is written and not read here.
+        # overlay/generated is a link to generated/, which is output, not input.
         if path.relative_to(folder).parts[0] != "generated":
             module = read_module(path, folder, f"{overlay.name}.generated")
             if module is not None:
@@ -141,7 +141,7 @@ def _holders(specification: dict[str, Any]) -> dict[str, set[str]]:
 def _known(modules: Iterable[Module], named: dict[str, set[str]]) -> dict[str, set[str]]:
     paths = {module.name: module.path for module in modules}
     imports = {
-        # `from overlay import files` imports the module files, not all that the package has.
+        # `from overlay import files` imports the module files, not everything in the package.
         module.path: {paths.get(f"{source}.{name}") or paths.get(source) for source, name in module.imported}
         for module in modules
     }
@@ -157,7 +157,7 @@ def _known(modules: Iterable[Module], named: dict[str, set[str]]) -> dict[str, s
 
 
 def _spellings(name: str) -> set[str]:
-    """A field's name as it may stand in Python: that of its attribute, or that on the wire, as a string."""
+    """A field's name as it may appear in Python: that of its attribute, or that on the wire, as a string."""
     return {name, _python_name(name)}
 
 

@@ -1,7 +1,7 @@
 """Following `$ref` inside a document.
 
-https://spec.openapis.org/oas/v3.1.0#reference-object: siblings of a `$ref` are left out where the caller does not
-say otherwise; a reference into another document is refused, since nothing here fetches one.
+https://spec.openapis.org/oas/v3.1.0#reference-object: siblings of a `$ref` are ignored unless the caller says
+otherwise; a reference into another document is refused, since nothing here fetches one.
 """
 
 from typing import Any
@@ -10,8 +10,7 @@ from urllib.parse import unquote
 from tools.upstream.decoding import nodes
 from tools.upstream.refusal import Refused
 
-# A document with a slip or two is upstream's to mend; one with more was cut off, as a YAML text can be without
-# ceasing to be YAML.
+# A slip or two is upstream's to fix; a document with more was cut off, as a YAML text can be and still be YAML.
 SLIPS = 3
 
 
@@ -22,7 +21,7 @@ class References:
         self._document = document
 
     def resolve(self, node: Any) -> tuple[Any, str | None]:
-        """What *node* stands for, and the reference that names it last; None where it is no reference.
+        """What *node* stands for, and the last reference to it; None if it is not a reference.
 
         Raises:
             Refused: The reference leads nowhere, out of the document, or back to itself.
@@ -41,7 +40,7 @@ class References:
         return node, pointer
 
     def mapping(self, node: Any) -> dict[str, Any]:
-        """What *node* stands for where that must be a mapping; an empty one where it is something else."""
+        """What *node* stands for where that must be a mapping; an empty one if it is something else."""
         found, _ = self.resolve(node)
         return found if isinstance(found, dict) else {}
 
@@ -54,13 +53,13 @@ class References:
         return True
 
     def refuse_cut_off(self, *, complete: bool) -> None:
-        """Refuse a document that has lost so much that it was cut off; *complete* when it ends as texts end."""
+        """Refuse a document that lacks so much that it was cut off; *complete* if its text ends as one does."""
         # Under `properties`, a property may have the name "$ref"; then its value is a mapping.
         used = {node["$ref"] for node in nodes(self._document) if isinstance(node, dict) and _refers(node)}
         lost = sorted(pointer for pointer in used if pointer.startswith("#") and not self.known(pointer))
         if len(lost) > (SLIPS if complete else 0):
             raise Refused(
-                f"the document is cut off: it refers to {len(lost)} parts that it does not have, as {lost[0]}"
+                f"the document is cut off: it refers to {len(lost)} parts that it does not have, such as {lost[0]}"
             )
 
     def _find(self, pointer: str) -> Any:
@@ -74,7 +73,7 @@ class References:
 
 
 def items(value: Any) -> list[Any]:
-    """The items of what should be a list; none where it is something else."""
+    """The items of what should be a list; none if it is something else."""
     return value if isinstance(value, list) else []
 
 

@@ -1,4 +1,4 @@
-"""The one error of a document that is no good."""
+"""The one error for a document that cannot be used."""
 
 
 class Refused(Exception):  # noqa: N818 - the command exits with "refused"; the name says what happened

@@ -1,16 +1,16 @@
-"""Lenient in what answers, strict in what is sent.
+"""Lenient in answers, strict in requests.
 
-Services differ in what they answer: fields are missing, values are new. So what an answer reaches requires only
-what identifies the object, and an enum there is an enum or anything else of its type. What only requests send stays
-as the document has it. What is both is lenient: an answer must never fail to be read.
+Services differ in what they answer: fields are missing, values are new. So a schema used in answers requires only
+what identifies the object, and an enum there accepts anything else of its type. A schema used only in requests
+stays as the document has it. One used in both is lenient: reading an answer must never fail.
 """
 
 from collections.abc import Iterable
 
 from tools.upstream.canonical import LIMITS, Schema, alternatives, closure, is_object, joined, referred
 
-# Strings of requests for which services have values of their own; that of a file's purpose did not have `batch`
-# in the first revisions that had batches.
+# Strings in requests for which services have values of their own; a file's purpose lacked `batch` in the first
+# revisions that had batches.
 _OPEN = frozenset(
     {
         ("CreateBatchRequest", "endpoint"),
@@ -21,9 +21,9 @@ _OPEN = frozenset(
 
 
 def apply(schemas: dict[str, Schema], answered: Iterable[str], identified: Iterable[str]) -> None:
-    """Make *schemas* lenient where *answered* reach; of those *identified*, `id` is still required.
+    """Make *schemas* lenient as far as *answered* reach; those *identified* still require `id`.
 
-    *identified* are the objects an operation answers with by themselves: a batch, a file, what was deleted.
+    *identified* are the objects that an operation answers with: a batch, a file, a deleted file.
     """
     lenient = closure(answered, schemas)
     kinds = _kinds(schemas, lenient)
@@ -45,7 +45,7 @@ def apply(schemas: dict[str, Schema], answered: Iterable[str], identified: Itera
 
 
 def _kinds(schemas: dict[str, Schema], lenient: set[str]) -> dict[str, set[str]]:
-    """For objects that are alternatives of each other, the fields that tell which one it is.
+    """For objects that are alternatives of each other, the fields that tell them apart.
 
     Generated code takes the first alternative that does not fail, so these fields must be able to fail.
     """
@@ -69,7 +69,7 @@ def _constants(schema: Schema, schemas: dict[str, Schema]) -> set[str]:
 
 
 def _lenient(stated: Schema, schemas: dict[str, Schema]) -> Schema:
-    """A field of an answer: without limits, open to values and alternatives that are new."""
+    """A field of an answer: without limits, open to new values and alternatives."""
     parts = [_without_limits(part, schemas) for part in alternatives(stated)]
     opened = _opened({**_words(stated), **joined(parts)}, schemas)
     objects = [name for name in referred(opened) if is_object(schemas[name])]
@@ -86,7 +86,7 @@ def _without_limits(part: Schema, schemas: dict[str, Schema]) -> Schema:
 
 
 def _opened(stated: Schema, schemas: dict[str, Schema]) -> Schema:
-    """A schema whose enums are open: beside each stands its type."""
+    """The schema with open enums: each is joined by its type."""
     types = [{"type": schemas[name]["type"]} for name in referred(stated) if "enum" in schemas[name]]
     if not types:
         return stated

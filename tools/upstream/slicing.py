@@ -1,7 +1,7 @@
 """Finding the nine operations in a document, whatever it puts before their paths and calls their parameters.
 
-Paths are told by their shape: `/v1/batches/{id}` is `/batches/{batch_id}` behind a prefix. Operation ids and tags
-are not looked at, since they change and may be missing.
+Paths are recognized by their shape: `/v1/batches/{id}` is `/batches/{batch_id}` behind a prefix. Operation ids and
+tags are ignored, since they change and may be missing.
 """
 
 import re
@@ -17,7 +17,7 @@ _PLACE = re.compile(r"\{[^{}]*\}")
 
 @dataclass
 class Found:
-    """One operation as the document has it: schemas unresolved, all else in plain terms."""
+    """One operation as the document has it: schemas unresolved, everything else resolved."""
 
     operation: Operation
     parameters: list[dict[str, Any]]
@@ -31,7 +31,7 @@ def find(document: dict[str, Any], references: References) -> dict[str, Found]:
     """The operations that *document* has, by our ids; those on files may be missing.
 
     Raises:
-        Refused: It is no OpenAPI 3 document, or lacks an operation on batches.
+        Refused: It is not an OpenAPI 3 document, or lacks an operation on batches.
 
     """
     version = document.get("openapi")
@@ -73,7 +73,7 @@ def _shapes(document: dict[str, Any], references: References) -> dict[str, dict[
 
 
 def _prefix(paths: dict[str, dict[str, Any]]) -> str:
-    """What stands before the paths of the batch section: that which most of its operations stand behind."""
+    """What precedes the paths of the batch section: the prefix that most of its operations share."""
     needed = [operation for operation in OPERATIONS if operation.needed]
     prefixes = {
         shape.removesuffix(_shape(operation.path))
@@ -102,7 +102,7 @@ def _read(operation: Operation, item: dict[str, Any], references: References) ->
         if found.sends is None:
             raise _UnsaidError(f"the document does not say what {operation} sends as {operation.sends}")
     responses = references.mapping(raw.get("responses"))
-    # 200 in any case, which is what services send; beside it any other success that the document has.
+    # Always 200, which is what services send; plus any other success that the document has.
     successes = sorted(code for code in responses if re.fullmatch(r"2\d\d", code))
     found.codes = sorted({"200", *successes})
     if operation.answers == BYTES:
@@ -115,7 +115,7 @@ def _read(operation: Operation, item: dict[str, Any], references: References) ->
 
 
 def _parameters(operation: Operation, raw: list[Any], references: References) -> list[dict[str, Any]]:
-    """Those in the path as we name them, then the others by name; of two by one name, the last."""
+    """Those in the path, under our names, then the others by name; of two with one name, the last."""
     ours = [place[1:-1] for place in _PLACE.findall(operation.path)]
     parameters = {
         ("path", name): {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -138,7 +138,7 @@ def _parameters(operation: Operation, raw: list[Any], references: References) ->
 
 
 def _schema(holder: dict[str, Any], media_type: str, references: References) -> Any:
-    """The schema that *holder* has for a media type, parameters like a charset aside; None where it has none."""
+    """The schema that *holder* has for a media type, ignoring parameters like a charset; None if it has none."""
     for name, media in references.mapping(holder.get("content")).items():
         if name.split(";")[0].strip().lower() in {media_type, "*/*"}:
             return references.mapping(media).get("schema")

@@ -1,7 +1,7 @@
-"""The words of ``openapi.yaml`` are this project's own: structure is taken from a document, descriptions never.
+"""The descriptions in ``openapi.yaml`` are this project's own; only structure is taken from a document.
 
-Whatever has a description in the present file keeps it for as long as its path, schema or property is there. What
-is new has none until somebody writes it.
+Whatever has a description in the present file keeps it as long as its path, schema or property is there. What is
+new has none until somebody writes it.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ def lend(result: dict[str, Any], present: dict[str, Any]) -> None:
 
 
 def wordless(result: dict[str, Any]) -> list[str]:
-    """What in *result* has no description yet, as `Batch.usage`."""
+    """What in *result* has no description yet, such as `Batch.usage`."""
     found = [name for name, operation in operations_of(result).items() if "summary" not in operation]
     for name, schema in schemas_of(result).items():
         properties = schema.get("properties", {})

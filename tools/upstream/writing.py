@@ -1,4 +1,4 @@
-"""``openapi.yaml`` as text, the same for the same content, and put in place whole or not at all."""
+"""``openapi.yaml`` as text, the same for the same content, written whole or not at all."""
 
 import os
 import tempfile
@@ -31,7 +31,7 @@ _SCHEMA = (
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
-    """Without anchors: a schema that stands twice is written twice."""
+    """Without anchors: a schema used twice is written twice."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
@@ -95,7 +95,7 @@ def _sorted(mapping: dict[str, Any], first: tuple[str, ...]) -> dict[str, Any]:
 
 
 def write(path: Path, text: str) -> None:
-    """Put *text* at *path*: beside it first, then in its place, so that no half of it is ever there."""
+    """Write *text* to *path*: beside it first, then in its place, so that no partial file is ever there."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     temporary = Path(name)
     try:
