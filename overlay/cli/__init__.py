@@ -1,7 +1,7 @@
 """The same verbs from a shell: `overlay check`, `run`, `batches …`, `files …`, `serve`.
 
-Data goes to stdout, progress and messages to stderr. Nothing ends in a traceback, unless OVERLAY_DEBUG is set.
-How a command ended is its exit status: see `overlay.cli.endings`.
+Data goes to stdout, progress and messages to stderr. No command ends in a traceback, unless OVERLAY_DEBUG is set.
+The exit status says how a command ended: see `overlay.cli.endings`.
 """
 
 import sys
@@ -12,7 +12,7 @@ from overlay.cli.signals import Stopping
 
 
 def main() -> NoReturn:
-    """What the `overlay` command runs."""
+    """The entry point of the `overlay` command."""
     stopping = Stopping()
     try:
         for name in ("rich", "typer"):

@@ -1,4 +1,4 @@
-"""The command with its subcommands, and the frame around a run of it."""
+"""The command and its subcommands, and how a run is logged and ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    # Typer's own would show local variables, tokens among them.
+    # Typer's own would show local variables, including tokens.
     pretty_exceptions_enable=False,
 )
 
@@ -53,7 +53,7 @@ serve.register(app)
 
 
 class _Said(logging.Handler):
-    """What the SDK says while it works, that a call is tried again for one, as lines on stderr."""
+    """Writes what the SDK logs, such as retries, to stderr, one line each."""
 
     def __init__(self, stopping: Stopping) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class _Said(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._stopping.asked:
-            return  # the last word is how to go on; threads that lose their connection have nothing to add
+            return  # the advice comes last; threads that lose their connection have nothing to add
         text = record.getMessage()
         endings.say(f"{text}: {record.exc_info[1]}" if record.exc_info else text)
 
@@ -74,7 +74,7 @@ def _listen(stopping: Stopping) -> None:
 
 
 def run(stopping: Stopping) -> int:
-    """Run the command that the arguments name; gives the exit status."""
+    """Run the command that the arguments name; returns the exit status."""
     if variable(endings.DEBUG):
         logging.basicConfig(level=logging.DEBUG)
     else:
@@ -87,7 +87,7 @@ def run(stopping: Stopping) -> int:
     except Interrupted as interrupted:
         stopping.say()
         status = interrupted.exit_status
-    except Exception as error:  # noqa: BLE001 - nothing ends in a traceback
+    except Exception as error:  # noqa: BLE001 - no command ends in a traceback
         status = endings.report(error)
         if stopping.advise_on_error:
             endings.say(stopping.advice)

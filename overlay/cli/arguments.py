@@ -1,4 +1,4 @@
-"""Options that several commands take, and how their text is read."""
+"""Options that several commands share, and how they are parsed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([smhd]?)")
 
 def seconds(text: str | float) -> float:
     """`90`, `1.5s`, `10m`, `26h` or `2d` as seconds. Raises typer.BadParameter for anything else, and for 0."""
-    if not isinstance(text, str):  # typer has defaults parsed too
+    if not isinstance(text, str):  # typer parses defaults, too
         return float(text)
     found = _DURATION.fullmatch(text.strip())
     value = float(found[1]) * _SECONDS[found[2]] if found else 0.0
     if not value > 0:
-        raise typer.BadParameter(f"{text!r} is not a time such as 90, 1.5s, 10m, 26h or 2d")
+        raise typer.BadParameter(f"{text!r} is not a duration such as 90, 1.5s, 10m, 26h or 2d")
     return value
 
 
 def pairs(texts: list[str] | None) -> dict[str, str]:
-    """`key=value` texts as a dict. Raises typer.BadParameter for one without a key, and for a key twice."""
+    """`key=value` texts as a dict. Raises typer.BadParameter for anything else, and for a repeated key."""
     read: dict[str, str] = {}
     for text in texts or ():
         key, equals, value = text.partition("=")
@@ -46,7 +46,7 @@ Endpoint = Annotated[
 Window = Annotated[str, typer.Option("--completion-window", help="24h at OpenAI; other services differ.")]
 Metadata = Annotated[
     list[str] | None,
-    typer.Option("--metadata", metavar="KEY=VALUE", help="To be kept with the batch; may be repeated."),
+    typer.Option("--metadata", metavar="KEY=VALUE", help="Stored with the batch; may be repeated."),
 ]
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="PATH", help="Where to write; - is standard output.")
@@ -59,18 +59,18 @@ Timeout = Annotated[
 ]
 Poll = Annotated[
     float,
-    typer.Option(parser=seconds, metavar="TIME", help="The first pause between two looks; it grows to 60 s."),
+    typer.Option(parser=seconds, metavar="TIME", help="The initial polling interval; it grows to 60 s."),
 ]
 PollAgain = Annotated[
     float | None,
     typer.Option(
-        parser=seconds, metavar="TIME", help="The first pause between two looks; else as submitted."
+        parser=seconds, metavar="TIME", help="The initial polling interval; by default as submitted."
     ),
 ]
 Most = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
-Everything = Annotated[bool, typer.Option("--all", help="Show all, whatever --limit says.")]
-After = Annotated[str | None, typer.Option(metavar="ID", help="Begin behind this one.")]
+Everything = Annotated[bool, typer.Option("--all", help="Show all, ignoring --limit.")]
+After = Annotated[str | None, typer.Option(metavar="ID", help="Start after this id.")]
 CreatedAfter = Annotated[
-    str | None, typer.Option(metavar="DATE", help="ISO 8601, UTC where it names no zone; inclusive.")
+    str | None, typer.Option(metavar="DATE", help="ISO 8601, in UTC unless it names a zone; inclusive.")
 ]
-CreatedBefore = Annotated[str | None, typer.Option(metavar="DATE", help="Likewise; exclusive.")]
+CreatedBefore = Annotated[str | None, typer.Option(metavar="DATE", help="The same; exclusive.")]

@@ -1,4 +1,4 @@
-"""`overlay batches …`: one command for each thing that can be done with a batch."""
+"""`overlay batches …`: one command for each thing you can do with a batch."""
 
 from __future__ import annotations
 
@@ -32,24 +32,28 @@ from overlay.cli.shell import Shell, command
 from overlay.lines import is_object
 from overlay.models import Batch
 
-app = typer.Typer(help="Create, watch and end batches, and fetch their results.", rich_markup_mode=None)
+app = typer.Typer(help="Create, watch and cancel batches, and fetch their results.", rich_markup_mode=None)
 
 
 @command(app)
 def create(
     shell: Shell,
-    input_file_id: Annotated[str, typer.Argument(metavar="FILE_ID", help="What `files upload` printed.")],
+    input_file_id: Annotated[
+        str, typer.Argument(metavar="FILE_ID", help="The id that `files upload` printed.")
+    ],
     *,
-    endpoint: Annotated[str, typer.Option(help="What each line names, such as /v1/chat/completions.")],
+    endpoint: Annotated[
+        str, typer.Option(help="The endpoint that each line names, such as /v1/chat/completions.")
+    ],
     completion_window: Window = "24h",
     metadata: Metadata = None,
     output_expires_after: Annotated[
         float | None,
-        typer.Option(parser=seconds, metavar="TIME", help="How long the service is to keep result files."),
+        typer.Option(parser=seconds, metavar="TIME", help="How long the service keeps the result files."),
     ] = None,
 ) -> None:
-    """Create a batch of an uploaded file. This is what is paid for."""
-    shell.advise("a batch may have been created: " + shell.again("batches", "list"))
+    """Create a batch from an uploaded file. This is the step that costs money."""
+    shell.advise("a batch may have been created; check with: " + shell.again("batches", "list"))
     with shell.client() as client:
         batch = client.batches.create(
             input_file_id=input_file_id,
@@ -92,16 +96,16 @@ def list_(
 
 @command(app)
 def cancel(shell: Shell, batch_id: BatchId) -> None:
-    """Ask to stop a batch. What was done is kept, and billed."""
+    """Ask the service to cancel a batch. Requests already answered are kept, and billed."""
     with shell.client() as client:
         shell.show(client.batches.cancel(batch_id), facts)
 
 
 @command(app)
 def wait(shell: Shell, batch_id: BatchId, timeout: Timeout = None, poll: Poll = 5.0) -> Exit:
-    """Wait until a batch has ended; exit status 1 where it did not complete."""
+    """Wait until a batch has ended; exit status 1 if it did not complete."""
     shell.advise(
-        f"{batch_id} goes on at the service; to wait again: {shell.again('batches', 'wait', batch_id)}"
+        f"{batch_id} keeps running at the service; to wait again: {shell.again('batches', 'wait', batch_id)}"
     )
     with shell.client() as client, Progress() as progress:
         batch = client.batches.wait(batch_id, timeout=timeout, poll=poll, on_change=progress.watch)
@@ -121,14 +125,15 @@ def results(
     requests: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="Your copy of the input, for the order; else the service's is fetched."
+            metavar="PATH",
+            help="Your copy of the input, for the order; by default it is fetched from the service.",
         ),
     ] = None,
     unordered: Annotated[
-        bool, typer.Option("--unordered", help="The lines as the service's files have them; needs no input.")
+        bool, typer.Option("--unordered", help="Keep the order of the service's files; needs no input.")
     ] = False,
 ) -> Exit:
-    """Fetch the results of a batch that has ended: one line for each request, in the requests' order."""
+    """Fetch the results of a batch that has ended: one line per request, in the order of the requests."""
     check_destination(output_path)
     with shell.client() as client:
         found = client.batches.results(batch_id, requests=requests, ordered=not unordered)
@@ -136,7 +141,7 @@ def results(
 
 
 def facts(batch: Batch) -> Iterator[tuple[str, object]]:
-    """What people want to know of a batch."""
+    """What people want to know about a batch."""
     counts = batch.request_counts
     yield "id", batch.id
     yield "status", batch.status

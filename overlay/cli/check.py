@@ -1,4 +1,4 @@
-"""`overlay check`: is a file of requests fit to be sent?"""
+"""`overlay check`: is a file of requests ready to send?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app)
     def check(shell: Shell, file: RequestsFile, endpoint: Endpoint = None) -> Exit:
-        """Check a file of requests, sending nothing: every problem with its line, the first hundred of them."""
+        """Check a file of requests without sending anything. Shows up to a hundred problems, each with its line."""
         try:
             summary = check_requests(file, endpoint=endpoint)
         except InvalidInputError as error:
@@ -26,7 +26,11 @@ def register(app: typer.Typer) -> None:
                 output.document({"ok": False, "file": str(file), "count": error.count, "problems": problems})
             else:
                 output.lines(f"{file}: {problem}" for problem in error.problems)
-                some = f", the first {len(error.problems)} above" if error.count > len(error.problems) else ""
+                some = (
+                    f", the first {len(error.problems)} shown above"
+                    if error.count > len(error.problems)
+                    else ""
+                )
                 shell.complain(f"{file}: {error.count:,} problem{'s' * (error.count > 1)}{some}")
             return Exit.USAGE
         found = {

@@ -1,4 +1,4 @@
-"""The results of a batch, byte for byte to where the user wants them, and what they come to."""
+"""Write results, byte for byte, where the user wants them, and sum them up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from overlay.results.shapes import MISSING
 
 
 def deliver(shell: Shell, results: Results, path: str) -> Exit:
-    """Write every line, and say how many there were; INCOMPLETE where some failed, or the batch did not complete.
+    """Write every line, and say how many there were; INCOMPLETE if some failed, or the batch did not complete.
 
     Raises what reading the results raises, and StorageError.
     """
@@ -51,7 +51,7 @@ def deliver_job(shell: Shell, job: Job, results: Results, path: str) -> Exit:
             text += "; the job was cancelled"
         shell.say(text)
     if job.strays:
-        shell.say(f"warning: {job.strays:,} answers name no request of the input and were left out")
+        shell.say(f"warning: {job.strays:,} answers match no request of the input and were left out")
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
 
 
@@ -73,9 +73,9 @@ def _mention_oddities(shell: Shell, results: Results) -> None:
     if report is None:
         return
     for count, text in (
-        (report.unknown, "answers name no request of the input and were left out"),
+        (report.unknown, "answers match no request of the input and were left out"),
         (report.duplicates, "answers came twice and were written once"),
-        (len(report.conflicts), "requests were answered in different ways; the first success was written"),
+        (len(report.conflicts), "requests got conflicting answers; the first success was written"),
         (report.malformed, "lines could not be read"),
     ):
         if count:

@@ -1,4 +1,4 @@
-"""Where `-o` points: standard output, a file that is complete or not there, or a device."""
+"""Where `-o` points: standard output, a file that is either complete or absent, or a device."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def check_destination(path: str) -> None:
 
 @contextmanager
 def destination(path: str) -> Generator[Callable[[bytes], object]]:
-    """A function that writes bytes to the path. A file takes its name when the block ends.
+    """A function that writes bytes to the path. A file gets its name when the block ends.
 
-    Raises StorageError, and PipeClosedError for a standard output that nobody reads.
+    Raises StorageError, and PipeClosedError if nobody reads standard output.
     """
     if path == STDOUT:
         yield output.write
         return
     with storage_errors(path):
         target = _target(path)
-    # To take the name of a device or a pipe would replace it.
+    # Renaming onto a device or a pipe would replace it.
     with replacing(target) if _is_plain(target) else _opened(target) as file:
 
         def write(data: bytes) -> None:
@@ -49,7 +49,7 @@ def destination(path: str) -> Generator[Callable[[bytes], object]]:
 
 
 def _target(path: str) -> Path:
-    """The file itself, where the path is a link to it."""
+    """The file itself, if the path is a link to it."""
     return Path(path).resolve()
 
 

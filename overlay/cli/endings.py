@@ -33,7 +33,7 @@ DEBUG = "OVERLAY_DEBUG"
 
 
 class Exit(IntEnum):
-    """The exit statuses. What a signal ended has the shell's: 130 for Ctrl-C, 143 for SIGTERM."""
+    """The exit statuses. After a signal it is the shell's: 130 for Ctrl-C, 143 for SIGTERM."""
 
     OK = 0
     INCOMPLETE = 1
@@ -50,9 +50,9 @@ Exit status:
   0    done
   1    some lines failed, or the batch did not complete
   2    wrong usage, bad input, or a local file that cannot be read or written
-  3    the service, the network or the token refused
-  4    would pay again: these requests were sent before, from elsewhere
-  130  stopped by Ctrl-C; 143 by SIGTERM. Work at the service goes on.
+  3    an error of the service, the network or the token
+  4    would pay again: these requests were already sent from elsewhere
+  130  stopped by Ctrl-C; 143 by SIGTERM. Batches at the service keep running.
 """
 
 
@@ -61,7 +61,7 @@ class WouldPayAgainError(OverlayError):
 
 
 class PipeClosedError(Exception):
-    """Whoever read our output has left, as `head` does."""
+    """The reader of our output has closed it, as `head` does."""
 
 
 _STATUSES: tuple[tuple[tuple[type[OverlayError], ...], Exit], ...] = (
@@ -75,8 +75,8 @@ _STATUSES: tuple[tuple[tuple[type[OverlayError], ...], Exit], ...] = (
 )
 
 _HINTS: tuple[tuple[type[OverlayError], str], ...] = (
-    (AuthenticationError, "check OPENAI_API_KEY, or the file of --token-file"),
-    (TokenProviderError, "check the file of --token-file"),
+    (AuthenticationError, "check OPENAI_API_KEY, or your --token-file"),
+    (TokenProviderError, "check your --token-file"),
     (APIConnectionError, "check the network, and --base-url"),
     (UnknownOutcomeError, "`overlay batches list` shows what exists"),
 )
@@ -91,7 +91,7 @@ def exit_status(error: BaseException) -> Exit:
 
 
 def report(error: Exception) -> Exit:
-    """Say on stderr, in one line, what went wrong and what to do; gives the exit status."""
+    """Say on stderr, in one line, what went wrong and what to do; returns the exit status."""
     text = str(error)
     hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
     if not isinstance(error, OverlayError):
@@ -105,12 +105,12 @@ def report(error: Exception) -> Exit:
 
 
 def complain(text: str) -> None:
-    """One line of error on stderr."""
+    """One error line on stderr."""
     say(f"error: {text}")
 
 
 def say(text: str) -> None:
-    """One line on stderr. Where that is closed or full, the work goes on without words."""
+    """One line on stderr. If that is closed or full, work continues in silence."""
     if sys.stderr is None:
         return
     try:
@@ -121,7 +121,7 @@ def say(text: str) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Send what a stream still holds, and whatever follows, nowhere: the interpreter's last flush must not fail."""
+    """Discard what a stream still holds, and whatever follows: the interpreter's last flush must not fail."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

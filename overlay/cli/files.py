@@ -1,4 +1,4 @@
-"""`overlay files …`: one command for each thing that can be done with a file."""
+"""`overlay files …`: one command for each thing you can do with a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from overlay.cli.progress import Progress
 from overlay.cli.shell import Shell, command
 from overlay.models import File
 
-app = typer.Typer(help="Send files, list, fetch and delete them.", rich_markup_mode=None)
+app = typer.Typer(help="Upload, list, download and delete files.", rich_markup_mode=None)
 
 _CHUNK = 1024 * 1024
 
@@ -34,13 +34,16 @@ _CHUNK = 1024 * 1024
 def upload(
     shell: Shell,
     path: Annotated[Path, typer.Argument(metavar="FILE")],
-    purpose: Annotated[str, typer.Option(help="What it is for.")] = "batch",
-    filename: Annotated[str | None, typer.Option(help="The name to store it under; else its own.")] = None,
+    purpose: Annotated[str, typer.Option(help="What the file is for.")] = "batch",
+    filename: Annotated[
+        str | None, typer.Option(help="The name to store it under; by default its own.")
+    ] = None,
     expires_after: Annotated[
-        float | None, typer.Option(parser=seconds, metavar="TIME", help="When the service is to delete it.")
+        float | None,
+        typer.Option(parser=seconds, metavar="TIME", help="After this time, the service deletes it."),
     ] = None,
 ) -> None:
-    """Send a file, and print what the service calls it."""
+    """Upload a file, and print its id."""
     with shell.client() as client, Progress() as progress:
         progress.step(f"uploading {path}")
         sent = client.files.upload(path, purpose=purpose, filename=filename, expires_after=expires_after)
@@ -61,7 +64,9 @@ def list_(
     limit: Most = 20,
     everything: Everything = False,
     after: After = None,
-    purpose: Annotated[str | None, typer.Option(help="Only those for batch, batch_output, ....")] = None,
+    purpose: Annotated[
+        str | None, typer.Option(help="Only files with this purpose: batch, batch_output, ...")
+    ] = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
 ) -> None:
@@ -80,7 +85,7 @@ def list_(
 
 @command(app)
 def download(shell: Shell, file_id: FileId, output_path: Output = STDOUT) -> None:
-    """Fetch the content of a file."""
+    """Download the content of a file."""
     check_destination(output_path)
     with shell.client() as client, tempfile.TemporaryDirectory(prefix="overlay-") as folder:
         fetched = client.files.download(file_id, Path(folder) / "content")
@@ -97,11 +102,11 @@ def delete(shell: Shell, file_id: FileId) -> None:
     if shell.json:
         output.document({"id": file_id, "deleted": True})
     else:
-        shell.say(f"{file_id} is deleted")
+        shell.say(f"{file_id} deleted")
 
 
 def facts(file: File) -> Iterator[tuple[str, object]]:
-    """What people want to know of a file."""
+    """What people want to know about a file."""
     yield "id", file.id
     yield "name", file.filename
     yield "purpose", file.purpose

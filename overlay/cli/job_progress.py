@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SHARDS_SHOWN = 8
 _TENTHS = 10
 _SPOKEN = frozenset({"uploading", "created", "adopted", "waiting", "resubmitted", "duplicate", "outage"})
-"""What deserves a line of its own where nobody watches; in between there is a line for each tenth of the way."""
+"""The events that get a line of their own without a terminal; besides them, each tenth of the way gets one."""
 
 
 class JobProgress:
@@ -35,7 +35,7 @@ class JobProgress:
             from rich.live import Live  # noqa: PLC0415
 
             self._live = Live(
-                get_renderable=self._picture,  # anew each time: the clock in it goes on between events
+                get_renderable=self._picture,  # rendered each time: its clock runs between events
                 console=Console(stderr=True),
                 transient=True,
                 refresh_per_second=4,
@@ -78,7 +78,7 @@ class JobProgress:
         return f"{text}, {_span(time.monotonic() - self._began)} elapsed{self._expected(job)}"
 
     def _expected(self, job: Job) -> str:
-        """How long it may take yet, at the pace since this process began."""
+        """The estimated time left, at the pace since this process began."""
         done = job.answered - (self._at_first or 0)
         if done <= 0 or job.ended:
             return ""
@@ -104,7 +104,7 @@ class JobProgress:
                 total=max(1, shard.requests), completed=shard.completed + shard.failed, width=24
             )
             counts = f"{shard.completed + shard.failed:,}/{shard.requests:,}"
-            again = f"sent again ({shard.generation})" if shard.generation else ""
+            again = f"retry {shard.generation}" if shard.generation else ""
             grid.add_row(f"shard {shard.number}", Text(endings.one_line(status)), bar, counts, again)
         finished = len(job.shards) - len(open_shards)
         whole = Table.grid()  # a bar by itself does not end its line

@@ -1,4 +1,4 @@
-"""`overlay jobs …`: what `overlay run` has begun, one command for each thing that can be done with it."""
+"""`overlay jobs …`: one command for each thing you can do with the jobs that `overlay run` started."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from overlay.cli.job_progress import JobProgress
 from overlay.cli.shell import Shell, command
 from overlay.jobs.views import Job, Shard
 
-app = typer.Typer(help="Go on with, watch and end jobs, and fetch their results.", rich_markup_mode=None)
+app = typer.Typer(help="Resume, watch and cancel jobs, and fetch their results.", rich_markup_mode=None)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False)]
 _SHARDS_SHOWN = 20
@@ -24,7 +24,7 @@ _SHARDS_SHOWN = 20
 
 @command(app, name="list")
 def list_(shell: Shell) -> None:
-    """List the jobs of this machine, newest first."""
+    """List the jobs on this machine, newest first."""
     with shell.client() as client:
         header = ("ID", "STATE", "DONE", "TOTAL", "FAILED", "CREATED", "SERVICE")
         output.listing(client.jobs.list(), header, _row, most=None, as_json=bool(shell.json))
@@ -32,35 +32,33 @@ def list_(shell: Shell) -> None:
 
 @command(app)
 def show(shell: Shell, job_id: JobId) -> None:
-    """Show a job as its ledger has it, with its shards."""
+    """Show a job and its shards, as recorded in its ledger."""
     with shell.client() as client:
         shell.show(client.jobs.retrieve(job_id), facts)
 
 
 @command(app)
 def resume(shell: Shell, job_id: JobId, timeout: Timeout = None, poll: PollAgain = None) -> Exit:
-    """Go on with a job until it has ended."""
-    shell.advise(
-        f"job {job_id} can be taken up again: {shell.again('jobs', 'resume', job_id)}", on_error=True
-    )
+    """Resume a job, and wait until it has ended."""
+    shell.advise(f"resume job {job_id} with: {shell.again('jobs', 'resume', job_id)}", on_error=True)
     with shell.client() as client, JobProgress() as progress:
         job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch)
     shell.show(job, facts)
-    shell.say(f"its results: {shell.again('jobs', 'results', job_id, '-o', 'results.jsonl')}")
+    shell.say(f"to get its results: {shell.again('jobs', 'results', job_id, '-o', 'results.jsonl')}")
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
 
 
 @command(app)
 def cancel(shell: Shell, job_id: JobId) -> None:
-    """Cancel a job's batches. What was done is kept, and billed."""
+    """Cancel a job's batches. Requests already answered are kept, and billed."""
     with shell.client() as client:
         shell.show(client.jobs.cancel(job_id), facts)
-    shell.say(f"to bring in what was answered: {shell.again('jobs', 'resume', job_id)}")
+    shell.say(f"to fetch what was answered: {shell.again('jobs', 'resume', job_id)}")
 
 
 @command(app)
 def results(shell: Shell, job_id: JobId, output_path: Output = STDOUT) -> Exit:
-    """Write the results of a job that has ended: one line for each request, in the requests' order."""
+    """Write the results of a job that has ended: one line per request, in the order of the requests."""
     check_destination(output_path)
     with shell.client() as client:
         return deliver_job(shell, client.jobs.retrieve(job_id), client.jobs.results(job_id), output_path)
@@ -70,12 +68,12 @@ def results(shell: Shell, job_id: JobId, output_path: Output = STDOUT) -> Exit:
 def delete(
     shell: Shell,
     job_id: JobId,
-    files: Annotated[bool, typer.Option("--files", help="Its files at the service, too.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="Delete its files at the service, too.")] = False,
 ) -> None:
     """Remove a job, its requests and its results from this machine."""
     with shell.client() as client:
         client.jobs.delete(job_id, files=files)
-    shell.say(f"job {job_id} is deleted")
+    shell.say(f"job {job_id} deleted")
 
 
 @command(app)
@@ -83,7 +81,7 @@ def clean(
     shell: Shell,
     delete: Annotated[bool, typer.Option("--delete", help="Delete them at the service.")] = False,
 ) -> None:
-    """List the files at the service that jobs of this machine uploaded and no longer need."""
+    """List the files at the service that jobs on this machine uploaded and no longer need."""
     with shell.client() as client:
         found = client.jobs.clean(delete=delete)
     header = ("ID", "BYTES", "CREATED", "NAME")
@@ -96,29 +94,29 @@ def clean(
     )
     if found:
         again = shell.again("jobs", "clean", "--delete")
-        shell.say(f"{len(found):,} files {'deleted' if delete else f'can be deleted: {again}'}")
+        shell.say(f"{len(found):,} files {'deleted' if delete else f'can be deleted with: {again}'}")
     else:
-        shell.say("nothing is left over")
+        shell.say("nothing to clean up")
 
 
 @command(app)
 def recover(shell: Shell) -> None:
-    """Rebuild jobs whose ledger is damaged or gone, from the service's own records."""
+    """Rebuild jobs whose ledger is damaged or missing, from the service's own records."""
     with shell.client() as client:
         found = client.jobs.recover()
     header = ("ID", "STATE", "DONE", "TOTAL", "FAILED", "CREATED", "SERVICE")
     output.listing(found, header, _row, most=None, as_json=bool(shell.json))
     for job in found:
-        shell.say(f"{job.id} is back; to go on with it: {shell.again('jobs', 'resume', job.id)}")
+        shell.say(f"job {job.id} is recovered; resume it with: {shell.again('jobs', 'resume', job.id)}")
     if not found:
-        shell.say("no job needs it")
+        shell.say("no job needs to be recovered")
 
 
 def facts(job: Job) -> Iterator[tuple[str, object]]:
-    """What people want to know of a job."""
+    """What people want to know about a job."""
     yield "id", job.id
     yield "state", state(job)
-    yield "requests", f"{job.requests:,}: {job.answered:,} worked off, {job.failed:,} failed"
+    yield "requests", f"{job.requests:,}: {job.answered:,} done, {job.failed:,} failed"
     yield "missing", job.missing or None
     yield (
         "tokens",
@@ -131,22 +129,22 @@ def facts(job: Job) -> Iterator[tuple[str, object]]:
     for shard in job.shards[:_SHARDS_SHOWN]:
         yield f"shard {shard.number}", shard_text(shard)
     if len(job.shards) > _SHARDS_SHOWN:
-        yield "more", f"{len(job.shards) - _SHARDS_SHOWN:,} more shards: --json shows all"
+        yield "more", f"{len(job.shards) - _SHARDS_SHOWN:,} more shards; --json shows all"
 
 
 def state(job: Job) -> str:
-    """A job's state in a word."""
+    """A job's state in one word."""
     if job.cancelled:
         return "cancelled" if job.ended else "cancelling"
     return "ended" if job.ended else "open"
 
 
 def shard_text(shard: Shard) -> str:
-    """A shard in a line."""
+    """A shard in one line."""
     status = shard.status if shard.state == "created" else shard.state
     text = f"{status}, {shard.completed + shard.failed:,} of {shard.requests:,}"
     if shard.generation:
-        text += f", sent again ({shard.generation})"
+        text += f", retry {shard.generation}"
     return f"{text}, {shard.batch_id}" if shard.batch_id else text
 
 

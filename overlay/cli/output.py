@@ -14,11 +14,11 @@ from overlay.cli.endings import PipeClosedError, one_line, say, silence
 from overlay.errors import StorageError
 
 _NO_LIMIT = 10_000
-"""Columns: wider than any table, so that no id is cut; a terminal wraps what it cannot show."""
+"""Columns: wider than any table, so that no id is truncated; terminals wrap long lines."""
 
 
 def write(data: bytes) -> None:
-    """Bytes to stdout. Raises PipeClosedError where nobody reads any more, StorageError where it is full."""
+    """Write bytes to stdout. Raises PipeClosedError if its reader is gone, StorageError if writing fails."""
     try:
         sys.stdout.buffer.write(data)
     except (OSError, AttributeError) as error:
@@ -26,7 +26,7 @@ def write(data: bytes) -> None:
 
 
 def finish() -> None:
-    """Hand on what is still held back, so that it fails here and not, untidily, at the interpreter's end."""
+    """Flush stdout, so that a failure shows here and not, untidily, when the interpreter exits."""
     if sys.stdout is None:
         return
     try:
@@ -36,7 +36,7 @@ def finish() -> None:
 
 
 def rescue() -> None:
-    """Hand on what can be, after a failure; the interpreter's last flush is then harmless."""
+    """After a failure, flush what can be flushed; the interpreter's last flush is then harmless."""
     try:
         finish()
     except (PipeClosedError, StorageError):
@@ -57,7 +57,7 @@ def document(value: Mapping[str, Any]) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns for people; nothing is cut."""
+    """A table for people; nothing is truncated."""
     from rich.console import Console  # noqa: PLC0415 - not loaded where a machine reads
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -73,12 +73,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
-    """Names and values, one pair a line; what is None is left out."""
+    """Names and values, one pair per line, without those that are None."""
     table(("", ""), [(name, shown(value)) for name, value in pairs if value is not None])
 
 
 def shown(value: object) -> str:
-    """A value for people: times in their own zone, numbers with commas."""
+    """A value for people: times in the local time zone, numbers with commas."""
     if isinstance(value, datetime):
         return value.astimezone().isoformat(sep=" ", timespec="seconds")
     if isinstance(value, int) and not isinstance(value, bool):
@@ -87,7 +87,7 @@ def shown(value: object) -> str:
 
 
 def lines(texts: Iterable[str]) -> None:
-    """One text a line."""
+    """One text per line."""
     for text in texts:
         write(one_line(text).encode("utf-8", "backslashreplace") + b"\n")
 
@@ -100,7 +100,7 @@ def listing(
     most: int | None,
     as_json: bool,
 ) -> None:
-    """Objects of the API, `most` of them: as they come as JSON lines, or as a table."""
+    """Up to `most` objects of the API: as JSON lines, as they come, or as a table."""
     rest = iter(items)
     shown_items = islice(rest, most)
     if as_json:
@@ -110,4 +110,4 @@ def listing(
     else:
         table(header, map(row, shown_items))
     if most is not None and next(rest, None) is not None:
-        say(f"there are more than these {most}: --limit N, or --all")
+        say(f"only the first {most} are shown; for more, use --limit N or --all")

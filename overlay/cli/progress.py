@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 _LINES_A_BATCH = 10
-"""Plain lines while a batch is in progress: one for each tenth, and not one for each poll of a day."""
+"""Plain lines while a batch is in progress: one per tenth, rather than one per poll."""
 
 
 class Progress:
@@ -38,7 +38,7 @@ class Progress:
             self._bar.stop()
 
     def step(self, text: str) -> None:
-        """A step without a measure, such as an upload."""
+        """A step of unknown length, such as an upload."""
         if self._bar is not None:
             self._bar.reset(self._task, total=None, description=endings.one_line(text))
         else:
@@ -49,7 +49,7 @@ class Progress:
         endings.say(text)
 
     def watch(self, batch: Batch) -> None:
-        """What is known of a batch; for `on_change` of `batches.wait`."""
+        """Show how a batch is doing; for `on_change` of `batches.wait`."""
         counts = batch.request_counts
         total = (counts.total if counts is not None else None) or None
         done = ((counts.completed or 0) + (counts.failed or 0)) if counts is not None else 0
@@ -78,7 +78,7 @@ def _bar() -> Bar:
     )
 
     class Quiet(Console):
-        """A console that goes silent when its terminal is gone; the work goes on."""
+        """A console that goes silent when its terminal is gone; work continues."""
 
         def on_broken_pipe(self) -> None:
             self.quiet = True

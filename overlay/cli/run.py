@@ -1,8 +1,8 @@
 """`overlay run`: from a file of requests, of any size, to a file of results.
 
-It is a job whose id derives from the requests and the base URL: the same command typed again goes on where the
+It is a job whose id derives from the requests and the base URL: the same command run again continues where the
 last one stopped, or writes the results again, and never pays twice. What another machine, or another home
-folder, has sent is found by the id that is written on each batch.
+folder, has sent is found by the job id in each batch's metadata.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from overlay.jobs.views import Job
 from overlay.lines import is_object
 
 _LOOK_BACK = timedelta(days=30)
-"""Result files are kept this long at OpenAI: what is older cannot be fetched instead of being run again."""
+"""OpenAI keeps result files this long: those of older batches can no longer be fetched."""
 _LOOK_AT = 1_000
-"""Batches looked at, at most: ten calls."""
+"""The most batches to look at: ten calls."""
 _NO_LIST = frozenset({404, 405, 501})
 
 
@@ -49,24 +49,28 @@ def register(app: typer.Typer) -> None:
         metadata: Metadata = None,
         max_enqueued_tokens: Annotated[
             int | None,
-            typer.Option(min=1, metavar="TOKENS", help="The model's limit of enqueued prompt tokens."),
+            typer.Option(min=1, metavar="TOKENS", help="The model's limit on enqueued prompt tokens."),
         ] = None,
         max_attempts: Annotated[
-            int, typer.Option(min=1, metavar="N", help="How often a request that may yet succeed is sent.")
+            int,
+            typer.Option(min=1, metavar="N", help="Maximum attempts for a request that may still succeed."),
         ] = 3,
         delete_files: Annotated[
-            bool, typer.Option("--delete-files", help="Delete the files at the service when all is on disk.")
+            bool,
+            typer.Option(
+                "--delete-files", help="Delete the files at the service once all results are on disk."
+            ),
         ] = False,
         timeout: Timeout = None,
         poll: Poll = 5.0,
         again: Annotated[
-            bool, typer.Option("--again", help="Send the file although it was sent before, and pay again.")
+            bool, typer.Option("--again", help="Send the file even if it was sent before, and pay again.")
         ] = False,
     ) -> Exit:
-        """Send a file of requests as one job, wait for it, and write the results in the requests' order."""
+        """Send a file of requests as one job, wait for it, and write the results in the order of the requests."""
         check_destination(output_path)
         added = pairs(metadata)
-        JobOptions(metadata=added)  # to refuse what is wrong with it before anything is asked
+        JobOptions(metadata=added)  # rejects bad metadata before any call
         with shell.client() as client:
             with JobProgress() as progress:
                 job_id = client.jobs.identify(file)
@@ -74,7 +78,9 @@ def register(app: typer.Typer) -> None:
                     job_id = _unused(client, job_id)
                 job = _known(client, job_id)
                 if job is not None:
-                    progress.note(f"job {job_id} of {shown(job.created)} goes on; nothing is paid twice")
+                    progress.note(
+                        f"continuing job {job_id} of {shown(job.created)}; nothing is paid for twice"
+                    )
                 elif not again:
                     _refuse_to_pay_again(shell, client, job_id)
                 go_on = (
@@ -83,7 +89,7 @@ def register(app: typer.Typer) -> None:
                     else shell.again("run", file, "-o", output_path)
                 )
                 shell.advise(
-                    f"what was sent of job {job_id} goes on at the service; to come back to it: {go_on}",
+                    f"any batches of job {job_id} keep running at the service; resume with: {go_on}",
                     on_error=True,
                 )
                 if job is None:
@@ -100,7 +106,7 @@ def register(app: typer.Typer) -> None:
                     )
                 if job is None or not job.ended:
                     job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch)
-            # The live view is gone by now: it and results on the same terminal would write over each other.
+            # The live view is gone by now: on the same terminal, it and the results would overwrite each other.
             return deliver_job(shell, job, client.jobs.results(job_id), output_path)
 
 
@@ -116,7 +122,7 @@ def _unused(client: Client, job_id: str) -> str:
 
 
 def _refuse_to_pay_again(shell: Shell, client: Client, job_id: str) -> None:
-    """Raise WouldPayAgainError where the service has batches of this job, and this machine has no ledger of it."""
+    """Raise WouldPayAgainError if the service has batches of this job, of which this machine has no ledger."""
     recent = client.batches.list(limit=100, created_after=datetime.now(UTC) - _LOOK_BACK)
     try:
         before = next(
@@ -131,12 +137,12 @@ def _refuse_to_pay_again(shell: Shell, client: Client, job_id: str) -> None:
         if error.status_code not in _NO_LIST:
             raise
         shell.say(
-            "warning: the service cannot list batches, so whether this file was sent before is not known"
+            "warning: the service cannot list batches, so it is unknown whether this file was sent before"
         )
         return
     if before is not None:
         raise WouldPayAgainError(
-            f"these requests were sent before, as job {job_id} with {before.id}, from another machine or home "
-            "folder; to run them again would pay again. To get that job back here: "
-            f"{shell.again('jobs', 'recover')}. To pay again all the same, add --again"
+            f"these requests were already sent from another machine or home folder, as job {job_id} with "
+            f"{before.id}; running them again would pay again. To recover that job here: "
+            f"{shell.again('jobs', 'recover')}. To pay again anyway, add --again"
         )

@@ -20,25 +20,25 @@ def register(app: typer.Typer) -> None:
     def serve(
         shell: Shell,
         *,
-        host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-        port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+        host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+        port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8080,
         state: Annotated[
             Path | None,
-            typer.Option(metavar="DIR", help="Keep everything here, and go on with it next time."),
+            typer.Option(metavar="DIR", help="Keep everything here, and continue from it next time."),
         ] = None,
         upstream: Annotated[
             str | None,
             typer.Option(
                 metavar="URL",
-                help="An OpenAI-compatible server that answers the lines; else they are echoed.",
+                help="An OpenAI-compatible server to answer the requests; by default they are echoed.",
             ),
         ] = None,
         at_once: Annotated[
-            int, typer.Option("--at-once", min=1, help="How many lines --upstream is given at a time.")
+            int, typer.Option("--at-once", min=1, help="How many requests --upstream gets at once.")
         ] = 16,
         token: Annotated[
             str | None,
-            typer.Option(help="Accept this token only; `ps` shows it, so give a real one by --token-file."),
+            typer.Option(help="Accept only this token; `ps` shows it, so pass a real one with --token-file."),
         ] = None,
         pace: Annotated[
             str | None,
@@ -49,8 +49,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Serve the Batch API from this machine until stopped.
 
-        With --upstream, a server that has no batches of its own (vLLM, llama.cpp, Ollama) gets them. It is sent
-        the token in OVERLAY_UPSTREAM_API_KEY, or else the one that a batch was created with.
+        With --upstream, a server without batches of its own (vLLM, llama.cpp, Ollama) gets them. It is sent the
+        token in OVERLAY_UPSTREAM_API_KEY, or else the one that a batch was created with.
         """
         try:
             from overlay.server import Pace  # noqa: PLC0415 - the extra may not be installed
@@ -72,7 +72,7 @@ def register(app: typer.Typer) -> None:
                 output.finish()
             shell.say(f"serving at {url}; for clients: export OPENAI_BASE_URL={url}")
 
-        # It ends by itself on a signal, once answers that have begun are done.
+        # It handles signals itself, and ends once the answers in progress are done.
         shell.stopping.disarm()
         try:
             run(host, port, answer=answer, pace=speed, tokens=accepted, state=state, on_ready=ready)
@@ -96,7 +96,7 @@ def _tokens(shell: Shell, token: str | None) -> Any:
     if shell.token_file is None:
         return token
     if token is not None:
-        raise typer.BadParameter("give --token or --token-file, not both", param_hint="--token")
+        raise typer.BadParameter("use --token or --token-file, not both", param_hint="--token")
     try:
         accepted = shell.token_file.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
@@ -104,5 +104,5 @@ def _tokens(shell: Shell, token: str | None) -> Any:
             f"--token-file {shell.token_file}: {getattr(error, 'strerror', 'not text')}"
         ) from None
     if not accepted:
-        raise ConfigurationError(f"--token-file {shell.token_file}: no token in it")
+        raise ConfigurationError(f"--token-file {shell.token_file}: contains no token")
     return accepted

@@ -1,4 +1,4 @@
-"""What every command is given: which service, which token, and who reads its output."""
+"""What every command gets: the service, the token, and the form of its output."""
 
 from __future__ import annotations
 
@@ -27,26 +27,30 @@ _OPTIONS: dict[str, Any] = {
     "base_url": Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="The service; else OPENAI_BASE_URL, else OpenAI's.", rich_help_panel=_GROUP
+            metavar="URL",
+            help="The service; by default OPENAI_BASE_URL, else OpenAI's.",
+            rich_help_panel=_GROUP,
         ),
     ],
     "token_file": Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="A file with the token, read again for each request; else OPENAI_API_KEY.",
+            help="A file with the token, reread for each request; by default OPENAI_API_KEY.",
             rich_help_panel=_GROUP,
         ),
     ],
     "allow_insecure": Annotated[
         bool | None,
         typer.Option(
-            "--allow-insecure", help="Send the token over http:// to another machine.", rich_help_panel=_GROUP
+            "--allow-insecure",
+            help="Allow sending the token over http:// to another machine.",
+            rich_help_panel=_GROUP,
         ),
     ],
     "json": Annotated[
         bool | None,
-        typer.Option("--json", help="JSON for machines; lists as JSON lines.", rich_help_panel=_GROUP),
+        typer.Option("--json", help="Print JSON; lists as JSON lines.", rich_help_panel=_GROUP),
     ],
 }
 
@@ -62,18 +66,18 @@ class Shell:
     json: bool | None = None
 
     def client(self) -> Client:
-        """A client of the service. Raises ConfigurationError where there is no token."""
+        """A client of the service. Raises ConfigurationError if there is no token."""
         token: str | TokenProvider
         if self.token_file is not None:
             token = _token_from(self.token_file)
         elif (key := variable("OPENAI_API_KEY")) is not None:
             token = key
         else:
-            raise ConfigurationError("no token: set OPENAI_API_KEY, or give --token-file PATH")
+            raise ConfigurationError("no token: set OPENAI_API_KEY, or use --token-file PATH")
         return Client(token=token, base_url=self.base_url, allow_insecure=bool(self.allow_insecure))
 
     def again(self, *words: str | Path) -> str:
-        """A command line to type, for the same service and token."""
+        """A command line to run next, for the same service and token."""
         command = ["overlay", *map(str, words)]
         if self.base_url is not None:
             command += ["--base-url", self.base_url]
@@ -84,7 +88,7 @@ class Shell:
         return shlex.join(command)
 
     def advise(self, line: str, *, on_error: bool = False) -> None:
-        """What to print if the command is stopped from now on, or if an error ends it."""
+        """Set what to print if the command is stopped from now on or, with `on_error`, fails."""
         self.stopping.advice = line
         self.stopping.advise_on_error = on_error
 
@@ -93,7 +97,7 @@ class Shell:
         endings.say(text)
 
     def complain(self, text: str) -> None:
-        """A line of error, on stderr."""
+        """An error line, on stderr."""
         endings.complain(text)
 
     def show(self, value: Any, pairs: Callable[[Any], Any]) -> None:
@@ -105,7 +109,7 @@ class Shell:
 
 
 def _token_from(path: Path) -> str | TokenProvider:
-    """The token in a file: read for each request where it can be, so that it may be renewed meanwhile."""
+    """The token in a file: reread for each request if possible, so that it can be renewed meanwhile."""
 
     def read() -> str:
         return path.read_text(encoding="ascii").strip()
@@ -116,8 +120,8 @@ def _token_from(path: Path) -> str | TokenProvider:
     except OSError as error:
         raise ConfigurationError(f"--token-file {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"--token-file {path}: it holds characters outside ASCII") from None
-    # What a shell's <(command) gives can be read once.
+        raise ConfigurationError(f"--token-file {path}: contains non-ASCII characters") from None
+    # What a shell's <(command) gives can be read only once.
     return read if rereadable else first
 
 
@@ -126,7 +130,7 @@ def command(
 ) -> Callable[[Callable[Concatenate[Shell, P], int | None]], Callable[..., None]]:
     """Make a function a command: it is given the shell first, and returns its exit status, None for 0.
 
-    The options that every command has may stand before the command's name and after it.
+    The options that every command has may come before or after the command's name.
     """
 
     def register(function: Callable[Concatenate[Shell, P], int | None]) -> Callable[..., None]:
@@ -148,7 +152,7 @@ def command(
 
 
 def root(function: Callable[..., None]) -> Callable[..., None]:
-    """The same options for the command without a name, which keeps them for the commands below it."""
+    """The same options for the root command, which passes them on to its subcommands."""
 
     def run(context: typer.Context, **arguments: Any) -> None:
         given = {name: arguments.pop(name) for name in _OPTIONS}

@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM: stop within a second, and say how to go on.
+"""Ctrl-C and SIGTERM: stop within a second, and say how to continue.
 
-The first signal is raised as `Interrupted` wherever the program stands, so that temporary files are removed on
-the way out. Python runs a handler only between two of its own instructions, and looking up a host name, or
-syncing a slow disk, is one of them: so a thread, told by the signal itself, ends the process if it is still
-there after most of a second.
+The first signal is raised as `Interrupted` wherever the program is, so that temporary files are removed on the
+way out. Python runs a handler only between two of its own instructions, and looking up a host name, or syncing
+a slow disk, happens within one: so a thread, woken by the signal itself, ends the process if it is still alive
+after most of a second.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Interrupted(BaseException):
 
 
 class Stopping:
-    """Turns the signals of one process into an orderly end. It lasts until the process is gone."""
+    """Turns the signals of one process into an orderly end. It lasts until the process ends."""
 
     def __init__(self) -> None:
         self.advice = ""
-        """What to print when stopped: what goes on elsewhere, and the command to come back to it."""
+        """What to print when stopped: what keeps running elsewhere, and the command to get back to it."""
         self.advise_on_error = False
         self.asked = False
-        """Whether a signal has come."""
+        """Whether a signal has arrived."""
         self._said = False
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         for number in _SIGNALS:
-            # What nohup, or a shell for its background jobs, has set to be ignored stays so.
+            # Signals that nohup, or a shell for its background jobs, has set to be ignored stay ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
@@ -53,7 +53,7 @@ class Stopping:
         threading.Thread(target=self._watch, name="overlay-stopping", daemon=True).start()
 
     def disarm(self) -> None:
-        """Leave the signals to somebody else."""
+        """Leave the signals to other code."""
         signal.set_wakeup_fd(-1)
         sys.unraisablehook = sys.__unraisablehook__
         for number in _SIGNALS:
@@ -76,7 +76,7 @@ class Stopping:
         raise Interrupted(number)
 
     def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Something was raised where nothing can be, in the finalizer of an object: a signal is sent again."""
+        """Something was raised where it cannot propagate, in a finalizer: a signal is sent again."""
         if isinstance(unraisable.exc_value, Interrupted):
             self.asked = False
             again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), unraisable.exc_value.number))

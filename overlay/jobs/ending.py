@@ -1,4 +1,4 @@
-"""The end of a shard's generation: fetch what was answered, merge it, and see what follows."""
+"""The end of a shard's generation: fetch the answers, merge them, and plan what follows."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def stop(context: JobContext, unit: Unit) -> Flow[None]:
     try:
         batch = yield from cancel(context.settings, unit.batch_id or "")
     except (ConflictError, NotFoundError):
-        return  # it has ended meanwhile, or is not to be seen yet
+        return  # it has ended meanwhile, or is not visible yet
     unit.status = batch.status
     yield from context.save(unit)
 
 
 def abandon(context: JobContext, unit: Unit) -> Flow[None]:
-    """Let a unit go whose batch is not to be seen any more, if the job is cancelled and the token the right one."""
+    """Give up a unit whose batch is no longer visible, if the job is cancelled and the token is the right one."""
     try:
         if context.record.state == "cancelled":
             yield from files.retrieve(context.settings, unit.file_id or "")
@@ -43,14 +43,15 @@ def abandon(context: JobContext, unit: Unit) -> Flow[None]:
     except NotFoundError:
         pass
     raise NotFoundError(
-        f"job {context.record.id}, shard {unit.shard}: batch {unit.batch_id} is not visible to this token: another "
-        "project's key, perhaps, or the service has forgotten it; nothing is lost here, resume with the right key",
+        f"job {context.record.id}, shard {unit.shard}: batch {unit.batch_id} is not visible to this token: "
+        "it may need another project's key, or the service has forgotten it; no data is lost here: "
+        "resume with the right key",
         status_code=404,
     )
 
 
 def collect(context: JobContext, unit: Unit) -> Flow[None]:
-    """Bring an ended unit's answers to the disk, and plan what is to be sent again."""
+    """Fetch an ended unit's answers to disk, and plan what to send again."""
     batch = yield from with_files(context.settings, unit.batch_id or "")
     answers: list[Path] = []
     if batch.output_file_id or batch.error_file_id:
@@ -62,7 +63,7 @@ def collect(context: JobContext, unit: Unit) -> Flow[None]:
                         (yield from files.fetch_whole(context.settings, file_id, path, lasting=True))
                     )
                 except FileGoneError:
-                    # Of a cancelled job, what is gone counts as missing: else there would be no end to it.
+                    # In a cancelled job, what is gone counts as missing: otherwise it would never end.
                     if context.record.state == "open":
                         raise
     elif plain_status(batch.status) == "failed":
@@ -72,16 +73,16 @@ def collect(context: JobContext, unit: Unit) -> Flow[None]:
 
 
 def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None) -> Flow[None]:
-    """Settle a unit with the answers that there are, and commit it together with what follows from it.
+    """Settle a unit with the answers that there are, and commit it together with its next generation.
 
-    `file_ids` are those of the answers at the service.
+    `file_ids` are those of the answer files at the service.
     """
     again = context.record.state == "open" and unit.generation + 1 < int(context.record.options.max_attempts)
     following: Unit | None = yield Work(partial(merge, context.folder, unit, answers, again=again))
     unit.state = "done"
     yield Work(partial(_commit, context, unit, following, file_ids))
     yield Work(partial(remove_fetched, context.folder, [unit]))
-    context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} answered")
+    context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} succeeded")
     if following is not None:
         context.report(
             "resubmitted",
@@ -93,18 +94,18 @@ def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str 
 def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: Sequence[str | None]) -> None:
     with context.ledger.transaction():
         context.ledger.save(unit)
-        # A ledger that was rebuilt may know of the next generation already.
+        # A rebuilt ledger may already have the next generation.
         if following is not None and following.key not in {other.key for other in context.ledger.saved()}:
             context.ledger.save(following)
         context.ledger.add_litter(unit.file_id, *file_ids)
         cap = context.ledger.caps().get(unit.model or "")
         if cap is not None:
-            # Others may have held tokens when it was learned: a little more is tried, time and again.
+            # Others may have held tokens when it was learned: each time, a little more is tried.
             context.ledger.learn_cap(unit.model or "", cap + cap // _CAP_GROWTH)
 
 
 def _located(context: JobContext, unit: Unit, error: BatchFailedError) -> BatchFailedError:
-    """The error with each problem at its place among the job's requests."""
+    """The error, with each problem located among the job's requests."""
     lines = {problem.line for problem in error.problems if problem.line is not None}
     found = positions(context.folder, context.ledger.saved(), unit, lines)
     problems = [
@@ -117,14 +118,14 @@ def _located(context: JobContext, unit: Unit, error: BatchFailedError) -> BatchF
 
 
 def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
-    """A batch that failed as a whole: nothing ran. Too many tokens enqueued is a matter of time."""
+    """A batch that failed as a whole: nothing ran. An excess of enqueued tokens passes with time."""
     codes = {entry.code for entry in (batch.errors.data if batch.errors is not None else None) or ()}
     batch_id = unit.batch_id or ""
 
     def put_back(why: str) -> None:
         with context.ledger.transaction():
             context.ledger.spend(batch_id, why)
-            # Where it was found, and not named by an answer, a batch of the same POST may be on its way still.
+            # If it was found, not named by an answer, another batch of the same POST may still be on its way.
             unit.state, unit.adopted = unit.adopted or "uploaded", None
             unit.batch_id = unit.status = None
             unit.completed = unit.failed = 0
@@ -135,7 +136,7 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
         raise (yield Work(partial(_located, context, unit, failed(batch, None))))
 
     def learn() -> None:
-        # What else there was when it was refused; some of it may have ended since, but not before the same look.
+        # What else was running when it was refused; some may have ended since, but not before the same poll.
         others = [
             other for other in context.ledger.saved() if other.model == unit.model and other.key != unit.key
         ]
@@ -147,4 +148,6 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
 
     yield Work(learn)
     yield Work(partial(put_back, TOKEN_LIMIT))
-    context.report("waiting", unit, f"shard {unit.shard}: too many tokens enqueued; it waits for its turn")
+    context.report(
+        "waiting", unit, f"shard {unit.shard}: too many enqueued tokens; waiting for room under the limit"
+    )

@@ -1,12 +1,12 @@
 """Where jobs live: a folder each, under its id, with requests, ledger, lock and results.
 
 home/jobs/<id>/ledger.db            what was promised, and what came of it
-lock                 who works on it
-shards/              the requests, a file for each shard and generation
-order                which shard each request went to, where that is not plain
-results/             the answers, a file for each shard
-strays/              answers to no request
-home/spool/                         requests coming in, and folders on their way out
+               lock                 which process works on it
+               shards/              the requests, one file per shard and generation
+               order                which shard each request went to, where shards interleave
+               results/             the answers, one file per shard
+               strays/              answers that match no request
+home/spool/                         incoming requests, and folders being removed
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def checked_job_id(job_id: object) -> str:
-    """A job's id that can be a folder's name and stand in a file's name at the service."""
+    """The id, if it is fit for a folder's name here and for a file's name at the service."""
     if isinstance(job_id, str) and _ID.fullmatch(job_id):
         return job_id
     raise ConfigurationError(
-        f"{job_id!r:.200} is not a job id: 1 to 64 letters, digits, dots, dashes and underscores, not "
-        "beginning with a dot or dash"
+        f"{job_id!r:.200} is not a valid job id: use 1 to 64 letters, digits, dots, dashes and underscores, "
+        "starting with a letter or digit"
     )
 
 
 def check_service(record: JobRecord, base_url: str) -> None:
-    """Raise JobMismatchError where the job runs elsewhere."""
+    """Raise JobMismatchError if the job runs elsewhere."""
     if record.base_url != base_url:
         raise JobMismatchError(
             f"job {record.id} runs at {record.base_url}, not at {base_url}", job_id=record.id
@@ -68,7 +68,7 @@ def existing(settings: Settings, job_id: str) -> Path:
 
 
 def view_of(folder: Path) -> Job:
-    """A job as its ledger has it. Raises LedgerError."""
+    """A job as recorded in its ledger. Raises LedgerError."""
     ledger = Ledger(folder / "ledger.db")
     try:
         return view(ledger.job(), ledger.saved())
@@ -81,7 +81,7 @@ def remove(settings: Settings, folder: Path) -> None:
     doomed = settings.home / "spool" / secrets.token_hex(8)
     with storage_errors(folder):
         doomed.parent.mkdir(exist_ok=True)
-        folder.rename(doomed)  # in one step: half a job must not be found
+        folder.rename(doomed)  # in one step: nobody must find half a job
     shutil.rmtree(doomed, ignore_errors=True)
 
 
@@ -93,7 +93,7 @@ class OpenJob:
     _stack: ExitStack
 
     def __attrs_post_init__(self) -> None:
-        # A task that is cancelled while its thread opens the job never gets to see it.
+        # A task that is cancelled while its thread opens the job never receives it.
         weakref.finalize(self, self._stack.close)
 
     def view(self) -> Job:
@@ -115,7 +115,7 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         stack.callback(ledger.close)
         record = ledger.job()
         check_service(record, settings.base_url)
-        # The lock says that whoever was writing them is dead.
+        # Holding the lock means that whoever was writing these is dead.
         remove_parts(folder)
         (folder / SPOOLING).unlink(missing_ok=True)
         remove_fetched(folder, ledger.saved())

@@ -4,8 +4,8 @@ Every intent is committed before its request is sent, so that whatever dies, the
 have happened. It holds no token and no text of a request or an answer.
 
 The journal is the rollback journal, synced in full (`synchronous=EXTRA`), not WAL: most builds of Python carry
-a SQLite whose WAL can lose a commit when it is reset (fixed in 3.51.3), and a few hundred commits a job do not
-need it.
+a SQLite whose WAL can lose a commit when it is reset (fixed in 3.51.3), and a few hundred commits per job do
+not need it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _first(db: sqlite3.Connection) -> None:
 
 
 def _second(db: sqlite3.Connection) -> None:
-    # A page of SQLite has no checksum of its own by default: what the disk has turned round must not be acted upon.
+    # By default a page of SQLite has no checksum: what the disk has corrupted must not be acted on.
     for table in ("job", "unit"):
         db.execute(f"ALTER TABLE {table} ADD COLUMN seal INTEGER")
     db.execute("ALTER TABLE job ADD COLUMN swept INTEGER DEFAULT 0")
@@ -71,16 +71,16 @@ MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first, _second, _thir
 """Append, never edit: a ledger's version is how many of these it has been through."""
 
 # Result codes of https://sqlite.org/rescode.html after which the file may be sound: no permission, busy, locked, no
-# memory, read-only, interrupted, refused by the disk, full, not to be opened.
+# memory, read-only, interrupted, I/O error, disk full, cannot open.
 _SOUND = frozenset({3, 5, 6, 7, 8, 9, 10, 13, 14})
 _PRIMARY = 0xFF
 _RECOVER = "`overlay jobs recover` rebuilds it from the service's records"
 
 
 def _seal(values: Mapping[str, Any]) -> int:
-    """A checksum of a row, the same for a number whether it is kept as a whole or a floating one.
+    """A checksum of a row, the same for a number whether it is stored as an integer or a float.
 
-    What is NULL does not count, so that columns can be added, at the end.
+    NULLs do not count, so that columns can be appended.
     """
     plain = [
         (name, float(value) if isinstance(value, int | float) else value)
@@ -102,7 +102,7 @@ class Ledger:
         self._within = False
         self._saved: dict[tuple[int, int], Unit] | None = None
         if not create and not path.exists():
-            raise LedgerError(f"{path}: the ledger is gone; {_RECOVER}", path=path)
+            raise LedgerError(f"{path}: the ledger is missing; {_RECOVER}", path=path)
         with self._translated():
             self._db = self._sqlite.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
         try:
@@ -154,7 +154,7 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """All of what the block does, or nothing of it. On the disk when the block ends."""
+        """Everything the block does, or nothing. It is on disk when the block ends."""
         with self._guard, self._translated():
             if self._within:
                 yield  # the outermost one commits
@@ -198,11 +198,11 @@ class Ledger:
         return self._got(JobRecord, rows[0])
 
     def _got(self, kind: type[R], row: sqlite3.Row) -> R:
-        """What was put. Raises LedgerError where it is another now."""
+        """What `_put` stored. Raises LedgerError if it has changed."""
         values = dict(row)
         seal = values.pop("seal", None)
         if seal is not None and seal != _seal(values):
-            raise self._damaged("damaged, a record is not what was written")
+            raise self._damaged("damaged, a record does not match its checksum")
         try:
             if "options" in values:
                 values["options"] = JobOptions(**msgspec.json.decode(values["options"]))
@@ -220,8 +220,8 @@ class Ledger:
         return [copy(unit) for unit in self.saved()]
 
     def saved(self) -> list[Unit]:
-        """The same, but not to be changed. Only the first time they are read: who has the job's lock may ask for
-        them at every event of a job of thousands of shards.
+        """The same, but not to be changed. They are read only once: the holder of the job's lock may ask for them
+        at every event of a job of thousands of shards.
         """
         with self._guard:
             if self._saved is None:

@@ -1,7 +1,7 @@
-"""One process per job: a lock that the operating system lets go of when its holder dies.
+"""One process per job: a lock that the operating system releases when its holder dies.
 
 `fcntl.lockf`, not `flock`: a forked child inherits a `flock`, and would hold the job after its parent died.
-A `lockf` does not tell threads of one process apart, so those are kept apart here.
+A `lockf` does not tell threads of one process apart, so this module does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from overlay.errors import JobLockedError
 
 _held: dict[str, dict[str, Any]] = {}
 _held_guard = threading.Lock()
-# A child of a fork must not find the guard taken by a thread that it does not have.
+# A forked child must not inherit the guard from a thread that it does not have.
 os.register_at_fork(
     before=_held_guard.acquire, after_in_parent=_held_guard.release, after_in_child=_held_guard.release
 )
@@ -41,7 +41,7 @@ class JobLock:
         mine = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
         with _held_guard:
             holder = _held.get(key)
-            # The file is not opened to look: closing it again would let go of this process's lock (fcntl(2)).
+            # The file is not opened to look: closing it again would release this process's lock (fcntl(2)).
             if holder is not None and holder["pid"] == os.getpid():
                 raise self._taken(holder)
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -66,7 +66,7 @@ class JobLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with _held_guard:
-            # The name of the last holder is of no use to anyone; the file stays, so that no two are locked.
+            # The last holder's name is of no use any more; the file stays, so that no two are ever locked.
             os.ftruncate(self._handle, 0)
             os.close(self._handle)
             _held.pop(self._key, None)
@@ -75,7 +75,7 @@ class JobLock:
         pid, since = holder.get("pid"), holder.get("since")
         who = f"process {pid}" if pid else "another process"
         return JobLockedError(
-            f"job {self._job_id} is being worked on by {who}{f' since {since}' if since else ''}; "
+            f"job {self._job_id} is in use by {who}{f', since {since}' if since else ''}; "
             "wait for it, or stop it first",
             job_id=self._job_id,
             pid=pid if isinstance(pid, int) else None,

@@ -1,8 +1,8 @@
-"""From a batch's files to final answers: pure work on the disk.
+"""From a batch's files to final answers: local work on disk.
 
-Each generation of a shard is joined with the requests it was made of. What failed for good or succeeded goes to
-the shard's results, in the order of its requests; what may succeed yet goes to the next generation's requests.
-Doing it again after a crash gives the same files.
+The answers to each generation of a shard are joined with its requests. They go to the shard's results, in the
+order of its requests; requests that may still succeed also go to the next generation. Doing it again after a crash
+gives the same files.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)-")
 
 
 def results_path(folder: Path, shard: int) -> Path:
-    """Where a shard's answers stand in a job's folder, one line for each of its requests, in their order."""
+    """Where a shard's answers are in a job's folder, one line per request, in the order of its requests."""
     return folder / "results" / f"{shard:05}.jsonl"
 
 
 def fetched_path(folder: Path, unit: Unit, kind: str) -> Path:
-    """Where a file of a unit's answers stands until they are settled."""
+    """Where a file of a unit's answers is kept until they are settled."""
     return folder / f"fetched-{unit.shard:05}-{unit.generation}-{kind}.jsonl"
 
 
 def remove_fetched(folder: Path, units: Iterable[Unit]) -> None:
-    """Remove the fetched files, and parts of such, of those units that are done."""
+    """Remove the fetched files, whole or partial, of units that are done."""
     done = {unit.key for unit in units if unit.state == "done"}
     for path in folder.glob("*fetched-*"):
         found = _FETCHED.match(path.name)
@@ -47,7 +47,7 @@ def remove_fetched(folder: Path, units: Iterable[Unit]) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a process that died was writing; for whoever has the job's lock."""
+    """Remove what a dead process was writing; only for the holder of the job's lock."""
     for path in folder.glob("*/.*.part"):
         path.unlink(missing_ok=True)
 
@@ -61,9 +61,9 @@ def may_succeed(result: Result) -> bool:
 
 
 def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> Unit | None:
-    """Write the results of a generation, count them on the unit, and give the next generation, if any.
+    """Write the results of a generation, count them on the unit, and return the next generation, if any.
 
-    `again` says whether one may follow. Raises StorageError where a file of ours is damaged, or the disk refuses.
+    `again` says whether one may follow. Raises StorageError if a file of ours is damaged, or the disk fails.
     """
     for name in ("results", "strays"):
         (folder / name).mkdir(exist_ok=True)
@@ -110,7 +110,7 @@ def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> 
 
 
 class _Order:
-    """The custom_ids of a shard; `line` is the request that the last one given is of."""
+    """The custom_ids of a shard; `line` is the request of the last one given."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -149,7 +149,7 @@ def _keep_strays(folder: Path, unit: Unit, strays: Iterator[Result]) -> int:
 
 
 def _merge_generations(folder: Path, unit: Unit, fresh: Path) -> None:
-    """Put a generation's answers in the place of those that they are better than."""
+    """Replace earlier answers by this generation's where these are better."""
     target = results_path(folder, unit.shard)
     if unit.generation == 0:
         fresh.replace(target)
@@ -170,7 +170,7 @@ def _merge_generations(folder: Path, unit: Unit, fresh: Path) -> None:
 
 
 def _better(earlier: bytes, later: bytes) -> bytes:
-    """The later answer; the earlier where the later is that there was none, and the earlier says more."""
+    """The later answer, unless it only says that there was none and the earlier one says more."""
     return earlier if _code(later) in _NEVER_RAN and _code(earlier) != MISSING else later
 
 
@@ -180,12 +180,12 @@ def _code(line: bytes) -> str | None:
 
 
 def verify(folder: Path, unit: Unit) -> Path:
-    """The file of a unit's requests, once it has been found to be what the ledger says."""
+    """The file of a unit's requests, once it has been checked against the ledger."""
     path = shard_path(folder, unit.shard, unit.generation)
     digest = hashlib.sha256()
     with storage_errors(path), path.open("rb") as file:
         while chunk := file.read(1024 * 1024):
             digest.update(chunk)
     if digest.hexdigest() != unit.sha256:
-        raise StorageError(f"{path}: changed since it was spooled; the job cannot go on", path=path)
+        raise StorageError(f"{path}: changed since it was spooled; the job cannot continue", path=path)
     return path

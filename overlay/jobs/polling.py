@@ -1,8 +1,8 @@
-"""Looking after a job's batches: all of them with as few requests as it takes, and those that should not be there.
+"""Watching a job's batches with as few requests as possible, and finding those that should not exist.
 
-Many batches share pages of the list; a few are asked for one by one. A batch of an input file of ours that is not
-the one we know is a duplicate: a create that went unanswered, and was given up, has succeeded after all. Files, and
-not metadata, tell: another machine may be running a job of the same name, and its batches are its own.
+Many batches share pages of the list; a few are retrieved one by one. A batch of one of our input files that is not
+the one we know is a duplicate: a create that went unanswered, and was given up, has succeeded after all. The file
+tells, not the metadata: another machine may be running a job of the same name, and its batches are its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Units = Mapping[tuple[int, int], Unit]
 
 _LOOKS_AT_ONCE = 4
 _FEW = 2
-"""Up to so many batches are looked at one by one; more share pages of the list."""
+"""Up to this many batches are retrieved one by one; more share pages of the list."""
 _PAGE = 100
 _PATIENCE = 600.0
 """How long, in seconds, a batch may be missing, or a token provider fail."""
@@ -45,13 +45,11 @@ class Poller:
 
     @property
     def misses_any(self) -> bool:
-        """Whether a batch of ours is not to be seen: then the token may be another project's, and nothing is to be
-        started with it.
-        """
+        """Whether a batch of ours is not visible: the token may be another project's, so nothing is started."""
         return bool(self._missing_since)
 
     def bears(self, error: APIError | TokenProviderError) -> bool:
-        """Whether an error may pass by itself."""
+        """Whether an error may go away by itself."""
         if isinstance(error, TokenProviderError):
             self._provider_since = self._provider_since or deadline(self._context.settings, _PATIENCE)
             return self._provider_since.left > 0
@@ -91,7 +89,7 @@ class Poller:
                 yield from abandon(self._context, unit)
 
     def _pages(self, live: Mapping[str, Unit], lost: Sequence[LostFile]) -> Flow[dict[str, Batch]]:
-        """What pages of the list show of them, as long as a page is cheaper than looking one by one."""
+        """Those that pages of the list show, as long as a page is cheaper than retrieving them one by one."""
         seen: dict[str, Batch] = {}
         ours = self._ours(lost)
         oldest = _oldest([*live.values(), *lost]) or 0
@@ -103,7 +101,7 @@ class Poller:
             except (APIStatusError, InvalidResponseError) as error:
                 if isinstance(error, APIStatusError) and retry.is_transient(error):
                     raise
-                return seen  # a service that has no list, then, or one that holds what nobody can read
+                return seen  # a service without a list, then, or with an unreadable one
             pages += 1
             for batch in got.data:
                 if batch.id in live:
@@ -126,7 +124,7 @@ class Poller:
             return None
 
     def _is_gone(self, unit: Unit) -> bool:
-        """Whether a batch is missing for good: a new one may be slow to appear, and a replica lag behind."""
+        """Whether a batch is missing for good: a new one may be slow to appear, and a replica may lag."""
         old = self._context.settings.clock.time() - (unit.created_at or 0.0) > _PATIENCE
         return self._missing_since[unit.key].left <= 0 or (old and not self._seen_any)
 
@@ -144,7 +142,7 @@ class Poller:
             unit.state = "ended"
         yield from self._context.save(unit)
         self._context.report(
-            "progress", unit, f"shard {unit.shard}: {batch.status}, {completed + failed:,} worked off"
+            "progress", unit, f"shard {unit.shard}: {batch.status}, {completed + failed:,} done"
         )
 
     def _ours(self, lost: Sequence[LostFile]) -> Mapping[str, Unit]:
@@ -153,15 +151,15 @@ class Poller:
         return had | {unit.file_id: unit for unit in self._units.values() if unit.file_id}
 
     def _meet(self, batch: Batch, ours: Mapping[str, Unit]) -> Flow[None]:
-        """A batch that is not one of those waited for: a duplicate of ours, perhaps."""
+        """Deal with a batch that is not being waited for: it may be a duplicate of ours."""
         unit = ours.get(batch.input_file_id or "")
         if unit is not None and unit.batch_id not in {None, batch.id}:
             yield from meet_duplicate(self._context, unit, batch)
 
     def sweep(self) -> Flow[None]:
-        """When all is done: find duplicates that came to light late, and delete what is no longer needed.
+        """When all is done, find duplicates that appeared late, and delete what is no longer needed.
 
-        What the service refuses here is said, and costs nobody the results.
+        What the service refuses here is reported; the results are safe.
         """
         try:
             yield from self._meet_all()
@@ -193,11 +191,11 @@ class Poller:
 
 
 def _is_past(page: Page[Batch], oldest: int) -> bool:
-    """Whether what comes behind a page is older than all our input files, and so than our batches."""
+    """Whether everything after a page is older than all our input files, and so than our batches."""
     last = page.data[-1].created_at if page.data else None
     return last is not None and last < oldest
 
 
 def _oldest(files: Sequence[Unit | LostFile]) -> int | None:
-    """When the first of our input files was made, by the service; None where it does not say."""
+    """When the oldest of our input files was created, by the service's clock; None if it does not say."""
     return min((file.file_created_at for file in files if file.file_created_at), default=None)

@@ -1,4 +1,4 @@
-"""Where the requests of a shard stand among all of a job's, for messages that a person can act upon."""
+"""Where a shard's requests are among all of a job's, for messages that a person can act on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from overlay.results.shapes import custom_id_bytes
 def positions(
     folder: Path, units: Sequence[Unit], unit: Unit, lines: Collection[int]
 ) -> dict[int, tuple[int, str]]:
-    """For lines of a unit's file, from 1, the place of the request among all, from 1, and its custom_id."""
+    """For lines of a unit's file, the request's place in the job and its custom_id; both count from 1."""
     ids = _custom_ids(shard_path(folder, unit.shard, unit.generation), lines)
     numbers = _numbers(shard_path(folder, unit.shard, 0), ids)
     order = folder / "order"
@@ -42,7 +42,7 @@ def _custom_ids(path: Path, lines: Collection[int]) -> dict[int, bytes]:
 
 
 def _numbers(path: Path, ids: Mapping[int, bytes]) -> dict[bytes, int]:
-    """The lines of the shard's first file, which has all of its requests."""
+    """Their lines in the shard's first file, which has all of its requests."""
     wanted = set(ids.values())
     with open_lines(path) as file:
         named = ((custom_id_bytes(line) or b"", number) for number, line in enumerate(split(file), 1))
@@ -50,7 +50,7 @@ def _numbers(path: Path, ids: Mapping[int, bytes]) -> dict[bytes, int]:
 
 
 def _nth(order: Path, shard: int, wanted: Collection[int]) -> dict[int, int]:
-    """The positions at which a shard's number stands for the n-th time."""
+    """The positions at which a shard's number occurs for the n-th time."""
     found: dict[int, int] = {}
     place, seen = count(1), 0
     shards = array("I")

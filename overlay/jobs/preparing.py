@@ -32,14 +32,14 @@ _FIRST_CHUNK, _LARGEST_CHUNK = 16, 1000
 """Requests in memory at once; fewer where they are long."""
 _CHUNK_BYTES = 8 * MIB
 _STALE = 3600.0
-"""Seconds after which a folder that is still hidden, which takes moments, is that of a dead process."""
+"""Seconds after which a folder that is still hidden, normally for moments, is a dead process's."""
 _DEFAULT_LIMITS = Limits()
 
 
 def prepare(
     settings: Settings, requests: Requests, *, job_id: str | None, options: JobOptions, limits: Limits
 ) -> Flow[str]:
-    """Make sure that there is a job of these requests, and give its id."""
+    """Make sure that there is a job of these requests, and return its id."""
     if job_id is not None:
         checked_job_id(job_id)
     known = job_id is not None and (yield Work((settings.home / "jobs" / job_id).exists))
@@ -61,7 +61,7 @@ def prepare(
 
 
 def identify(settings: Settings, requests: Requests, *, limits: Limits = _DEFAULT_LIMITS) -> Flow[str]:
-    """The id that a job of these requests has by default. Nothing is kept, and nothing sent.
+    """The id that a job of these requests has by default. Nothing is stored or sent.
 
     Raises InvalidInputError with every bad request.
     """
@@ -100,7 +100,7 @@ def _iterator(requests: Requests, line_bytes: int) -> Iterator[Request | bytes] 
         return iter(requests)
     except TypeError:
         raise ConfigurationError(
-            f"requests are an iterable of Request, or a path, not {type(requests).__name__}"
+            f"requests must be an iterable of Request, or a path, not {type(requests).__name__}"
         ) from None
 
 
@@ -110,7 +110,7 @@ def _file_lines(path: Path, line_bytes: int) -> Iterator[bytes]:
 
 
 def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
-    """A fresh folder that vanishes with the stack, unless it has become a job's; those of the dead go too."""
+    """A new folder, removed with the stack unless it has become a job's. Removes those of dead processes, too."""
     spools = settings.home / "spool"
     with storage_errors(settings.home):
         spools.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
                         shutil.rmtree(left, ignore_errors=True)
                 elif time.time() - left.stat().st_mtime > _STALE:
                     shutil.rmtree(left, ignore_errors=True)
-        # Hidden until it is locked, or another process might take it for that of a dead one.
+        # Hidden until it is locked, or another process might take it for a dead one's.
         folder = spools / secrets.token_hex(8)
         hidden = spools / f".{folder.name}"
         hidden.mkdir(mode=0o700)
@@ -133,12 +133,12 @@ def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
 
 
 def _spool_lock(folder: Path) -> JobLock:
-    """Held while requests come in. It is not the job's: that must be free as soon as the folder is the job's."""
+    """Held while requests come in. Not the job's lock: that must be free as soon as the folder is the job's."""
     return JobLock(folder, folder.name, name=SPOOLING)
 
 
 def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Unit]) -> None:
-    """Give the spool the job's name, in one step; or find that the job is there, and the same."""
+    """Give the spool the job's name, in one step; or check that the job there is the same."""
     target = settings.home / "jobs" / record.id
     if units and not target.exists():
         with storage_errors(folder):
@@ -171,8 +171,8 @@ def _compare(target: Path, record: JobRecord) -> None:
         ledger.close()
     if known.digest != record.digest:
         raise JobMismatchError(
-            f"job {record.id} was made of {known.requests:,} other requests; these are {record.requests:,}. "
-            "Use another id, or delete the job",
+            f"job {record.id} exists with different requests ({known.requests:,} there, {record.requests:,} here); "
+            "use another id, or delete the job",
             job_id=record.id,
         )
     check_service(known, record.base_url)

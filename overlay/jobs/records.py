@@ -1,4 +1,4 @@
-"""What a ledger keeps: the job, what was asked of it, and its units."""
+"""What a ledger keeps: the job, its options, and its units."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Unit:
     file_created_at: int | None = None
     batch_id: str | None = None
     creating_at: float | None = None
-    """Since when a batch may have come of it unseen: since the POST, or while fencing, since the input file was
-    deleted. By this machine's clock, in seconds since 1970."""
+    """Since when a batch may exist unseen: since the POST or, while fencing, since the input file was deleted. By
+    this machine's clock, in seconds since 1970."""
     created_at: float | None = None
     status: str | None = None
     """The batch's, as last seen."""
@@ -56,7 +56,7 @@ class Unit:
     output_tokens: int = 0
     strays: int = 0
     adopted: Literal["creating", "fencing"] | None = None
-    """The state in which its batch was found, where no answer named it: the same POST may yet make another."""
+    """The state in which its batch was found, if no answer named it: the same POST may still create another."""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -69,13 +69,13 @@ class Unit:
 
     @property
     def refused(self) -> bool:
-        """Whether its batch failed as a whole, as far as has been seen."""
+        """Whether its batch failed as a whole, as last seen."""
         return plain_status(self.status) == "failed"
 
 
 @attrs.frozen
 class LostFile:
-    """An input file whose create went unanswered and that was given up: a batch of it is a duplicate."""
+    """An input file given up after its create went unanswered: a batch of it is a duplicate."""
 
     file_id: str
     file_created_at: int | None
@@ -89,9 +89,9 @@ class LostFile:
 
 @attrs.frozen(kw_only=True)
 class JobOptions:
-    """How a job is to be worked on; see `overlay.jobs.verbs.submit`. Times are in seconds.
+    """How to run a job; see `overlay.jobs.verbs.submit`. Times are in seconds.
 
-    Raises ConfigurationError for what cannot be used.
+    Raises ConfigurationError for invalid values.
     """
 
     completion_window: str = "24h"
@@ -106,15 +106,15 @@ class JobOptions:
 
     def __attrs_post_init__(self) -> None:
         if any(key.startswith("overlay_") for key in checked_metadata(self.metadata, taken=_OUR_PAIRS)):
-            raise ConfigurationError("metadata keys that begin with overlay_ are the job's own")
+            raise ConfigurationError("metadata keys that start with overlay_ are reserved for the job")
         for name in ("max_enqueued_tokens", "max_creates_per_hour", "max_attempts"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigurationError(f"{name} is a number from 1 on, not {value!r}")
+                raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
         if not self.grace >= 0:
-            raise ConfigurationError(f"grace is a time from zero on, not {self.grace!r}")
+            raise ConfigurationError(f"grace must be zero or more, not {self.grace!r}")
         if not self.poll > 0:
-            raise ConfigurationError(f"poll is a time greater than zero, not {self.poll!r}")
+            raise ConfigurationError(f"poll must be greater than zero, not {self.poll!r}")
 
 
 @attrs.define(kw_only=True)
@@ -131,4 +131,4 @@ class JobRecord:
     state: Literal["open", "cancelled"] = "open"
     duplicates_cancelled: int = 0
     swept: bool = False
-    """Whether, when all was done, the service was searched for what should not be there."""
+    """Whether the final search of the service, for duplicates and leftovers, is done."""

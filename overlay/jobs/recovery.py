@@ -1,8 +1,8 @@
-"""Putting right what a crash, or a lost disk, has left: orphaned files, and jobs without a usable ledger.
+"""Repairing what a crash, or a lost disk, has left: orphaned files, and jobs without a usable ledger.
 
 Each batch of a job carries its job, shard and generation in its metadata, and its input file still has the
-requests: that is enough to rebuild a ledger from. What had not been sent yet is known only to the shards on this
-machine's disk.
+requests: that is enough to rebuild a ledger from. Requests that were not sent yet exist only in the shards on
+this machine's disk.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _PAGE = 100
 
 
 def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
-    """Input files at the service that jobs of this home folder uploaded and no longer need; with `delete`, gone.
+    """Input files at the service that jobs of this home folder uploaded and no longer need; `delete` deletes them.
 
-    Files of jobs that are not in this home folder, and of jobs that another process works on, are left alone.
+    Files of jobs that are not in this home folder, and of jobs that another process is working on, are left alone.
     """
     orphans: list[File] = []
     needed: dict[str, frozenset[str] | None] = {}
@@ -64,7 +64,7 @@ def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
 
 
 def _needed_files(settings: Settings, job_id: str) -> frozenset[str] | None:
-    """The ids of the files that a job still needs; None where that cannot be said."""
+    """The ids of the files that a job still needs; None if that is unknown."""
     try:
         with open_job(settings, job_id, None) as opened:
             units = opened.context.ledger.units()
@@ -74,13 +74,13 @@ def _needed_files(settings: Settings, job_id: str) -> frozenset[str] | None:
 
 
 def recover(settings: Settings) -> Flow[list[Job]]:
-    """Rebuild the ledgers of jobs that have none, or a damaged one, from the service's records; gives those jobs.
+    """Rebuild the ledgers of jobs that have none, or a damaged one, from the service's records; returns those jobs.
 
-    A job whose ledger is sound is left as it is. Where the job's folder is gone too, its requests come from the
+    A job whose ledger is sound is left as it is. If the job's folder is gone too, its requests come from the
     service, shard by shard: those never sent are lost, and those of several models are no longer interleaved.
-    A job without a folder here and without its input files there has been deleted, and stays so.
+    A job without a folder here and without its input files there was deleted, and stays deleted.
 
-    Raises LedgerError where too little is left of a job, once all others are rebuilt.
+    Raises LedgerError if too little is left of a job, once all others are rebuilt.
     """
     found = yield from _our_batches(settings)
     jobs: list[Job] = []
@@ -227,7 +227,7 @@ def _endpoint_and_model(line: bytes, endpoint: str) -> tuple[str, str | None]:
 
 
 def _unsent(folder: Path, sent: set[int]) -> list[Unit]:
-    """The shards that are on this disk only."""
+    """The shards that exist only on this disk."""
     found: list[Unit] = []
     for path in sorted((folder / "shards").glob("*-0.jsonl")):
         shard = int(path.name.partition("-")[0])

@@ -1,7 +1,7 @@
 """The verbs of `client.jobs`: a table that binds them to flows, as `overlay.client` does for batches and files.
 
-It is loaded when `client.jobs` is first asked for: with all that a job needs it takes a quarter of the time that
-loading the SDK would take.
+It is loaded when `client.jobs` is first used: with all that a job needs, it would take a quarter of the time that
+loading the SDK takes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ P = ParamSpec("P")
 def running(
     submit: Callable[Concatenate[Settings, P], Flow[Job]],
 ) -> Callable[Concatenate[Any, P], Results]:
-    """A method that submits a job, waits for it and gives its results, when the first of them is asked for."""
+    """A method that submits a job, waits for it and gives its results, once the first of them is asked for."""
 
     def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> Results:
         return Results(self._driver, _opener(submit, *args, **kwargs))

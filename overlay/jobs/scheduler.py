@@ -1,8 +1,8 @@
-"""Working on a job: rounds of recovering, starting, looking and collecting, until every request is answered.
+"""Working on a job: rounds of recovering, starting, polling and collecting, until every request is answered.
 
-A round starts as many shards as the enqueued tokens and the creates of the last hour allow, looks at all live
-batches with as few requests as it takes, and brings in what has ended. What an outage stops is taken up in a
-later round; what no waiting can mend is raised, and the job can be resumed.
+A round starts as many shards as the enqueued tokens and the creates of the last hour allow, polls all live
+batches with as few requests as possible, and collects what has ended. What an outage stops is retried in a later
+round; what waiting cannot fix is raised, and the job can be resumed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from overlay.jobs.records import Unit
 from overlay.jobs.starting import JobContext, recover, start
 
 _AT_ONCE = 4
-"""Uploads and downloads side by side."""
+"""Concurrent uploads and downloads."""
 _PAUSE_GROWTH = 1.5
 _LONGEST_PAUSE = 60.0
 _FIRST_HOLD, _LONGEST_HOLD = 60.0, 900.0
-"""For how long, in seconds, a batch over the limit of tokens is kept back where none of ours is running."""
+"""How long, in seconds, a batch over the token limit is held back while none of ours is running."""
 _HOUR = 3600.0
 
 
 def work(context: JobContext, *, until: Deadline, poll: float, once: bool = False) -> Flow[None]:
-    """Go on with a job until it has ended, the deadline is over, or, for `once`, all that can start has started."""
+    """Work on a job until it has ended, the deadline has passed or, with `once`, all that can start has started."""
     context.until = until
     round_ = _Round(context)
     pause = poll
@@ -68,13 +68,13 @@ class _Round:
         return [unit for unit in self._units.values() if unit.state in states]
 
     def turn(self, *, tolerant: bool) -> Flow[None]:
-        """Look, recover, collect, start."""
+        """Poll, recover, collect, start."""
         context = self._context
         yield from self.poller.look()
         if not self.poller.misses_any:
             yield from self._all(recover, self._in("creating", "fencing"), tolerant=tolerant)
         collectable = self._collectable()
-        # First those refused: what of the others was running beside them tells what is allowed.
+        # Refused ones first: what else was running beside them shows what is allowed.
         refused = [unit for unit in collectable if unit.refused]
         yield from self._all(collect, refused, tolerant=tolerant)
         yield from self._all(
@@ -86,7 +86,7 @@ class _Round:
         self._reload((yield Work(context.ledger.units)))
         if context.record.state == "cancelled":
             yield from self._all(stop, self._in("created"), tolerant=tolerant)
-            # What was never sent gets its results too: there is no answer.
+            # What was never sent gets results, too: that there is no answer.
             yield from self._all(
                 partial(finish, answers=[]), self._in("planned", "uploading", "uploaded"), tolerant=False
             )
@@ -95,7 +95,7 @@ class _Round:
             return
         for units in self._affordable():
             if not (yield from self._all(start, units, tolerant=tolerant)):
-                return  # an outage: what it did to these it would do to the others
+                return  # an outage: it would stop the others, too
 
     def _collectable(self) -> list[Unit]:
         """The ended units whose earlier generations are done: answers are merged in order."""
@@ -106,7 +106,7 @@ class _Round:
         return [unit for unit in self._in("ended") if unit.generation == first[unit.shard]]
 
     def _hold(self, unit: Unit) -> None:
-        """Keep back a unit that was over the limit of tokens: tried alone, it is tried ever less often."""
+        """Hold back a unit that was over the token limit: tried alone, it is tried ever less often."""
         _, pause = self._held.get(unit.key, (None, _FIRST_HOLD / 2))
         pause = min(_LONGEST_HOLD, pause * 2)
         self._held[unit.key] = deadline(self._context.settings, pause), pause
@@ -115,14 +115,14 @@ class _Round:
         return unit.key in self._held and self._held[unit.key][0].left > 0
 
     def _reload(self, units: Iterable[Unit]) -> None:
-        """Take in the units that have come to be; those known are the same objects all along."""
+        """Add new units; those already known stay the same objects."""
         for unit in units:
             self._units.setdefault(unit.key, unit)
 
     def _all(
         self, flow: Callable[[JobContext, Unit], Flow[None]], units: list[Unit], *, tolerant: bool
     ) -> Flow[bool]:
-        """Run the flow for each unit; False where some were stopped by what may pass. Raises what may not."""
+        """Run the flow for each unit; False if errors that may pass stopped some. Raises all others."""
         if not units:
             return True
         flows = [self._spared(flow(self._context, unit), unit, tolerant=tolerant) for unit in units]
@@ -147,7 +147,7 @@ class _Round:
         return True
 
     def _affordable(self) -> list[list[Unit]]:
-        """The units that may start now, in groups that run side by side."""
+        """The units that may start now, in groups that run concurrently."""
         context, options = self._context, self._context.record.options
         now = context.settings.clock.time()
         creates = options.max_creates_per_hour - context.ledger.creates_since(now - _HOUR)
@@ -161,7 +161,7 @@ class _Round:
             model = unit.model or ""
             most = min(options.max_enqueued_tokens or float("inf"), caps.get(model, float("inf")))
             taken = enqueued.get(model, 0)
-            # A shard that is over the limit all by itself can only be tried.
+            # A shard that is over the limit by itself can only be tried.
             fits = taken + unit.tokens <= most if taken else not self._is_held(unit)
             if fits and len(chosen) < creates:
                 enqueued[model] = taken + unit.tokens

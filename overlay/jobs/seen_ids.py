@@ -1,6 +1,6 @@
-"""Which custom_ids have come by: a set on the disk, so that a million of them take no memory.
+"""Which custom_ids have been seen: a set of digests on disk, so that a million of them take no memory.
 
-A digest stands for each. It is thrown away after use and after a crash, so nothing about it needs to be safe.
+It is discarded after use and after a crash, so it need not be durable.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from overlay.errors import StorageError
 
 
 class SeenIds:
-    """Digests of ids, and the place where each came first."""
+    """Digests of ids, and the place where each was first seen."""
 
     def __init__(self, path: Path) -> None:
         import sqlite3  # noqa: PLC0415 - costs `import overlay` as much as httpx's own models do
@@ -29,7 +29,7 @@ class SeenIds:
             raise StorageError(f"{path}: {error}", path=path) from error
 
     def add(self, ids: Sequence[tuple[bytes, int]]) -> Iterator[tuple[int, int]]:
-        """Take in ids with their places; gives those that came before, with the place where they did."""
+        """Add ids with their places; yields the places of those seen before, each with the first place."""
         before = self._db.total_changes
         try:
             self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", ids)

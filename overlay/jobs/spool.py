@@ -1,9 +1,8 @@
-"""Requests on their way in: checked, split and on the disk before anything is sent.
+"""Incoming requests: checked, split and on disk before anything is sent.
 
-They are dealt out to shards, each small enough to be one batch of one model and one endpoint. `order` keeps which
-shard each request went to, so that results can be given in the order in which the requests came; the bodies
-are in the shards only. Nothing here grows with the number of requests: duplicate custom_ids are found by an
-index on disk.
+They are dealt out to shards, each small enough to be one batch of one model and one endpoint. `order` records which
+shard each request went to, so that results can be given in the order of the requests; the bodies are only in the
+shards. Memory does not grow with the number of requests: duplicate custom_ids are found by an index on disk.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ _BYTES_PER_TOKEN = 4
 
 
 def shard_path(folder: Path, shard: int, generation: int) -> Path:
-    """Where the requests of a shard's generation stand in a job's folder."""
+    """Where the requests of a shard's generation are in a job's folder."""
     return folder / "shards" / f"{shard:05}-{generation}.jsonl"
 
 
 def estimated_tokens(line: bytes) -> int:
-    """How many prompt tokens a line may be counted as."""
+    """The estimated prompt tokens of a line."""
     return len(line) // _BYTES_PER_TOKEN + 1
 
 
@@ -104,12 +103,12 @@ class _Writer:
         return self.unit
 
     def abandon(self) -> None:
-        with suppress(OSError):  # what could not be written has been said already
+        with suppress(OSError):  # a failed write has already been reported
             self._file.close()
 
 
 class Spool:
-    """A job's folder while its requests come in. With `keep=False` they are checked and digested only."""
+    """A job's folder while its requests come in. With `keep=False` they are only checked and hashed."""
 
     def __init__(
         self, folder: Path, limits: Limits, *, max_tokens: int | None, source: Path | None, keep: bool
@@ -132,9 +131,9 @@ class Spool:
             self._seen = SeenIds(folder / "seen")
 
     def add(self, requests: Sequence[Request | bytes]) -> int:
-        """Take in more requests, or lines of a file, and say how many bytes the longest has.
+        """Add requests, or lines of a file, and return how many bytes the longest has.
 
-        What is wrong with them is kept until `finish`.
+        Problems are kept until `finish`.
         """
         accepted: list[tuple[bytes, int, str, str | None, int]] = []
         ids: list[tuple[bytes, int]] = []
@@ -184,7 +183,7 @@ class Spool:
 
     def _note_ids(self, ids: list[tuple[bytes, int]]) -> None:
         for place, first in self._seen.add(ids):
-            self._check.report(f'"custom_id" is already that of request {first:,}', line=place)
+            self._check.report(f'"custom_id" is already used by request {first:,}', line=place)
 
     def _deal(self, accepted: Iterable[tuple[bytes, int, str, str | None, int]]) -> None:
         order = array("I")
@@ -211,7 +210,7 @@ class Spool:
         )
 
     def finish(self) -> Spooled:
-        """Make it last. Raises InvalidInputError with all that was wrong."""
+        """Sync it to disk. Raises InvalidInputError with every problem."""
         if not self._check.requests:
             self._check.report("there are no requests", whole_file=True)
         self._check.problems.sort(
@@ -225,13 +224,13 @@ class Spool:
             os.fsync(self._order.fileno())
             self.close()
             if len(self._groups) == 1:
-                # All shards follow each other: their own order is the order.
+                # The shards follow one another: their own order is the order.
                 (self._folder / "order").unlink()
         units = sorted(self._units, key=lambda unit: unit.shard)
         return Spooled(units, self._check.requests, self._digest.hexdigest())
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
         with suppress(OSError):
             self._order.close()
         self._seen.close()
@@ -248,7 +247,7 @@ def canonical(line: bytes) -> bytes:
 
 
 def read_in_order(order: Path, shards: Mapping[int, Path]) -> Generator[bytes]:
-    """The lines of several shards' files, one for each request, in the order in which the requests came."""
+    """The lines of several shards' files, one per request, in the order of the requests."""
     with ExitStack() as stack:
         sources: dict[int, Generator[bytes]] = {}
         numbers = array("I")
@@ -262,12 +261,12 @@ def read_in_order(order: Path, shards: Mapping[int, Path]) -> Generator[bytes]:
                     stack.callback(source.close)
                 line = next(source, None)
                 if line is None:
-                    raise StorageError(f"{shards[number]}: lines are missing at its end", path=shards[number])
+                    raise StorageError(f"{shards[number]}: lines are missing at the end", path=shards[number])
                 yield line
 
 
 def _lines(path: Path) -> Generator[bytes]:
-    """The lines of a file, which is closed before the last is given: of many shards few are open."""
+    """The lines of a file, closed before the last is given, so that few of many shards are open."""
     held = b""
     with open_lines(path) as file:
         for line in split(file):

@@ -1,12 +1,12 @@
-"""The beginning of a shard's generation: upload, create, or find what was created.
+"""The start of a shard's generation: upload, create, or find what was created.
 
-What makes it safe to die anywhere is the order: the ledger says what is about to be done before it is done, and
-whoever comes next finds out whether it was.
+The order makes it safe to die anywhere: the ledger says what is about to be done before it is done, and the next
+process finds out whether it was.
 
 Creating is the one thing that costs money twice if done twice. A unit in the state `creating` may have a batch:
-it is searched for, for a grace time. Where none shows up, the input file is deleted, so that a create that is
-still on its way can only fail; after another grace time without a batch the file is uploaded and the batch
-created anew. A batch that comes to light later still is cancelled as a duplicate.
+it is searched for, for a grace time. If none shows up, the input file is deleted, so that a create that is still on
+its way can only fail; after another grace time without a batch, the file is uploaded and the batch created again. A
+batch that appears even later is cancelled as a duplicate.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class JobContext:
     record: JobRecord
     report: Callable[[EventKind, Unit | None, str], None]
     until: Deadline
-    """When the caller wants to be told how far it is."""
+    """When the caller wants to hear back."""
 
     @property
     def grace(self) -> float:
@@ -55,7 +55,7 @@ class JobContext:
         yield Work(partial(self.ledger.save, *units))
 
     def metadata(self, unit: Unit) -> dict[str, str]:
-        """What is written on a unit's batch: enough to rebuild a ledger from, and the caller's own."""
+        """The metadata of a unit's batch: the caller's own, and enough to rebuild a ledger from."""
         return {
             **self.record.options.metadata,
             "overlay_job": self.record.id,
@@ -90,10 +90,10 @@ def file_name(job_id: str, unit: Unit) -> str:
 
 
 def start(context: JobContext, unit: Unit) -> Flow[None]:
-    """Bring a planned unit to its batch."""
+    """Get a planned unit its batch."""
     yield from _begin(context, unit)
     if unit.state == "planned":
-        # Its create was lost. Once more, here, so that who submits a job leaves it started.
+        # Its create was lost. Try once more, here, so that submitting a job leaves it started.
         yield from _begin(context, unit)
 
 
@@ -129,7 +129,7 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
     try:
         sent = yield from send(context.settings, body)
     except APIError as error:
-        # There is no batch. A file that is not there is uploaded again.
+        # There is no batch. A missing file is uploaded again.
         unit.state, unit.creating_at = "uploaded", None
         if lacks_file(error):
             unit.state, unit.file_id, unit.file_created_at = "planned", None, None
@@ -144,7 +144,7 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
 
 
 def recover(context: JobContext, unit: Unit) -> Flow[None]:
-    """Find out what became of a create whose answer nobody lived to see."""
+    """Find out what became of a create whose answer was never seen."""
     if unit.state == "creating":
         found = yield from _search(context, unit)
         if found is None:
@@ -156,7 +156,7 @@ def recover(context: JobContext, unit: Unit) -> Flow[None]:
 
 
 def _search(context: JobContext, unit: Unit) -> Flow[list[Batch] | None]:
-    """The batches of a unit; None where there was not the time to be sure that there are none."""
+    """The batches of a unit; None if time was too short to be sure that there are none."""
     waited = context.settings.clock.time() - (unit.creating_at or 0.0)
     # A clock that was set back since then tells nothing.
     left = max(0.0, context.grace - waited) if waited >= 0 else context.grace
@@ -167,7 +167,7 @@ def _search(context: JobContext, unit: Unit) -> Flow[list[Batch] | None]:
 
 
 def _fence(context: JobContext, unit: Unit) -> Flow[None]:
-    """Make sure that no batch of the present file comes to be, or adopt the one that did."""
+    """Make sure that no batch can still be created from the file, or adopt the one that was."""
     begun, asked_at = unit.state == "fencing", unit.creating_at
     if not begun:
         unit.state, unit.creating_at = "fencing", None
@@ -180,8 +180,8 @@ def _fence(context: JobContext, unit: Unit) -> Flow[None]:
             unit.state, unit.creating_at = "creating", asked_at
             yield from context.save(unit)
             raise NotFoundError(
-                f"job {context.record.id}: input file {unit.file_id} is not visible to this token, so it cannot be "
-                "said whether a batch was made of it; is it another project's key?",
+                f"job {context.record.id}: input file {unit.file_id} is not visible to this token, so it is "
+                "unknown whether a batch was created from it; is this another project's key?",
                 status_code=404,
             ) from None
     if unit.creating_at is None:
@@ -203,14 +203,16 @@ def _fence(context: JobContext, unit: Unit) -> Flow[None]:
             context.ledger.save(unit)
 
     yield Work(give_up)
-    context.report("outage", unit, f"shard {unit.shard}: the create was lost; it is made anew")
+    context.report(
+        "outage", unit, f"shard {unit.shard}: the create was lost; the batch will be created again"
+    )
 
 
 def _adopt(context: JobContext, unit: Unit, found: list[Batch], kind: EventKind) -> Flow[None]:
     batch, *extras = found
     unit.batch_id, unit.status = batch.id, batch.status
     unit.adopted = unit.state if kind == "adopted" and unit.state in ("creating", "fencing") else None
-    # Before it counts as created: whoever comes after a crash between the two finds them all again.
+    # Before it counts as created: after a crash between the two, the next process finds them all again.
     for extra in extras:
         yield from cancel_extra(context, unit, extra)
     unit.state, unit.created_at = "created", context.settings.clock.time()
@@ -219,7 +221,7 @@ def _adopt(context: JobContext, unit: Unit, found: list[Batch], kind: EventKind)
 
 
 def meet_duplicate(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
-    """A batch of a unit's requests that is not the unit's has come to light."""
+    """Deal with a batch of a unit's requests that is not the unit's own."""
     if batch.id in (yield Work(context.ledger.spent)):
         return
     status = plain_status(batch.status)
@@ -230,12 +232,14 @@ def meet_duplicate(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
     yield Work(partial(context.ledger.spend, batch.id, "duplicate"))
     if status not in {"failed", "cancelled"}:
         context.report(
-            "duplicate", unit, f"shard {unit.shard}: duplicate batch {batch.id} had run when it came to light"
+            "duplicate",
+            unit,
+            f"shard {unit.shard}: duplicate batch {batch.id} had already run when it was found",
         )
 
 
 def cancel_extra(context: JobContext, unit: Unit, extra: Batch) -> Flow[None]:
-    """Cancel a second batch of a unit's requests, and say so."""
+    """Cancel a second batch of a unit's requests, and report it."""
     yield from cancel_duplicate(context.settings, extra, of=unit.batch_id or "none")
 
     def note() -> None:

@@ -1,9 +1,9 @@
 """Many requests as one durable job: any number, each answered once, through every crash.
 
-A job is a folder: its requests in shards, its ledger, its lock and, shard by shard, its results. It comes into
-being under its name in one step, complete, before anything is sent; so a generator that raises, or a crash while
-requests come in, leaves nothing behind. From then on whoever runs the same requests under the same id, or types
-the same command, goes on where the last process stopped.
+A job is a folder: its requests in shards, its ledger, its lock and, shard by shard, its results. It appears
+under its name in one step, complete, before anything is sent; so a generator that raises, or a crash while requests
+come in, leaves nothing behind. From then on, running the same requests under the same id, or the same command,
+continues where the last process stopped.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ def submit(
     """Put requests on disk as a job, start as many of its batches as may run, and return.
 
     `id` names the job, in up to 64 letters, digits, dots, dashes and underscores; by default it derives from the
-    requests and the base URL. Submitting the same requests again under the same id goes on with the job, with the
-    options that it was given first.
+    requests and the base URL. Submitting the same requests again under the same id continues the job, with its
+    original options.
 
-    Requests are split into batches by endpoint, model and `limits`, and so that none is estimated at more than
-    `max_enqueued_tokens` prompt tokens, nor all of a model together. `max_creates_per_hour` is 2,000 at OpenAI.
-    A request that fails in a way that may pass is sent up to `max_attempts` times. `metadata` is for up to 13
-    pairs of your own. `delete_files` removes input and result files from the service when all results are on
-    disk. `grace` is how long a lost create is searched for; `poll` is the first pause between two looks at the
-    service while waiting, which grows to a minute: timedeltas or seconds. `on_change` is called with a JobEvent
-    for everything that happens.
+    Requests are split into batches by endpoint, model and `limits`, and so that neither one batch nor all running
+    batches of a model exceed `max_enqueued_tokens` estimated prompt tokens. `max_creates_per_hour` is 2,000 at
+    OpenAI. A request that fails in a way that may pass is sent up to `max_attempts` times. `metadata` takes up to
+    13 pairs of your own. `delete_files` removes input and result files from the service once all results are on
+    disk. `grace` is how long a lost create is searched for; `poll` is the initial polling interval while waiting,
+    which grows to a minute: timedeltas or seconds. `on_change` is called with a JobEvent for everything that
+    happens.
 
-    Raises InvalidInputError with every bad request, and nothing is sent; JobMismatchError where the id belongs
-    to other requests or another service; JobLockedError where another process works on it; StorageError.
+    Raises InvalidInputError with every bad request, and nothing is sent; JobMismatchError if the id belongs to
+    other requests or another service; JobLockedError if another process is working on it; StorageError.
     """
     options = JobOptions(
         completion_window=completion_window,
@@ -90,7 +90,7 @@ def submit(
 
 
 def resume(settings: Settings, job_id: str, *, on_change: OnChange | None = None) -> Flow[Job]:
-    """Go on with a job after a crash: find out what became of it, start what may start, and return.
+    """Resume a job after a crash: find out what became of it, start what may start, and return.
 
     Raises JobNotFoundError, JobLockedError, LedgerError, and what the service refuses.
     """
@@ -112,8 +112,8 @@ def wait(
     `timeout` and `poll` are timedeltas or seconds; `poll` is as submitted by default. `on_change` is called with
     a JobEvent for everything that happens.
 
-    Raises WaitTimeoutError, BatchFailedError where the service refuses a batch as a whole, and what `resume`
-    raises. The job can be waited for again after each of them.
+    Raises WaitTimeoutError, BatchFailedError if the service refuses a batch as a whole, and what `resume` raises.
+    After any of them you can wait for the job again.
     """
     with (yield from _open(settings, job_id, on_change)) as opened:
         pause = opened.context.record.options.poll if poll is None else checked_poll(poll)
@@ -129,7 +129,7 @@ def wait(
 
 
 def retrieve(settings: Settings, job_id: str) -> Flow[Job]:
-    """A job as its ledger has it, without asking the service. Raises JobNotFoundError, LedgerError."""
+    """A job as recorded in its ledger, without asking the service. Raises JobNotFoundError, LedgerError."""
     folder = yield Work(partial(existing, settings, job_id))
     job: Job = yield Work(partial(view_of, folder))
     return job
@@ -151,10 +151,10 @@ def list_jobs(settings: Settings) -> Flow[list[Job]]:
 
 
 def cancel(settings: Settings, job_id: str) -> Flow[Job]:
-    """Stop a job: its batches are cancelled, no further one is created. What was answered is kept, and billed.
+    """Stop a job: its batches are cancelled, and no more are created. What was answered is kept, and billed.
 
-    Wait for it afterwards to bring in what was answered; a request that was not gets the error code `missing`
-    or `batch_cancelled`.
+    Wait for it afterwards to fetch what was answered; a request that was not gets the error code `missing` or
+    `batch_cancelled`.
     """
     with (yield from _open(settings, job_id, None)) as opened:
         opened.context.record.state = "cancelled"
@@ -166,14 +166,14 @@ def cancel(settings: Settings, job_id: str) -> Flow[Job]:
 def delete(settings: Settings, job_id: str, *, files: bool = False) -> Flow[None]:
     """Remove a job's requests, ledger and results from this machine; with `files`, its files at the service too.
 
-    Raises JobNotEndedError where batches of it may still run: cancel it, or wait for it, first.
+    Raises JobNotEndedError if its batches may still be running: cancel it, or wait for it, first.
     """
     with (yield from _open(settings, job_id, None)) as opened:
         ledger = opened.context.ledger
         units: list[Unit] = yield Work(ledger.units)
         if any(unit.live for unit in units):
             raise JobNotEndedError(
-                f"job {job_id} has batches running; cancel it or wait for it", job_id=job_id
+                f"job {job_id} has running batches; cancel it or wait for it first", job_id=job_id
             )
         if files:
             for file_id in [*(unit.file_id for unit in units), *ledger.litter()]:
@@ -189,7 +189,7 @@ def open_results(job_id: str, settings: Settings, stack: ExitStack) -> Flow[Open
     job: Job = yield Work(partial(view_of, folder))
     if not job.ended:
         raise JobNotEndedError(
-            f"job {job_id} has answers for {job.progress:.0%} of its requests; wait for it", job_id=job_id
+            f"job {job_id} is {job.progress:.0%} done; results are available when it ends", job_id=job_id
         )
     results = _read(folder, job)
     stack.callback(results.close)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
-if TYPE_CHECKING:  # who only names a Job does not wait for the ledger's modules
+if TYPE_CHECKING:  # code that only names a Job need not load the ledger's modules
     from overlay.jobs.records import JobRecord, Unit
 
 EventKind: TypeAlias = Literal[
@@ -30,11 +30,11 @@ _MILLION = 1_000_000
 
 @attrs.frozen(kw_only=True)
 class Shard:
-    """One batch's worth of a job's requests, as its latest generation stands."""
+    """One batch's worth of a job's requests, in its latest generation."""
 
     number: int
     generation: int
-    """How often its unanswered requests have been sent again."""
+    """How many times its unanswered requests have been sent again."""
     state: str
     """planned, uploading, uploaded, creating, fencing, created, ended or done."""
     model: str | None
@@ -49,7 +49,7 @@ class Shard:
 
 @attrs.frozen
 class Price:
-    """What a million tokens cost, in any currency: the batch price, which is mostly half of the other."""
+    """What a million tokens cost, in any currency: the batch price, usually half the regular one."""
 
     input: float
     output: float = 0.0
@@ -60,9 +60,9 @@ class Cost:
     """In the currency of the price table."""
 
     estimated_input: float
-    """Of all prompts, before anything is sent, from a count of four bytes to a token."""
+    """For all prompts, before anything is sent, at four bytes per token."""
     actual: float
-    """Of what has been answered so far, by the service's own count of tokens."""
+    """For what has been answered so far, by the service's own token counts."""
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +74,7 @@ class Job:
     base_url: str
     requests: int
     answered: int
-    """Requests that batches have worked off so far, failures included."""
+    """Requests that batches have processed so far, failures included."""
     ok: int
     """Final successes."""
     failed: int
@@ -88,7 +88,7 @@ class Job:
     duplicates_cancelled: int
     """Second batches of the same requests that were found and cancelled."""
     strays: int
-    """Lines that answer no request of ours, or answer one twice and differently; kept in `strays/`."""
+    """Lines that match no request, or answer one again but differently; kept in `strays/`."""
     cancelled: bool
     ended: bool
     """Whether every request has its final answer on disk."""
@@ -97,16 +97,16 @@ class Job:
 
     @property
     def progress(self) -> float:
-        """The share of requests worked off, from 0.0 to 1.0."""
+        """The share of requests that are done, from 0.0 to 1.0."""
         return 1.0 if self.ended else min(1.0, self.answered / max(1, self.requests))
 
     def to_dict(self) -> dict[str, Any]:
-        """The job as JSON has it, its shards included; times in ISO 8601."""
+        """The job as a dict for JSON, including its shards; times in ISO 8601."""
         fields = attrs.asdict(self, filter=lambda field, _: not field.name.startswith("_"))
         return {**fields, "created": self.created.isoformat(), "progress": self.progress}
 
     def cost(self, prices: Mapping[str, Price]) -> Cost:
-        """What the job costs by a table of prices by model. Raises KeyError for a model that is not in it."""
+        """What the job costs, given prices by model. Raises KeyError for a model without one."""
         estimated = actual = 0.0
         for model, (expected, came_in, went_out) in self._tokens_by_model.items():
             price = prices[model]
@@ -132,7 +132,7 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
     """A job from its ledger."""
     latest: dict[int, Unit] = {}
     for unit in units:
-        latest[unit.shard] = unit  # they come by shard, then by generation
+        latest[unit.shard] = unit  # sorted by shard, then by generation
     ended = all(unit.state == "done" for unit in latest.values())
     ok = sum(unit.ok for unit in units)
     by_model: dict[str, tuple[int, int, int]] = {}
@@ -167,7 +167,7 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
 
 
 def _answered(unit: Unit) -> int:
-    """How many of a shard's requests are worked off; those being sent again are not."""
+    """How many of a shard's requests are done; those being sent again are not."""
     return (
         unit.shard_requests
         - unit.requests

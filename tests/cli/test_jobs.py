@@ -68,7 +68,7 @@ def test_the_same_run_again_goes_on(overlay, service, job_id, tmp_path):
     service.advance(3600)
     done = overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON)
     assert done.returncode == 0
-    assert "nothing is paid twice" in done.stderr
+    assert "nothing is paid for twice" in done.stderr
     assert custom_ids((tmp_path / "out.jsonl").read_text()) == IDS
     assert service.count("POST", "/batches") == 1
 

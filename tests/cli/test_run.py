@@ -106,7 +106,7 @@ def test_running_again_pays_nothing(overlay, service, tmp_path):
     (tmp_path / "out.jsonl").unlink()
     done = overlay("run", "copy.jsonl", "-o", "out.jsonl", *SOON)
     assert done.returncode == 0
-    assert "nothing is paid twice" in done.stderr
+    assert "nothing is paid for twice" in done.stderr
     assert (tmp_path / "out.jsonl").read_bytes() == first
     assert (created(service), service.count("POST", "/files")) == (1, 1)
     assert overlay("run", "copy.jsonl", "-o", "out.jsonl", "--again", *SOON).returncode == 0
@@ -148,7 +148,7 @@ def test_stopped_half_way_it_can_be_gone_on_with(tmp_path, number):
         assert [each["status"] for each in service.batches()] == ["in_progress"]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "r.jsonl"]
         assert overlay("jobs", "results", overlay.json("jobs", "list")["id"]).returncode == 1
-        command = said.partition("to come back to it: ")[2].strip()
+        command = said.partition("resume with: ")[2].strip()
         service.advance(3600)
         assert overlay.shell(command).returncode == 0
         assert created(service) == 1

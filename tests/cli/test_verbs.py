@@ -111,7 +111,7 @@ def test_lists_for_people_and_for_machines(overlay, client, file_id):
     rows = listed.stdout.splitlines()
     assert rows[0].split() == ["ID", "STATUS", "DONE", "TOTAL", "CREATED", "ENDPOINT"]
     assert [row.split()[0] for row in rows[1:]] == made[:20]
-    assert "more than these 20" in listed.stderr
+    assert "only the first 20 are shown" in listed.stderr
     every = overlay("--json", "batches", "list", "--all")
     assert [json.loads(line)["id"] for line in every.stdout.splitlines()] == made
     assert every.stderr == ""

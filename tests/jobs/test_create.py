@@ -129,7 +129,7 @@ def test_a_duplicate_that_has_run_when_it_comes_to_light_is_reported(scene):
     job = scene.finish()
     assert (job.ok, job.duplicates_cancelled) == (2, 0)
     (said,) = [event for event in scene.events if event.kind == "duplicate"]
-    assert f"{late.id} had run" in said.message
+    assert f"{late.id} had already run" in said.message
     assert scene.fake.count("POST", "/batches/*/cancel") == 0
 
 

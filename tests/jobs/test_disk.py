@@ -162,7 +162,7 @@ def test_a_job_that_another_process_works_on_is_left_to_it(scene):
             lambda: scene.jobs.cancel("j"),
             lambda: scene.jobs.delete("j"),
         ):
-            with pytest.raises(JobLockedError, match="job j is being worked on") as caught:
+            with pytest.raises(JobLockedError, match="job j is in use by") as caught:
                 act()
             assert caught.value.pid == os.getpid()
         assert scene.jobs.retrieve("j").requests == 4

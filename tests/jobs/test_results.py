@@ -178,7 +178,7 @@ def test_results_of_a_job_that_runs_are_refused(scene):
     scene.submit(4)
     scene.fake.complete(scene.fake.live()[0])
     scene.wait(60)
-    with pytest.raises(JobNotEndedError, match=r"50% .*wait") as caught:
+    with pytest.raises(JobNotEndedError, match=r"50% done; .*when it ends") as caught:
         list(scene.jobs.results("j"))
     assert caught.value.job_id == "j"
 

@@ -204,7 +204,7 @@ def test_every_bad_request_is_reported_with_its_place(tmp_path):
     assert "JSON" in found[2]
     assert "empty" in found[3]
     assert '"method" is "GET"' in found[4]
-    assert found[5] == '"custom_id" is already that of request 1'
+    assert found[5] == '"custom_id" is already used by request 1'
     assert found[6] == "not a Request, but dict"
     assert found[7] == "not a Request, but NoneType"
     assert found[8].startswith("no ")
