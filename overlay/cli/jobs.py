@@ -20,14 +20,15 @@ app = typer.Typer(help="Resume, watch and cancel jobs, and fetch their results."
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False)]
 _SHARDS_SHOWN = 20
+_HEADER = ("ID", "STATE", "DONE", "TOTAL", "FAILED", "CREATED", "SERVICE")
+"""The columns of a list of jobs; `_row` fills them."""
 
 
 @command(app, name="list")
 def list_(shell: Shell) -> None:
     """List the jobs on this machine, newest first."""
     with shell.client() as client:
-        header = ("ID", "STATE", "DONE", "TOTAL", "FAILED", "CREATED", "SERVICE")
-        output.listing(client.jobs.list(), header, _row, most=None, as_json=bool(shell.json))
+        output.listing(client.jobs.list(), _HEADER, _row, most=None, as_json=bool(shell.json))
 
 
 @command(app)
@@ -104,8 +105,7 @@ def recover(shell: Shell) -> None:
     """Rebuild jobs whose ledger is damaged or missing, from the service's own records."""
     with shell.client() as client:
         found = client.jobs.recover()
-    header = ("ID", "STATE", "DONE", "TOTAL", "FAILED", "CREATED", "SERVICE")
-    output.listing(found, header, _row, most=None, as_json=bool(shell.json))
+    output.listing(found, _HEADER, _row, most=None, as_json=bool(shell.json))
     for job in found:
         shell.say(f"job {job.id} is recovered; resume it with: {shell.again('jobs', 'resume', job.id)}")
     if not found:
