@@ -9,7 +9,7 @@ with Client() as client:
     for result in client.batches.results(batch.id):
         print(result.custom_id, result.text if result.ok else result.error)
 
-Names are loaded when they are first asked for: to describe a Request takes neither httpx nor a client.
+Names are loaded on first use: describing a Request loads neither httpx nor a client.
 """
 
 from typing import TYPE_CHECKING
@@ -98,9 +98,9 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         Token as Token,
         TokenProvider as TokenProvider,
     )
-else:  # to type checkers it would say that any name will do, a misspelt one too
+else:  # hidden from type checkers, which would then accept any name, even a misspelt one
     __getattr__ = loader(__name__, HOMES)
-    __all__ = sorted({*HOMES, "__version__"})  # noqa: PLE0605 - it follows from the list above
+    __all__ = sorted({*HOMES, "__version__"})  # noqa: PLE0605 - derived from the list above
 
 
 def __dir__() -> list[str]:

@@ -20,7 +20,7 @@ import httpx
 from overlay.flows.binding import AsyncResource, Resource, apaging, awaiting, blocking, paging
 from overlay.flows.drivers import Awaiting, Blocking
 from overlay.operations import batches, files, waiting
-from overlay.results.fetching import asked, open_batch
+from overlay.results.fetching import open_batch, results_query
 from overlay.results.iterables import AsyncResults, Results
 from overlay.wire.connection import Settings
 from overlay.wire.settings import Configured
@@ -43,18 +43,18 @@ class Batches(Resource):
     ) -> Results:
         """The results of an ended batch, to iterate over: one for each request, in the requests' order.
 
-        The order, and what is missing, is taken from `requests`, the path of the file that was uploaded, or
-        else from the service's copy of it. `ordered=False` needs neither and gives the lines as the service's
-        files have them, while they arrive; requests without an answer then do not show.
+        The order, and what is missing, comes from `requests`, the path of the uploaded file, or else from the
+        service's copy of it. `ordered=False` needs neither and gives the lines in the order of the service's
+        files, as they arrive; requests without an answer are then left out.
 
-        Raises, when iterated, BatchNotEndedError, BatchFailedError, NoResultsError and FileGoneError.
+        Iterating raises BatchNotEndedError, BatchFailedError, NoResultsError and FileGoneError.
         """
-        wanted = asked(batch_id, requests, ordered=ordered, run=self._driver.run)
-        return Results(self._driver, partial(open_batch, wanted))
+        query = results_query(batch_id, requests, ordered=ordered, run=self._driver.run)
+        return Results(self._driver, partial(open_batch, query))
 
 
 class AsyncBatches(AsyncResource):
-    """The operations on batches, awaited."""
+    """The operations on batches, async."""
 
     create = awaiting(batches.create)
     retrieve = awaiting(batches.retrieve)
@@ -65,8 +65,9 @@ class AsyncBatches(AsyncResource):
     def results(
         self, batch_id: str, *, requests: str | os.PathLike[str] | None = None, ordered: bool = True
     ) -> AsyncResults:
-        """As `Batches.results`, for `async for` and `async with`."""
-        return AsyncResults(self._driver, partial(open_batch, asked(batch_id, requests, ordered=ordered)))
+        """Like `Batches.results`, for `async for` and `async with`."""
+        query = results_query(batch_id, requests, ordered=ordered)
+        return AsyncResults(self._driver, partial(open_batch, query))
 
 
 class Files(Resource):
@@ -80,7 +81,7 @@ class Files(Resource):
 
 
 class AsyncFiles(AsyncResource):
-    """The operations on files, awaited."""
+    """The operations on files, async."""
 
     upload = awaiting(files.upload)
     retrieve = awaiting(files.retrieve)
@@ -90,17 +91,17 @@ class AsyncFiles(AsyncResource):
 
 
 class Client(Configured[httpx.BaseTransport]):
-    """The Batch API, blocking. One client serves many threads; close it, or use it in a `with` block.
+    """The Batch API, blocking. Many threads can share one client; close it, or use it in a `with` block.
 
     `token` is a string or a provider (see `overlay.wire.auth`), by default OPENAI_API_KEY. `base_url` is by default
     OPENAI_BASE_URL, then OpenAI's; `http://` is refused unless it is this machine or `allow_insecure`.
     `organization` and `project` are by default OPENAI_ORG_ID and OPENAI_PROJECT_ID. `timeout` (a timedelta or
-    seconds) bounds the wait for an answer, and then for the rest of it. `max_retries` is how often a call that
-    does no harm when repeated is repeated. `headers` go along with every request. `transport` is an httpx
-    transport to use in place of the network. `home` is the folder that keeps jobs, by default OVERLAY_HOME, then
+    seconds) limits the wait for an answer to begin, and then the wait for the rest of it. `max_retries` is how
+    often a call that is safe to repeat is retried. `headers` are sent with every request. `transport` is an httpx
+    transport to use in place of the network. `home` is the folder for jobs, by default OVERLAY_HOME, then
     `overlay` in the folder for programs' state.
 
-    Raises ConfigurationError where there is no token, or where one of these cannot be used.
+    Raises ConfigurationError if there is no token, or if an argument cannot be used.
     """
 
     batches: Batches
@@ -115,7 +116,7 @@ class Client(Configured[httpx.BaseTransport]):
     @cached_property
     def jobs(self) -> Jobs:
         """Any number of requests as one durable job."""
-        from overlay.jobs.resource import Jobs  # noqa: PLC0415 - who has no jobs does not wait for their modules
+        from overlay.jobs.resource import Jobs  # noqa: PLC0415 - clients without jobs do not load these modules
 
         return Jobs(self._driver)
 
@@ -133,7 +134,7 @@ class Client(Configured[httpx.BaseTransport]):
 
 
 class AsyncClient(Configured[httpx.AsyncBaseTransport]):
-    """The Batch API, awaited, under asyncio or trio. The arguments are those of `Client`."""
+    """The Batch API, async, under asyncio or trio. Takes the same arguments as `Client`."""
 
     batches: AsyncBatches
     files: AsyncFiles
@@ -146,7 +147,7 @@ class AsyncClient(Configured[httpx.AsyncBaseTransport]):
 
     @cached_property
     def jobs(self) -> AsyncJobs:
-        """Any number of requests as one durable job, awaited."""
+        """Any number of requests as one durable job, async."""
         from overlay.jobs.resource import AsyncJobs  # noqa: PLC0415 - as for `Client`
 
         return AsyncJobs(self._driver)

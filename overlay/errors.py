@@ -4,10 +4,10 @@
     ├── ConfigurationError (ValueError)      no token, a base URL that cannot be used, a bad argument
     ├── InvalidInputError (ValueError)       a file of requests, with every bad line and its reason
     ├── TokenProviderError                   the token provider raised, or returned no usable token
-    ├── APIError                             the service, or the way to it
+    ├── APIError                             the service, or the connection to it
     │   ├── APIConnectionError               no answer
     │   │   └── APITimeoutError              no answer in time
-    │   ├── APIStatusError                   an answer that refuses
+    │   ├── APIStatusError                   an answer with an error status
     │   │   ├── BadRequestError              400
     │   │   ├── AuthenticationError          401
     │   │   ├── PermissionDeniedError        403
@@ -17,22 +17,22 @@
     │   │   ├── UnprocessableEntityError     422
     │   │   ├── RateLimitError               429
     │   │   └── InternalServerError          500 to 599
-    │   ├── InvalidResponseError             an answer that cannot be what the API promises
+    │   ├── InvalidResponseError             an answer that is not what the API promises
     │   └── UnknownOutcomeError              a batch may or may not have been created
     ├── BatchFailedError                     the batch was refused as a whole; carries its errors
-    ├── BatchNotEndedError                   results were asked of a batch that still runs
+    ├── BatchNotEndedError                   results were requested while the batch is running
     ├── NoResultsError                       a completed batch that names no result file
-    ├── WaitTimeoutError (TimeoutError)      the batch did not end in the time given
+    ├── WaitTimeoutError (TimeoutError)      the batch did not end in time
     ├── ResultError                          one line's failure, raised on request
-    ├── JobNotFoundError                     no job of this id in the home folder
-    ├── JobMismatchError                     the id belongs to other requests, or to another service
-    ├── JobLockedError                       another process works on the job
-    ├── JobNotEndedError                     results were asked of a job that is not done
-    └── StorageError (OSError)               the local disk refused
-        └── LedgerError                      a job's ledger is damaged, gone, or too new
+    ├── JobNotFoundError                     no job with this id in the home folder
+    ├── JobMismatchError                     the job has different requests, or another service
+    ├── JobLockedError                       another process is working on the job
+    ├── JobNotEndedError                     results were requested before the job is done
+    └── StorageError (OSError)               a local file could not be read or written
+        └── LedgerError                      a job's ledger is damaged, missing, or too new
 
-Every one can be pickled, and none holds a token. What the service sent is kept short: error bodies are cut,
-HTML is reduced to its title.
+All of them can be pickled, and none holds a token. What the service sent is shortened: error bodies are
+truncated, HTML is reduced to its title.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class OverlayError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions whose __init__ takes keywords do not unpickle by default: the state goes along instead.
+        # Exceptions whose __init__ takes keywords do not unpickle by default, so their state is passed along.
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
@@ -78,7 +78,7 @@ class Problem:
     """One thing wrong with a file of requests."""
 
     line: int | None
-    """The line's number, from 1; None where it is the file as a whole."""
+    """The line's number, from 1; None for the file as a whole."""
     reason: str
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ class Problem:
 class InvalidInputError(OverlayError, ValueError):
     """Requests that the service would refuse, or that would be paid for and then fail. Nothing was sent.
 
-    `problems` holds the first hundred, `count` how many there are.
+    `problems` holds the first hundred; `count` says how many there are.
     """
 
     def __init__(
@@ -115,14 +115,14 @@ class TokenProviderError(OverlayError):
 
 
 class APIError(OverlayError):
-    """A call to the service did not give its answer."""
+    """A call to the service failed."""
 
     request_id: str | None = None
-    """What to quote to the service's support, where it sent one."""
+    """What to quote to the service's support, if it sent one."""
 
 
 class APIConnectionError(APIError):
-    """No answer came: the address, the network, or a connection that broke.
+    """No answer came: a wrong address, a network failure, or a broken connection.
 
     `sent` is False when nothing can have reached the service.
     """
@@ -157,17 +157,17 @@ class APIStatusError(APIError):
         self.status_code = status_code
         self.request_id = request_id
         self.code = code
-        """The service's own word for it, such as `insufficient_quota`."""
+        """The service's own error code, such as `insufficient_quota`."""
         self.type = type
         self.param = param
         self.body = body
         """The answer's text, cut to 4,000 characters."""
         self.is_json = is_json
-        """Whether the API itself spoke, and not a proxy before it."""
+        """Whether the answer is the API's own, not that of a proxy in front of it."""
         self.retry_after = retry_after
-        """Seconds that the service asked to wait."""
+        """Seconds the service asked us to wait."""
         self.should_retry = should_retry
-        """What the service's `x-should-retry` header says, where it is sent."""
+        """What the service's `x-should-retry` header says, if there is one."""
 
 
 class BadRequestError(APIStatusError):
@@ -175,11 +175,11 @@ class BadRequestError(APIStatusError):
 
 
 class AuthenticationError(APIStatusError):
-    """401: the token was not accepted, nor a fresh one where a provider gave it."""
+    """401: the token was rejected, and so was a fresh one if a provider gave it."""
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the token may not do this."""
+    """403: the token is not allowed to do this."""
 
 
 class NotFoundError(APIStatusError):
@@ -191,7 +191,7 @@ class FileGoneError(NotFoundError):
 
 
 class ConflictError(APIStatusError):
-    """409: not possible in the present state."""
+    """409: not possible in the current state."""
 
 
 class UnprocessableEntityError(APIStatusError):
@@ -199,11 +199,11 @@ class UnprocessableEntityError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """429: too much for now; or, with the code `insufficient_quota`, until the account is topped up."""
+    """429: rate limited; with the code `insufficient_quota`, out of quota until the account is topped up."""
 
 
 class InternalServerError(APIStatusError):
-    """500 to 599: the service, or a proxy before it, failed."""
+    """500 to 599: the service, or a proxy in front of it, failed."""
 
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {
@@ -229,9 +229,9 @@ class InvalidResponseError(APIError):
 
 
 class UnknownOutcomeError(APIError):
-    """`POST /batches` went unanswered and no batch for the file has shown up: it may exist, and be paid for.
+    """`POST /batches` went unanswered and no batch for the file has shown up: it may exist, and be billed.
 
-    Look at `client.batches.list()` for `input_file_id` before creating again.
+    Look for `input_file_id` in `client.batches.list()` before creating it again.
     """
 
     def __init__(self, message: str, *, input_file_id: str) -> None:
@@ -266,7 +266,7 @@ class NoResultsError(OverlayError):
 
 
 class WaitTimeoutError(OverlayError, TimeoutError):
-    """The batch, or job, had not ended when the time given was over. It goes on running at the service."""
+    """The batch, or job, did not end in time. It keeps running at the service."""
 
     def __init__(self, message: str, *, batch_id: str | None, status: str | None) -> None:
         super().__init__(message)
@@ -287,7 +287,7 @@ class ResultError(OverlayError):
 
 
 class StorageError(OverlayError, OSError):
-    """The local disk refused: full, read-only, or not there. What was complete before is untouched."""
+    """A local file could not be read or written. What was complete before is untouched."""
 
     def __init__(self, message: str, *, path: str | Path | None = None) -> None:
         OverlayError.__init__(self, message)
@@ -295,11 +295,11 @@ class StorageError(OverlayError, OSError):
 
 
 class LedgerError(StorageError):
-    """A job's ledger cannot be used: damaged, gone, not one, or from a newer version of this SDK."""
+    """A job's ledger cannot be used: damaged, missing, not a ledger, or from a newer version of this SDK."""
 
 
 class JobNotFoundError(OverlayError):
-    """There is no job of this id in the home folder."""
+    """There is no job with this id in the home folder."""
 
     def __init__(self, message: str, *, job_id: str) -> None:
         super().__init__(message)
@@ -307,7 +307,7 @@ class JobNotFoundError(OverlayError):
 
 
 class JobMismatchError(OverlayError):
-    """A job of this id exists and is another: of other requests, or at another service."""
+    """A job with this id exists, but with different requests or at another service."""
 
     def __init__(self, message: str, *, job_id: str) -> None:
         super().__init__(message)
@@ -315,7 +315,7 @@ class JobMismatchError(OverlayError):
 
 
 class JobLockedError(OverlayError):
-    """Another process, `pid`, has been working on the job, `since` a time in ISO 8601."""
+    """Another process, `pid`, has been working on the job since `since`, a time in ISO 8601."""
 
     def __init__(self, message: str, *, job_id: str, pid: int | None, since: str | None) -> None:
         super().__init__(message)
@@ -325,7 +325,7 @@ class JobLockedError(OverlayError):
 
 
 class JobNotEndedError(OverlayError):
-    """The job has requests that are still to be answered."""
+    """The job still has unanswered requests."""
 
     def __init__(self, message: str, *, job_id: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Public names of a package that are loaded when they are first asked for: PEP 562."""
+"""Public names of a package, loaded on first use (PEP 562)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The package's `__getattr__`; `homes` are the modules of the package that have the names."""
+    """The package's `__getattr__`; `homes` maps each name to the module that defines it."""
 
     def load(name: str) -> Any:
         if name not in homes:

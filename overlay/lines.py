@@ -4,8 +4,8 @@ A line ends at the byte `\n` and nowhere else. `str.splitlines` and the line ite
 libraries also cut at U+2028, U+2029 and U+0085, which JSON allows inside a string (RFC 8259, section
 7); `\r` before the `\n` is white space to JSON (section 2) and stays with its line.
 
-Lines come out as the file has them, `\n` included, so that a file can be copied, counted and hashed
-from them.
+Lines are returned exactly as they are in the file, `\n` included, so that a file can be copied, counted and
+hashed from them.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any, BinaryIO, TypeGuard
 from overlay.errors import InvalidResponseError, OverlayError, StorageError
 
 MIB = 1024 * 1024
-BUFFER_BYTES = MIB // 4  # stays in the processor's cache, which a larger one does not
+BUFFER_BYTES = MIB // 4  # fits the processor's cache; a larger one does not
 LINE_BYTES = 64 * MIB
 """The longest line that is read whole by default, in bytes."""
 
 NESTING = 200
-"""How deep arrays and objects may stand in each other."""
+"""How deep arrays and objects may be nested."""
 
 
 @contextmanager
 def storage_errors(path: str | Path) -> Generator[None]:
-    """Turn what the disk says about `path` into StorageError."""
+    """Turn disk errors about `path` into StorageError."""
     try:
         yield
     except OverlayError:
@@ -44,20 +44,20 @@ def storage_errors(path: str | Path) -> Generator[None]:
 
 
 def open_lines(path: str | Path, *, buffer_bytes: int = BUFFER_BYTES) -> BinaryIO:
-    """Open a file for `split`, or with `buffer_bytes=0` for who reads large pieces. Raises StorageError where it
-    is not there, not readable, or no regular file.
+    """Open a file for `split`, or, with `buffer_bytes=0`, for reading in large pieces. Raises StorageError if it is
+    missing, unreadable, or not a regular file.
     """
     with storage_errors(path):
-        # Asked before opening: opening a pipe blocks, and reading a device may never end.
+        # Checked before opening: opening a pipe blocks, and reading a device may never end.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise StorageError(f"{path}: not a regular file", path=path)
         return Path(path).open("rb", buffering=buffer_bytes)
 
 
 def split(file: BinaryIO, limit: int = LINE_BYTES) -> Iterator[bytes]:
-    r"""Each line with its `\n`; of a line longer than `limit` bytes only its first `limit + 1` bytes.
+    r"""Each line with its `\n`; of a line longer than `limit` bytes, only the first `limit + 1` bytes.
 
-    Raises StorageError where the disk fails in between.
+    Raises StorageError if the disk fails meanwhile.
     """
     try:
         for line in iter(partial(file.readline, limit + 1), b""):
@@ -84,9 +84,7 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
 
 
 def brackets(line: bytes) -> int:
-    """How many arrays and objects a line can hold at most, which it is cheap to see: nesting cannot be
-    deeper.
-    """
+    """How many arrays and objects a line holds at most, which is cheap to count: nesting cannot be deeper."""
     return line.count(b"{") + line.count(b"[")
 
 
@@ -94,7 +92,7 @@ def too_deep(value: object, limit: int = NESTING) -> bool:
     """Whether decoded JSON holds arrays or objects more than `limit` deep."""
     level: list[Any] = [value] if isinstance(value, dict | list) else []
     for _ in range(limit):
-        # A loop over levels: a recursion would fail on just the values that this is for.
+        # A loop over levels: recursion would fail on exactly the values that this is for.
         level = [
             child
             for parent in level
@@ -108,7 +106,7 @@ def too_deep(value: object, limit: int = NESTING) -> bool:
 
 @contextmanager
 def replacing(path: str | Path) -> Generator[BinaryIO]:
-    """A file to write that takes the place of `path` when the block ends, and vanishes when it raises.
+    """A file to write that replaces `path` when the block ends, and is removed if it raises.
 
     Until then `path` is untouched; afterwards it survives a loss of power. Raises StorageError.
     """
@@ -143,12 +141,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def decode_loosely(json_object: bytes) -> dict[str, Any] | None:
-    """The object that the bytes are in JSON; None where they are none. What is not UTF-8 reads as U+FFFD."""
+    """The JSON object in these bytes; None if there is none. Invalid UTF-8 reads as U+FFFD."""
     return decode_text(json_object.decode("utf-8", "replace"))
 
 
 def decode_text(text: str) -> dict[str, Any] | None:
-    """The object that the text is in JSON; None where it is none."""
+    """The JSON object in this text; None if there is none."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -157,9 +155,9 @@ def decode_text(text: str) -> dict[str, Any] | None:
 
 
 def check_complete(path: str | os.PathLike[str]) -> None:
-    """Make sure that a downloaded file was not cut: its last line must be a JSON object.
+    """Make sure that a downloaded file was not cut short: its last line must be a JSON object.
 
-    An empty file passes. Raises InvalidResponseError, or StorageError where the file cannot be read.
+    An empty file passes. Raises InvalidResponseError, or StorageError if the file cannot be read.
     """
     path = Path(path)
     with open_lines(path) as file, storage_errors(path):
@@ -168,14 +166,14 @@ def check_complete(path: str | os.PathLike[str]) -> None:
 
 
 def check_last_line(name: str, line: bytes) -> None:
-    """Make sure that the last line of a file is whole. Raises InvalidResponseError."""
+    """Make sure that the last line of a file is complete. Raises InvalidResponseError."""
     # A line too long to be read is not judged here: reading the results flags it.
     if line and len(line) <= LINE_BYTES and decode_loosely(line) is None:
-        raise InvalidResponseError(f"{name}: the last line is not whole; the download was cut")
+        raise InvalidResponseError(f"{name}: the last line is incomplete; the download was cut short")
 
 
 def _last_line(file: BinaryIO) -> bytes:
-    """The last line that is not blank, or the end of it where it is longer than LINE_BYTES."""
+    """The last line that is not blank, or its end if it is longer than LINE_BYTES."""
     tail = b""
     begin, step = file.seek(0, os.SEEK_END), MIB
     while begin > 0 and b"\n" not in tail and len(tail) <= LINE_BYTES:

@@ -1,9 +1,9 @@
 """What callers see: the API's own objects, with times, absences and endings made plain.
 
-`Batch` and `File` are the generated models with properties added, so that every field of the specification is
-there by itself, typed, a new one included; a field that is newer than the specification can be read too, from
-the attribute of its name. Wire names keep wire types (`created_at: int | None`); what is added here has
-names of its own (`created: datetime | None`). None is the only absence.
+`Batch` and `File` are the generated models with properties added, so that every field of the specification, a new
+one included, is there and typed; a field newer than the specification can be read too, as the attribute of its
+name. Wire names keep wire types (`created_at: int | None`); what is added here has names of its own
+(`created: datetime | None`). An absent value is always None.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from overlay.generated import models
 T = TypeVar("T")
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-"""The statuses after which a batch changes no more. Any other, an unknown one included, is still running."""
+"""The final statuses. A batch with any other, even an unknown one, is still running."""
 _ORDER = ("validating", "in_progress", "finalizing", "cancelling", *sorted(ENDED))
 _TEXTS = ("status", "input_file_id", "output_file_id", "error_file_id")
-"""The fields of a batch that our own logic reads, beside its id."""
+"""The fields of a batch that our own logic reads, besides its id."""
 _texts_of = attrgetter(*_TEXTS)
 _ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}")
 
 
 def _moment(value: object) -> datetime | None:
-    """Unix seconds as an aware datetime; None for what is none."""
+    """Unix seconds as an aware datetime; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -53,22 +53,22 @@ class Batch(models.Batch):
 
     @property
     def ended(self) -> bool:
-        """Whether the batch has come to its end, whichever: completed, failed, expired or cancelled."""
+        """Whether the batch has ended: completed, failed, expired or cancelled."""
         return plain_status(self.status) in ENDED
 
     @property
     def succeeded(self) -> bool:
-        """Whether the batch completed. Single lines may have failed all the same."""
+        """Whether the batch completed. Single lines may still have failed."""
         return plain_status(self.status) == "completed"
 
     @property
     def progress(self) -> float | None:
-        """The share of lines that have been answered or have failed, from 0.0 to 1.0; None where unknown."""
+        """The share of lines that have been answered or have failed, from 0.0 to 1.0; None if unknown."""
         counts = self.request_counts
         if counts is None or not counts.total:
             return None
         done = (counts.completed or 0, counts.failed or 0)
-        # Generated code checks no number.
+        # Generated code does not check numbers.
         if not all(isinstance(number, int) for number in (counts.total, *done)):
             return None
         return min(1.0, sum(done) / counts.total)
@@ -84,7 +84,7 @@ class Batch(models.Batch):
 
     @property
     def expires(self) -> datetime | None:
-        """When the service will stop, whatever is done by then."""
+        """When the service will stop, finished or not."""
         return _moment(self.expires_at)
 
     @property
@@ -106,7 +106,7 @@ class Batch(models.Batch):
 
     @property
     def cancelling(self) -> datetime | None:
-        """When cancelling was asked for."""
+        """When cancellation was requested."""
         return _moment(self.cancelling_at)
 
     @property
@@ -126,7 +126,7 @@ class File(models.OpenAIFile):
 
     @property
     def bytes(self) -> int | None:
-        """Its size. (Generated code appends an underscore to names that Python has taken.)"""
+        """Its size. (Generated code appends an underscore to names that Python already uses.)"""
         return self.bytes_
 
     @property
@@ -135,13 +135,13 @@ class File(models.OpenAIFile):
 
     @property
     def expires(self) -> datetime | None:
-        """When the service will delete it; None where it will not."""
+        """When the service will delete it; None if it will not."""
         return _moment(self.expires_at)
 
 
 @attrs.frozen
 class Page(Generic[T]):
-    """One page of a list, newest first. `next` is the cursor of the page after it, None at the end."""
+    """One page of a list, newest first. `next` is the cursor of the next page, None at the end."""
 
     data: Sequence[T]
     next: str | None
@@ -152,19 +152,19 @@ class Page(Generic[T]):
 
 
 def _unspecified(model: Any, name: str) -> Any:
-    """A field that the specification does not know yet, under the name it has on the wire."""
+    """A field that the specification does not know yet, under its wire name."""
     if not name.startswith("_") and name != "additional_properties" and name in model.additional_properties:
         return model.additional_properties[name]
     raise AttributeError(f"{type(model).__name__!r} has no field {name!r}", name=name, obj=model)
 
 
 def plain_status(status: str | None) -> str:
-    """A status as the API spells it. (Services with upper-case ones exist.)"""
+    """A status as the API spells it. (Some services use upper case.)"""
     return (status or "").lower()
 
 
 def rank(batch: models.Batch) -> int:
-    """How far along a batch's status is; -1 for one that is unknown."""
+    """How far along a batch's status is; -1 if it is unknown."""
     return rank_of(batch.status)
 
 
@@ -193,7 +193,7 @@ def _check_received(value: object, kind: str) -> None:
 
 
 def batch(received: object) -> Batch:
-    """The service's answer as a Batch, once what our own logic reads of it has been checked."""
+    """The service's answer as a Batch, after checking the fields that our own logic reads."""
     if not isinstance(received, models.Batch):
         raise InvalidResponseError(f"expected a batch, got {type(received).__name__}")
     _check_received(received.id, "batch")
@@ -210,7 +210,7 @@ def batch(received: object) -> Batch:
 
 
 def file(received: object) -> File:
-    """The service's answer as a File, checked likewise."""
+    """The service's answer as a File, checked the same way."""
     if not isinstance(received, models.OpenAIFile):
         raise InvalidResponseError(f"expected a file, got {type(received).__name__}")
     _check_received(received.id, "file")

@@ -1,7 +1,7 @@
 """Lists of many pages: where the next one begins, and when to stop.
 
-The API's cursor is the id of the last object seen; lists are newest first. A service that says `has_more` for
-ever with the same cursor is not believed: a list ends when its cursor has been seen before.
+The API's cursor is the id of the last object seen; lists are newest first. A service may say
+`has_more` for ever with the same cursor, so a list ends when its cursor has been seen before.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ L = TypeVar("L", bound=_Listed)
 
 @attrs.frozen
 class Window:
-    """A span of time, half open: from `after` on, and before `before`."""
+    """A half-open span of time: from `after` on, and before `before`."""
 
     after: datetime | None = None
     before: datetime | None = None
 
     def page(self, data: Sequence[L], *, has_more: bool) -> Page[L]:
-        """A received page with what lies outside of the window removed, and no next one past its end.
+        """A received page without what lies outside the window, and with no next page past its end.
 
-        An object without a time of creation is kept: nothing is known against it.
+        An object without a creation time is kept.
         """
         kept = data
         if self.after or self.before:
             kept = [item for item in data if self._holds(item.created)]
         if not data or not has_more:
             return Page(kept, None)
-        # The API's `last_id` is no more than this, and may be wrong.
+        # The API's `last_id` says the same, and may be wrong.
         last = data[-1]
         past = self.after is not None and last.created is not None and last.created < self.after
         return Page(kept, None if past else last.id)
@@ -58,7 +58,7 @@ class Window:
 
 
 def window(created_after: Moment | None, created_before: Moment | None) -> Window:
-    """The span of time that two bounds give. Raises ConfigurationError for one that is no date."""
+    """The span of time between two bounds. Raises ConfigurationError if one is not a date."""
     return Window(_moment("created_after", created_after), _moment("created_before", created_before))
 
 
@@ -83,11 +83,11 @@ def checked_limit(limit: int | None) -> int | None:
     """A page size, or an error before anything is sent."""
     if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1):
         return limit
-    raise ConfigurationError(f"limit is a page size of at least 1, not {limit!r}")
+    raise ConfigurationError(f"limit (the page size) must be an integer of at least 1, not {limit!r}")
 
 
 class Cursor:
-    """How far through a list one is."""
+    """The position in a list."""
 
     def __init__(self, after: str | None) -> None:
         self.after = after
@@ -96,7 +96,7 @@ class Cursor:
         self._seen: set[str | None] = {None}
 
     def takes(self, page: Page[Any]) -> bool:
-        """Go on behind a page; False for one that ends where another did, for it is that one again."""
+        """Move on past a page; False if it ends where an earlier one did, which means it is the same page again."""
         self.after = page.next
         self.ended = page.next in self._seen
         self._seen.add(page.next)
@@ -104,7 +104,7 @@ class Cursor:
 
 
 class Listing(Generic[T]):
-    """All objects of a list, fetched a page at a time as they are asked for; `pages()` for the pages."""
+    """All objects of a list, fetched a page at a time, on demand; `pages()` gives the pages."""
 
     def __init__(self, fetch: Callable[[str | None], Page[T]], after: str | None) -> None:
         self._fetch = fetch
@@ -136,7 +136,7 @@ class AsyncListing(Generic[T]):
         return _AsyncItems(self.pages())
 
 
-# Not async generators: one that is left half way is closed by the event loop, late or never, and trio says so.
+# Not async generators: one that is left halfway is closed by the event loop late or never, and trio warns.
 class _AsyncPages(Generic[T]):
     def __init__(self, fetch: Callable[[str | None], Awaitable[Page[T]]], cursor: Cursor) -> None:
         self._fetch = fetch

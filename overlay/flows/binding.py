@@ -55,7 +55,7 @@ def awaiting(
 def paging(
     flow: Callable[Concatenate[Settings, P], Flow[Page[T]]],
 ) -> Callable[Concatenate[Any, P], Listing[T]]:
-    """A method that gives all objects of the pages that the flow fetches, one page each time it is run."""
+    """A method that lists all objects on the pages that the flow fetches, one page per run."""
 
     def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> Listing[T]:
         bound: Callable[..., Flow[Page[T]]] = functools.partial(flow, self._driver.settings, *args, **kwargs)
@@ -82,7 +82,7 @@ def _after(arguments: dict[str, Any]) -> str | None:
 
 
 def presented_as(method: M, flow: Callable[..., Any], of_pages: Any = None, returned: Any = None) -> M:
-    """The method with the flow's name, docstring and parameters, and with what it returns itself."""
+    """The method with the flow's name, docstring and parameters, and with its own return type."""
     presented: Any = functools.update_wrapper(method, flow)
     del presented.__wrapped__
     signature = _signature_of(flow)
@@ -99,5 +99,5 @@ def presented_as(method: M, flow: Callable[..., Any], of_pages: Any = None, retu
 
 @functools.cache
 def _signature_of(flow: Callable[..., Any]) -> inspect.Signature:
-    """The flow's signature, worked out once for both clients."""
+    """The flow's signature, computed once for both clients."""
     return inspect.signature(flow, eval_str=True)

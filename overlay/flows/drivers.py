@@ -1,6 +1,6 @@
 """The two drivers that run flows: `Blocking` by waiting, `Awaiting` by awaiting, under asyncio or trio.
 
-They perform a step, and send its value, or throw its typed error, into the flow. Nothing else is written twice.
+They perform a step and send its value, or throw its typed error, into the flow. Only this is written twice.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ T = TypeVar("T")
 
 
 def failure(settings: Settings, error: Exception, step: Step) -> OverlayError | None:
-    """The typed error for what a step raised, or None where it is nobody's business but the caller's."""
+    """The typed error for what a step raised, or None if only the caller can handle it."""
     if isinstance(error, OverlayError):
-        return settings.tokens.cleanse(error)
+        return settings.tokens.scrub_error(error)
     if isinstance(step, Work | Fetch) and isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return StorageError(f"{place}{error.strerror or error}", path=error.filename)
@@ -62,7 +62,7 @@ def _parsed(settings: Settings, step: Call, response: Any) -> Any:
 
 
 class _AbandonedError(BaseException):
-    """Nobody waits for the flow any more; it is no error that a flow may take for one of its own."""
+    """Nobody is waiting for the flow any more. Not an Exception, so that no flow handles it as its own."""
 
 
 @attrs.frozen
@@ -73,12 +73,12 @@ class _Raised:
 def _outcome_of(function: Callable[[], Any]) -> Any:
     try:
         return function()
-    except BaseException as error:  # noqa: BLE001 - handed on to the thread that waits
+    except BaseException as error:  # noqa: BLE001 - passed on to the waiting thread
         return _Raised(error)
 
 
 def _values(outcomes: dict[int, Any]) -> list[Any]:
-    """The outcomes in order, or the first that was a failure raised."""
+    """The outcomes in order; if any are failures, the first is raised."""
     ordered = [outcomes[number] for number in sorted(outcomes)]
     for outcome in ordered:
         if isinstance(outcome, _Raised):
@@ -94,7 +94,7 @@ class Blocking:
         self.connections = Connections(settings)
 
     def run(self, flow: Flow[T], abandoned: threading.Event | None = None) -> T:
-        """Run a flow to its end, or until the first step after it was abandoned."""
+        """Run a flow to its end, or to the end of the step during which it was abandoned."""
         try:
             step = next(flow)
             while True:
@@ -108,14 +108,14 @@ class Blocking:
                         raise
                 if abandoned is not None and abandoned.is_set():
                     raise _AbandonedError
-                # Thrown outside of the except block, so that the cause, which may hold a token, is let go.
+                # Thrown outside the except block, so that the cause, which may hold a token, is not kept.
                 step = flow.send(value) if problem is None else flow.throw(problem)
         except StopIteration as stop:
             result: T = stop.value
             return result
         except OverlayError as error:
-            # Flows quote what the service sent, which may be the token.
-            self.settings.tokens.cleanse(error)
+            # Flows quote what the service sent, which may include the token.
+            self.settings.tokens.scrub_error(error)
             raise
         finally:
             flow.close()
@@ -130,7 +130,7 @@ class Blocking:
             return step.function()
         if isinstance(step, Pull):
             if not isinstance(step.source, Iterator):
-                raise ConfigurationError("an asynchronous iterable is for AsyncClient")
+                raise ConfigurationError("an asynchronous iterable needs AsyncClient")
             return list(islice(step.source, step.at_most))
         if isinstance(step, Together):
             return self._together(step)
@@ -152,7 +152,7 @@ class Blocking:
                     return
                 outcomes[number] = _outcome_of(partial(self.run, flow, abandoned))
 
-        # Daemons: after Ctrl-C the process ends without waiting for what they are doing.
+        # Daemons: after Ctrl-C the process ends without waiting for them.
         count = min(step.at_most, len(step.flows))
         workers = [threading.Thread(target=work, daemon=True, name="overlay") for _ in range(count)]
         for worker in workers:
@@ -160,7 +160,7 @@ class Blocking:
         try:
             for worker in workers:
                 worker.join()
-        except BaseException:  # Ctrl-C: whoever waits is gone
+        except BaseException:  # Ctrl-C: nobody is waiting any more
             abandoned.set()
             raise
         return _values(outcomes)
@@ -210,8 +210,8 @@ class Awaiting:
             result: T = stop.value
             return result
         except OverlayError as error:
-            # Flows quote what the service sent, which may be the token.
-            self.settings.tokens.cleanse(error)
+            # Flows quote what the service sent, which may include the token.
+            self.settings.tokens.scrub_error(error)
             raise
         finally:
             flow.close()
@@ -229,7 +229,7 @@ class Awaiting:
             return await self._pull(step)
         if isinstance(step, Together):
             return await self._together(step)
-        assert not isinstance(step, Stream), "what is read piece by piece is read by blocking clients only"
+        assert not isinstance(step, Stream), "only blocking clients read a body piece by piece"
         return await self._fetch(step)
 
     async def _pull(self, step: Pull) -> list[Any]:
@@ -249,13 +249,13 @@ class Awaiting:
         import anyio  # noqa: PLC0415
 
         outcomes: dict[int, Any] = {}
-        places = anyio.Semaphore(step.at_most)
+        slots = anyio.Semaphore(step.at_most)
 
         async def work(number: int, flow: Flow[Any]) -> None:
-            async with places:
+            async with slots:
                 try:
                     outcomes[number] = await self.run(flow)
-                except Exception as error:  # noqa: BLE001 - handed on
+                except Exception as error:  # noqa: BLE001 - passed on
                     outcomes[number] = _Raised(error)
 
         async with anyio.create_task_group() as group:

@@ -1,7 +1,7 @@
 """Logic once: flows, the steps they take, and retries.
 
-A flow is a generator that yields steps and returns a value. It decides; a driver (`overlay.flows.drivers`) acts. It
-is the idea of httpx's `auth_flow`, one level up. An error of a step is thrown into the flow at its `yield`, so
+A flow is a generator that yields steps and returns a value. It decides; a driver (`overlay.flows.drivers`) acts.
+This is the idea of httpx's `auth_flow`, one level up. A step's error is thrown into the flow at its `yield`, so
 try, except and retry are ordinary code, and a flow can be tested by hand with `next` and `send`, without a
 server, a loop, or time passing.
 """
@@ -36,7 +36,7 @@ class Endpoint(Protocol):
 
 @attrs.frozen
 class Call:
-    """Call an operation once; gives what generated code made of the answer."""
+    """Call an operation once; gives the answer as generated code parsed it."""
 
     endpoint: Endpoint
     arguments: Mapping[str, Any]
@@ -53,7 +53,7 @@ class Fetch:
 
 @attrs.frozen
 class Stream:
-    """Begin a GET whose body is read piece by piece; gives the `Body`. Only a blocking driver can."""
+    """Start a GET whose body is read piece by piece; gives the `Body`. Only for blocking drivers."""
 
     path: str
 
@@ -65,14 +65,14 @@ class Sleep:
 
 @attrs.frozen
 class Work:
-    """Run a function that takes the disk or the processor: in place, or off the event loop."""
+    """Run a function that uses the disk or the processor: in place, or off the event loop."""
 
     function: Callable[[], Any]
 
 
 @attrs.frozen
 class Pull:
-    """Take up to so many items off an iterator: the caller's own code runs, which may be slow, or await."""
+    """Take up to `at_most` items from an iterator: this runs the caller's own code, which may be slow, or await."""
 
     source: Iterator[Any] | AsyncIterator[Any]
     at_most: int
@@ -80,9 +80,9 @@ class Pull:
 
 @attrs.frozen
 class Together:
-    """Run flows side by side, at most so many at a time; gives their values in order.
+    """Run flows concurrently, `at_most` at a time; gives their values in order.
 
-    Where some fail the others run to their end, and then the first failure is raised.
+    If some fail, the others still run to their end; then the first failure is raised.
     """
 
     flows: Sequence[Generator[Any, Any, Any]]
@@ -105,7 +105,7 @@ class Deadline:
         return float("inf") if self.at is None else self.at - self.settings.clock.monotonic()
 
     def later(self, by: float) -> Deadline:
-        """The deadline moved back by so many seconds."""
+        """The deadline, postponed by this many seconds."""
         return self if self.at is None else attrs.evolve(self, at=self.at + by)
 
 
@@ -126,10 +126,10 @@ def call(
     final: type[APIError] | None = None,
     **arguments: Any,
 ) -> Flow[Any]:
-    """Call an operation that does no harm when repeated, with retries, none of them begun after `until`.
+    """Call an operation that is safe to repeat, with retries, none of them started after `until`.
 
-    `settled` is the refusal that, from the second try on, means that an earlier one did the work; `final` is one
-    that will not pass here, though it may elsewhere.
+    `settled` is the error that, from the second try on, means that an earlier try did the work; `final` is one
+    that is permanent here, though it may be temporary elsewhere.
     """
     limit = deadline(settings, policy.within)
     tries = min(policy.tries, settings.max_retries + 1)
@@ -149,6 +149,6 @@ def call(
 
 
 def pause(why: str, delay: float) -> Flow[None]:
-    """Wait so many seconds before the next attempt, and say so to whoever listens."""
-    _log.info("%s; trying again in %.1f s", why, delay)
+    """Wait this many seconds before the next attempt, and log it."""
+    _log.info("%s; retrying in %.1f s", why, delay)
     yield Sleep(delay)

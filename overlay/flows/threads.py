@@ -1,6 +1,6 @@
-"""Work in a thread that is waited for to its end, also by a task that is cancelled.
+"""Work in a thread that is waited for to its end, even by a cancelled task.
 
-A thread cannot be stopped. What it writes must not go on while somebody else is told that the folder is free: a
+A thread cannot be stopped. It must not keep writing after somebody else is told that the folder is free: a
 cancelled task waits for it, and then ends. Under trio, and in anyio's own scopes, threads are waited for anyway; a
 task that asyncio itself cancels (`wait_for`, `Task.cancel`) would leave them behind.
 """

@@ -1,8 +1,8 @@
 """Finding the batch that an unanswered `POST /batches` may have left behind.
 
-It is known by its input file, which is what no other caller's batch has, by the metadata sent, and by not being
-older than the attempt. An empty list proves nothing while the attempt may still be under way, or while the
-list lags behind: the search goes on for a grace time.
+It is recognised by its input file, which no other caller's batch has, by the metadata sent, and by not being
+older than the attempt. An empty list proves nothing while the attempt may still be in flight, or while the
+list lags behind: the search continues for a grace time.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _UNKNOWN_SKEW = timedelta(minutes=5)
 
 @attrs.frozen
 class Began:
-    """When an attempt began: on the monotonic clock, and by our own, which may be wrong."""
+    """When an attempt began: on the monotonic clock, and on the wall clock, which may be wrong."""
 
     monotonic: float
     time: float
 
     def by_the_service(self, settings: Settings) -> datetime:
-        """By the service's clock, which `created_at` is written with, less a margin."""
+        """By the service's clock, which sets `created_at`, less a margin."""
         header, seen_at = settings.server_date or (None, 0.0)
         date = http_date(header)
         if date is None:
@@ -54,19 +54,19 @@ class Sought:
     input_file_id: str
     metadata: Any
     since: datetime | Began
-    """No batch of ours is older: a moment by the service's clock, or an attempt."""
+    """Our batch is not older than this: a moment by the service's clock, or an attempt."""
     spent: Container[str] = ()
-    """Ids that are not to be found again."""
+    """Ids to ignore."""
 
     def earliest(self, settings: Settings) -> datetime:
-        # Asked for after each look: the first answer of all may be what tells the service's time.
+        # Computed after each look: the very first answer may be what tells the service's time.
         return self.since.by_the_service(settings) if isinstance(self.since, Began) else self.since
 
     def matches(self, batch: Batch) -> bool:
         return (
             batch.input_file_id == self.input_file_id
             and batch.id not in self.spent
-            # A service that keeps no metadata cannot speak against a batch.
+            # A service that keeps no metadata cannot rule out a batch.
             and (not batch.metadata or batch.metadata == (self.metadata or {}))
         )
 
@@ -74,7 +74,7 @@ class Sought:
 def search(settings: Settings, sought: Sought, *, grace: float) -> Flow[list[Batch]]:
     """The batches found, oldest first, as soon as there is one; none after `grace` seconds.
 
-    The last look is taken after the grace time. Raises APIError where that, or a refused look, fails.
+    The last look comes after the grace time. Raises APIError if that look fails, or if any is refused.
     """
     until = deadline(settings, grace)
     while True:
@@ -86,7 +86,7 @@ def search(settings: Settings, sought: Sought, *, grace: float) -> Flow[list[Bat
                 raise
             found = []
         if found or last:
-            found.reverse()  # the list is newest first, also among those of one second
+            found.reverse()  # the list is newest first, even within one second
             return sorted(found, key=lambda batch: batch.created_at or 0)
         yield Sleep(min(_LOOK_SECONDS, max(until.left, 0.05)))
 
@@ -104,7 +104,7 @@ def _look(settings: Settings, sought: Sought) -> Flow[list[Batch]]:
 
 
 def keep_oldest(settings: Settings, found: Sequence[Batch]) -> Flow[Batch]:
-    """The first of the batches found; the others, made of the same requests, are cancelled."""
+    """Keep the first of the batches found; the others, which have the same requests, are cancelled."""
     kept, *extras = found
     for extra in extras:
         yield from cancel_duplicate(settings, extra, of=kept.id)
@@ -112,7 +112,7 @@ def keep_oldest(settings: Settings, found: Sequence[Batch]) -> Flow[Batch]:
 
 
 def cancel_duplicate(settings: Settings, extra: Batch, *, of: str) -> Flow[None]:
-    """Cancel a second batch of the same requests, as far as the service still can."""
+    """Cancel a second batch of the same requests, if the service still can."""
     _log.warning("batch %s is a duplicate of %s: cancelling it", extra.id, of)
     try:
         yield from call(settings, cancel_batch, final=ConflictError, batch_id=extra.id)

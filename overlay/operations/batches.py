@@ -33,10 +33,10 @@ def create(
     `output_expires_after`, a timedelta or seconds from 3,600 to 2,592,000, limits how long the result files
     are kept.
 
-    The request is never repeated blindly. Where its outcome is unknown (a timeout, a reset, a 5xx), the list
-    of batches is searched for `input_file_id` for the time of `grace`, and the batch found is returned.
+    The request is never repeated blindly. If its outcome is unknown (a timeout, a reset, a 5xx), the list
+    of batches is searched for `input_file_id` for up to `grace`, and the batch found is returned.
 
-    Raises UnknownOutcomeError where none shows up by then, BadRequestError and its siblings where the service
+    Raises UnknownOutcomeError if none shows up by then, BadRequestError and its siblings if the service
     refuses, ConfigurationError for arguments that cannot be sent.
     """
     return create_once(
@@ -51,12 +51,12 @@ def create(
 
 
 def retrieve(settings: Settings, batch_id: str) -> Flow[Batch]:
-    """The batch as it is now. Raises NotFoundError where there is none of this id."""
+    """The batch as it is now. Raises NotFoundError if there is none with this id."""
     return retrieve_until(settings, batch_id, until=None)
 
 
 def retrieve_until(settings: Settings, batch_id: str, *, until: Deadline | None) -> Flow[Batch]:
-    """As `retrieve`, with no try begun after the deadline."""
+    """Like `retrieve`, with no try started after the deadline."""
     batch_id = models.checked_id(batch_id, "batch")
     received = models.batch((yield from call(settings, retrieve_batch, until=until, batch_id=batch_id)))
     if received.id != batch_id:
@@ -74,8 +74,8 @@ def page(
 ) -> Flow[Page[Batch]]:
     """The batches of the project, newest first: iterate over all of them, or over `.pages()`.
 
-    `after` is the id to begin behind, `limit` the size of a page (1 to 100; the service's default is 20).
-    `created_after` (inclusive) and `created_before` (exclusive) are datetimes or ISO 8601 strings, UTC where
+    `after` is the id to start after, `limit` the size of a page (1 to 100; the service's default is 20).
+    `created_after` (inclusive) and `created_before` (exclusive) are datetimes or ISO 8601 strings, UTC if
     they name no zone; they are applied here, as the API has no filter, and end the list early.
     """
     span = window(created_after, created_before)
@@ -89,15 +89,15 @@ def page(
 
 
 def cancel(settings: Settings, batch_id: str) -> Flow[Batch]:
-    """Ask to stop a batch. It may take 10 minutes to become `cancelled`; what was done is kept, and billed.
+    """Ask to stop a batch. It may take 10 minutes to become `cancelled`; finished work is kept, and billed.
 
-    Cancelling one that is cancelled already gives it back. Raises ConflictError where it has ended otherwise.
+    Cancelling a batch that is already cancelled returns it. Raises ConflictError if it has ended otherwise.
     """
     batch_id = models.checked_id(batch_id, "batch")
     try:
         return models.batch((yield from call(settings, cancel_batch, final=ConflictError, batch_id=batch_id)))
     except (BadRequestError, ConflictError):
-        # Services answer 200, 400 or 409 to the second cancel; an unanswered first one makes it the second.
+        # Services answer 200, 400 or 409 to the second cancel; a retry after an unanswered first one is the second.
         batch = yield from retrieve(settings, batch_id)
         if models.plain_status(batch.status) in {"cancelling", "cancelled"}:
             return batch

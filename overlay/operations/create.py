@@ -4,11 +4,11 @@ The API takes no idempotency key, so a blind repeat makes, and bills, a second b
 attempt decides:
 
 - it was not sent (no connection): try again;
-- it was refused (a 4xx that the API itself words, or one that no batch can come of): nothing was created;
+- it was refused (a 4xx that the API itself words, or one that cannot create a batch): nothing was created;
 - anything else: unknown. The list of batches is searched, newest first, for ours: the same input file,
   created no earlier than the attempt, with the metadata we sent. One found is adopted; of several the oldest
-  is kept and the others cancelled. None found is no proof while the attempt may still be under way and lists
-  lag, so the search goes on for a grace time, and then says that the outcome is unknown.
+  is kept and the others cancelled. Finding none proves nothing while the attempt may still be in flight and
+  lists lag, so the search continues for a grace time, and then reports that the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def create_once(
     output_expires_after: Seconds | None,
     grace: float,
 ) -> Flow[Batch]:
-    """As `overlay.operations.batches.create` describes it; `grace` is in seconds."""
+    """What `overlay.operations.batches.create` describes; `grace` is in seconds."""
     body = request_body(input_file_id, endpoint, completion_window, metadata, output_expires_after)
     sent = yield from send(settings, body)
     return (yield from _adopt(settings, body, sent, grace=grace)) if isinstance(sent, Unanswered) else sent
@@ -64,14 +64,14 @@ def create_once(
 
 @attrs.frozen
 class Unanswered:
-    """An attempt of which nobody knows whether it made a batch."""
+    """An attempt that may or may not have created a batch."""
 
     cause: APIError
     began: Began
 
 
 def send(settings: Settings, body: CreateBatchRequest) -> Flow[Batch | Unanswered]:
-    """Create a batch, in as many attempts as it takes until one is sent. Raises what says that none was created."""
+    """Create a batch, with retries until an attempt is sent. Raises an error only when none was created."""
     limit = deadline(settings, retry.READ.within)
     propagated = deadline(settings, _PROPAGATION_SECONDS)
     attempt = 0
@@ -103,7 +103,7 @@ def request_body(
 ) -> CreateBatchRequest:
     for name, value in (("endpoint", endpoint), ("completion_window", completion_window)):
         if not isinstance(value, str) or not value:
-            raise ConfigurationError(f"{name} is a non-empty string, not {value!r}")
+            raise ConfigurationError(f"{name} must be a non-empty string, not {value!r}")
     body = CreateBatchRequest(
         input_file_id=models.checked_id(input_file_id, "file"),
         endpoint=endpoint,
@@ -117,22 +117,22 @@ def request_body(
 
 
 def checked_metadata(metadata: Mapping[str, str], *, taken: int = 0) -> dict[str, str]:
-    """Metadata that the API takes, `taken` pairs being someone else's. Raises ConfigurationError."""
+    """Metadata that the API accepts, with `taken` pairs already used. Raises ConfigurationError."""
     pairs, key_length, value_length = _METADATA_LIMITS
     if len(metadata) > pairs - taken:
         raise ConfigurationError(f"metadata has {len(metadata)} pairs; {pairs - taken} are allowed")
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise ConfigurationError(f"metadata {key!r}: keys and values are strings")
+            raise ConfigurationError(f"metadata {key!r}: keys and values must be strings")
         if len(key) > key_length or len(value) > value_length:
             raise ConfigurationError(
-                f"metadata {key!r:.80}: keys have up to {key_length} characters, values up to {value_length}"
+                f"metadata {key!r:.80}: keys have at most {key_length} characters, values {value_length}"
             )
     return dict(metadata)
 
 
 def _nothing_created(error: APIError) -> bool:
-    """Whether the attempt that ended so is known to have created nothing."""
+    """Whether the attempt that ended in this error is known to have created nothing."""
     if isinstance(error, APIConnectionError):
         return not error.sent
     if not isinstance(error, APIStatusError) or error.status_code in _AMBIGUOUS:
@@ -143,14 +143,14 @@ def _nothing_created(error: APIError) -> bool:
 
 
 def _delay(error: APIError, attempt: int, max_retries: int) -> float | None:
-    """Seconds until the next attempt, where one may be made: nothing was created, and it may work later."""
+    """Seconds until the next attempt, which is made if nothing was created and it may work later; or None."""
     if attempt >= max_retries or not isinstance(error, APIConnectionError | RateLimitError):
         return None
     return retry.delay(error, attempt)
 
 
 def lacks_file(error: APIError) -> bool:
-    """A file that was uploaded a moment ago may not be known yet where batches are made."""
+    """Whether the service cannot find the file: just after an upload, batches may not see it yet."""
     text = str(error).lower()
     return isinstance(error, BadRequestError) and ("cannot find file" in text or "not have access" in text)
 
@@ -169,8 +169,8 @@ def _adopt(
     if not found:
         raise UnknownOutcomeError(
             f"creating a batch of {sought.input_file_id} went unanswered ({unanswered.cause}), and no batch of "
-            f"that file showed up within {grace:,.0f} s. It may still exist: look for the file in the list of "
-            "batches before you create again",
+            f"that file appeared within {grace:,.0f} s. It may still exist: look for the file in the list of "
+            "batches before you create it again",
             input_file_id=sought.input_file_id,
         ) from None
     return (yield from keep_oldest(settings, found))

@@ -1,7 +1,7 @@
 """Send from disk, fetch to disk: one flow for each thing that can be done with a file.
 
-The disk stands between the network and the caller. Memory stays flat, a broken download goes on where it
-stopped, and what is at the final path is always complete.
+Everything passes through the disk: memory stays flat, a broken download resumes where it stopped, and what is
+at the final path is always complete.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from overlay.wire.connection import Settings
 from overlay.wire.part_file import PartFile
 
 _PROGRESS = 64 * 1024
-"""Bytes a try must have brought for the next one to count as the first again."""
+"""Once a try has fetched this many bytes, the next one counts as the first again."""
 _NAME_BYTES = 100
 _GONE = frozenset({404, 410})
 
@@ -52,9 +52,9 @@ def upload(
     """Send a file, streamed from the disk, and return the service's record of it.
 
     `filename` is the name to store it under, by default its own. `expires_after` (a timedelta or seconds from
-    3,600 to 2,592,000) says when the service is to delete it.
+    3,600 to 2,592,000) says when the service should delete it.
 
-    Raises StorageError where it cannot be read, InvalidInputError where it is empty or changes meanwhile.
+    Raises StorageError if it cannot be read, InvalidInputError if it is empty or changes meanwhile.
     """
     source = Path(path)
     with (yield Work(partial(open_lines, source, buffer_bytes=0))) as handle:
@@ -64,7 +64,7 @@ def upload(
             purpose=purpose,
         )
         if expires_after is not None:
-            # The API takes the object's members as form fields of their own, not as one JSON field.
+            # The API takes the object's members as separate form fields, not as one JSON field.
             body["expires_after[anchor]"] = "created_at"
             body["expires_after[seconds]"] = int(seconds(expires_after))
         try:
@@ -72,14 +72,14 @@ def upload(
                 (yield from call(settings, create_file, policy=retry.UPLOAD, profile="upload", body=body))
             )
         except ConfigurationError:
-            # A body that is not as long as was announced cannot be sent.
+            # A body that is not as long as announced cannot be sent.
             if (yield Work(partial(_changed, before, handle))):
-                raise _moved(source) from None
+                raise _changed_error(source) from None
             raise
         changed = yield Work(partial(_changed, before, handle))
     if changed:
         yield from delete(settings, sent.id)
-        raise _moved(source)
+        raise _changed_error(source)
     if isinstance(sent.bytes_, int) and 0 < sent.bytes_ != before.st_size:
         yield from delete(settings, sent.id)
         raise InvalidResponseError(
@@ -93,8 +93,8 @@ def _changed(before: os.stat_result, handle: BinaryIO) -> bool:
     return (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
 
 
-def _moved(source: Path) -> InvalidInputError:
-    return InvalidInputError(source, [Problem(None, "changed while it was sent; nothing was created")])
+def _changed_error(source: Path) -> InvalidInputError:
+    return InvalidInputError(source, [Problem(None, "changed during the upload; nothing was created")])
 
 
 def _inspect(path: Path, handle: BinaryIO) -> os.stat_result:
@@ -105,7 +105,7 @@ def _inspect(path: Path, handle: BinaryIO) -> os.stat_result:
 
 
 def retrieve(settings: Settings, file_id: str) -> Flow[File]:
-    """What the service knows about a file. Raises NotFoundError where there is none of this id."""
+    """The service's record of a file. Raises NotFoundError if there is none with this id."""
     file_id = models.checked_id(file_id, "file")
     received = models.file((yield from call(settings, retrieve_file, file_id=file_id)))
     if received.id != file_id:
@@ -124,9 +124,9 @@ def page(
 ) -> Flow[Page[File]]:
     """The project's files, newest first: iterate over all of them, or over `.pages()`.
 
-    `after` is the id to begin behind, `limit` the size of a page. `purpose` (`batch`, `batch_output`, …) is
+    `after` is the id to start after, `limit` the size of a page. `purpose` (`batch`, `batch_output`, …) is
     applied by the service; `created_after` (inclusive) and `created_before` (exclusive), datetimes or
-    ISO 8601 strings, UTC where they name no zone, are applied here and end the list early.
+    ISO 8601 strings, UTC if they name no zone, are applied here and end the list early.
     """
     span = window(created_after, created_before)
     if after is not None:
@@ -139,7 +139,7 @@ def page(
 
 
 def delete(settings: Settings, file_id: str) -> Flow[None]:
-    """Delete a file. Raises NotFoundError where there is none of this id."""
+    """Delete a file. Raises NotFoundError if there is none with this id."""
     file_id = models.checked_id(file_id, "file")
     received = yield from call(settings, delete_file, settled=NotFoundError, file_id=file_id)
     if isinstance(received, DeleteFileResponse) and received.deleted is False:
@@ -151,12 +151,12 @@ def download(
     file_id: str,
     path: str | os.PathLike[str],
 ) -> Flow[Path]:
-    """Fetch a file's content to `path`, which is replaced once all of it is here, and return the path.
+    """Fetch a file's content to `path`, which is replaced once the download is complete, and return the path.
 
-    A break is mended by asking for the rest where the service can give it. What a failed download leaves is a
-    hidden part file beside `path`, which the next one goes on with.
+    A broken download resumes where it stopped if the service allows it. A failed one leaves a hidden part file
+    beside `path`, which the next one continues.
 
-    Raises FileGoneError where the file was deleted or has expired, StorageError where the disk refuses.
+    Raises FileGoneError if the file was deleted or has expired, StorageError if it cannot be written.
     """
     return fetch(settings, file_id, Path(path), lasting=True)
 
@@ -164,9 +164,9 @@ def download(
 def fetch(
     settings: Settings, file_id: str, target: Path, *, lasting: bool, broken: APIError | None = None
 ) -> Flow[Path]:
-    """As `download`. A file that is not `lasting` need not survive a loss of power, and is here much earlier.
+    """Like `download`. A file that is not `lasting` need not survive a loss of power, and is there much sooner.
 
-    `broken` is what ended a try that was made already.
+    `broken` is the error that ended an earlier try.
     """
     source = content_path(file_id)
     part = target.with_name(f".{_shortened(target.name)}.{file_id}.part")
@@ -175,7 +175,7 @@ def fetch(
     try:
         while True:
             if broken is not None:
-                tries = yield from _again(settings, broken, part_file, tries)
+                tries = yield from _wait_to_retry(settings, broken, part_file, tries)
             part_file.offset = yield Work(lambda: part_file.size)
             try:
                 yield Fetch(source, part_file)
@@ -192,26 +192,26 @@ def fetch(
 def fetch_whole(
     settings: Settings, file_id: str, target: Path, *, lasting: bool, broken: APIError | None = None
 ) -> Flow[Path]:
-    """As `fetch`, for a file of lines: the last must be whole. Raises InvalidResponseError where it is not."""
+    """Like `fetch`, for a file of lines: raises InvalidResponseError if the last is incomplete."""
     path = yield from fetch(settings, file_id, target, lasting=lasting, broken=broken)
     yield Work(partial(check_complete, path))
     return path
 
 
 def content_path(file_id: str) -> str:
-    """Where a file's content is to be had. Raises ConfigurationError."""
+    """The path of a file's content at the service. Raises ConfigurationError."""
     return f"/files/{models.checked_id(file_id, 'file')}/content"
 
 
 def _shortened(name: str) -> str:
-    """A name that leaves room for the rest of a part's, of the 255 bytes that a name may have."""
+    """A name short enough to leave room for the rest of a part's name, within the 255 bytes allowed."""
     if len(os.fsencode(name)) <= _NAME_BYTES:
         return name
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
-def _again(settings: Settings, error: APIError, part_file: PartFile, tries: int) -> Flow[int]:
-    """Decide about another try and wait for it; gives the number of tries that brought nothing."""
+def _wait_to_retry(settings: Settings, error: APIError, part_file: PartFile, tries: int) -> Flow[int]:
+    """Decide whether to try again, and wait for it; gives the number of tries that fetched nothing."""
     if isinstance(error, APIStatusError) and error.status_code in _GONE:
         raise FileGoneError(
             f"the file's content is gone: {error.message}",
@@ -234,7 +234,7 @@ _STATUS_FIELDS = ("status_code", "request_id", "code", "type", "param", "body", 
 
 
 def _verify(settings: Settings, file_id: str, part_file: PartFile) -> Flow[None]:
-    """Compare what arrived with what was announced, by the answer or else by the file's record."""
+    """Compare the size that arrived with that announced by the answer, or else by the file's record."""
     size = yield Work(lambda: part_file.size)
     expected = part_file.total
     if expected is None:
@@ -247,4 +247,4 @@ def _verify(settings: Settings, file_id: str, part_file: PartFile) -> Flow[None]
     if expected is not None and size != expected:
         if size > expected:
             yield Work(part_file.clear)
-        raise InvalidResponseError(f"file {file_id}: {size:,} bytes arrived of {expected:,}")
+        raise InvalidResponseError(f"file {file_id}: {size:,} of {expected:,} bytes arrived")

@@ -1,6 +1,6 @@
 """Waiting for a batch: look, pause, look again, for a day or more.
 
-What may pass by itself is waited out; what cannot is raised. Time is measured on a clock that nobody sets.
+Temporary failures are waited out; permanent ones are raised. Time is measured on the monotonic clock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PAUSE_GROWTH = 1.5
 _LONGEST_PAUSE = 60.0
 _PAUSE_JITTER = 0.2
 _PATIENCE = 600.0
-"""How long, in seconds, a batch that was there may be missing, or a token provider fail."""
+"""How long, in seconds, a batch seen before may be missing, or a token provider may fail."""
 
 
 def wait(
@@ -41,12 +41,12 @@ def wait(
     """Wait until the batch has ended, however it ended, and return it.
 
     `timeout` and `poll` are timedeltas or seconds. `poll` is the first pause between two looks; pauses grow by
-    half to a minute. `on_change` is called with the batch at first, and whenever its status or counts change.
-    An outage of the service is waited out until the timeout; one of the token provider, or of the batch's own
-    record, for 10 minutes.
+    half each time, up to a minute. `on_change` is called with the batch at first, and whenever its status or
+    counts change. An outage of the service is waited out until the timeout; a failing token provider, or a
+    missing batch, for 10 minutes.
 
-    Raises WaitTimeoutError; the batch then goes on at the service. What the first look meets, and what cannot
-    pass by itself, is raised at once.
+    Raises WaitTimeoutError; the batch then keeps running at the service. Errors of the first look, and permanent
+    ones, are raised at once.
     """
     until = deadline(settings, timeout)
     pause = checked_poll(poll)
@@ -55,7 +55,7 @@ def wait(
         try:
             latest = yield from retrieve_until(settings, batch_id, until=until)
         except (APIError, TokenProviderError) as error:
-            if not watch.bears(error):
+            if not watch.tolerates(error):
                 raise
         else:
             watch.saw(latest)
@@ -65,7 +65,7 @@ def wait(
             status = watch.seen.status if watch.seen is not None else None
             raise WaitTimeoutError(
                 f"batch {batch_id} is still {status} after {seconds(timeout or 0):,.0f} s; "
-                "it goes on at the service, wait again",
+                "it keeps running at the service; wait again",
                 batch_id=batch_id,
                 status=status,
             )
@@ -75,10 +75,10 @@ def wait(
 
 
 def checked_poll(poll: Seconds) -> float:
-    """A pause between two looks, in seconds. Raises ConfigurationError for none."""
+    """A pause between two looks, in seconds. Raises ConfigurationError if it is not positive."""
     pause = seconds(poll)
     if not pause > 0:
-        raise ConfigurationError(f"poll is a time greater than zero, not {poll!r}")
+        raise ConfigurationError(f"poll must be greater than zero, not {poll!r}")
     return pause
 
 
@@ -102,8 +102,8 @@ class _Watch:
         if changed and self._on_change is not None:
             self._on_change(latest)
 
-    def bears(self, error: APIError | TokenProviderError) -> bool:
-        """Whether to go on waiting in spite of it."""
+    def tolerates(self, error: APIError | TokenProviderError) -> bool:
+        """Whether to keep waiting despite this error."""
         if self.seen is None:
             return False
         if isinstance(error, NotFoundError | TokenProviderError):

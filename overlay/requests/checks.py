@@ -1,9 +1,9 @@
-"""What the Batch API asks of an input file, line by line and as a whole.
+"""What the Batch API requires of an input file, line by line and as a whole.
 
 An `InputCheck` is fed a file's lines in order and remembers what cannot be judged from one line alone: the
-`custom_id`s so far, the first line's endpoint and model, the sums. Most lines are right, so each is
+`custom_id`s so far, the first line's endpoint and model, the totals. Most lines are valid, so each is
 decoded once into the few fields that matter, the rest being validated and skipped; only a line that
-does not fit is looked at again, slowly, to say why.
+is not valid is examined again, slowly, to say why.
 
 The rules are those of the Batch API's guide (https://platform.openai.com/docs/guides/batch) and of RFC 8259.
 """
@@ -36,11 +36,11 @@ class Limits:
     """The guide says 200 MB. Read as decimal, which is the smaller: such a file passes under either
     reading."""
     embedding_inputs: int | None = 50_000
-    """Over all requests to `/v1/embeddings`: a list of texts counts as many."""
+    """Over all requests to `/v1/embeddings`: each text in a list counts."""
     line_bytes: int = LINE_BYTES
-    """Our own: what is read into memory at once."""
+    """Our own limit: what is read into memory at once."""
     nesting: int = NESTING
-    """Our own: how deep arrays and objects may stand in each other."""
+    """Our own limit: how deep arrays and objects may be nested."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,7 +52,7 @@ class InputSummary:
     bytes: int
     endpoint: str
     model: str | None
-    """The model of all requests; None where no request names one."""
+    """The model of all requests; None if no request names one."""
     sha256: str
     """The file's digest, in hexadecimal."""
     embedding_inputs: int
@@ -91,16 +91,16 @@ class InputCheck:
         self._model_from = 0
         self._first_lines: dict[str, int] = {}
         self._digest = hashlib.sha256()
-        self._foreign = False
+        self._is_utf16 = False
 
     def feed(self, line: bytes) -> None:
-        r"""Judge the next line, given with its `\n`."""
+        r"""Check the next line, given with its `\n`."""
         self.requests += 1
         self.bytes += len(line)
         self._digest.update(line)
         if self.requests == 1:
             line = self._without_byte_order_mark(line)
-        if self._foreign:
+        if self._is_utf16:
             return
         if self.requests - 1 == self.limits.requests:
             self.report(f"more than {self.limits.requests:,} requests")
@@ -123,13 +123,13 @@ class InputCheck:
             self._count_inputs(request.body.input)
 
     def report(self, reason: str, *, line: int | None = None, whole_file: bool = False) -> None:
-        """Note a problem of a line, by default the present one, or of the file."""
+        """Record a problem with a line, by default the current one, or with the whole file."""
         self.count += 1
         if len(self.problems) < PROBLEMS_KEPT:
             self.problems.append(Problem(None if whole_file else line or self.requests, reason))
 
     def finish(self, path: str | Path) -> InputSummary:
-        """Judge the file as a whole. Raises InvalidInputError with the problems of all lines."""
+        """Check the file as a whole. Raises InvalidInputError with the problems of all lines."""
         if self.limits.bytes is not None and self.bytes > self.limits.bytes:
             self.report(f"{self.bytes:,} bytes; at most {self.limits.bytes:,} are allowed", whole_file=True)
         if not self.requests:
@@ -156,7 +156,7 @@ class InputCheck:
             return line.removeprefix(codecs.BOM_UTF8)
         if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             self.report("the file is not UTF-8 but UTF-16, by its byte order mark (BOM); save it as UTF-8")
-            self._foreign = True  # every further line would only say the same
+            self._is_utf16 = True  # every further line would only say the same
         return line
 
     def _compare(self, custom_id: str, url: str, model: str | None) -> None:
@@ -166,7 +166,7 @@ class InputCheck:
         elif self.limits.requests is None or self.requests <= self.limits.requests:
             first = self._first_lines.setdefault(custom_id, self.requests)
             if first != self.requests:
-                self.report(f'"custom_id" {quoted(custom_id)} is already that of line {first:,}')
+                self.report(f'"custom_id" {quoted(custom_id)} is already used by line {first:,}')
         if self.endpoint is None:
             self.endpoint = url
             self._endpoint_from = f"that of line {self.requests:,}"
@@ -178,7 +178,7 @@ class InputCheck:
             else:
                 self.report(
                     f"model {quoted(model)}; line {self._model_from:,} asks for {quoted(self.model)}, "
-                    "and a batch has one model"
+                    "but a batch has only one model"
                 )
 
     def _count_inputs(self, given: msgspec.Raw) -> None:

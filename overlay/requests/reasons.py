@@ -1,6 +1,6 @@
-"""Why a line of an input file is refused, in words that help to mend it.
+"""Why a line of an input file is refused, in words that help to fix it.
 
-Slow and thorough, for the few lines that do not fit.
+Slow and thorough, for the few lines that are not valid.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 from overlay.lines import brackets, is_object, too_deep
 
 _QUOTED = 80
-"""Characters of a value that a message repeats."""
+"""How many characters of a value a message quotes."""
 
 
 def reasons(line: bytes, nesting: int) -> Iterator[str]:
-    """Everything that is wrong with a line which is no request, or is nested more than `nesting` deep."""
+    """Everything that is wrong with a line that is not a request, or is nested more than `nesting` deep."""
     if not line.strip():
         yield "a blank line, which is not a request; remove it"
         return
@@ -25,10 +25,10 @@ def reasons(line: bytes, nesting: int) -> Iterator[str]:
     except UnicodeDecodeError as error:
         yield f"not UTF-8 (byte {error.start + 1:,} of the line)"
     except json.JSONDecodeError as error:
-        utf16 = "; NUL bytes, as UTF-16 has them" if b"\0" in line else ""
+        utf16 = "; it has NUL bytes, like UTF-16" if b"\0" in line else ""
         yield f"not valid JSON ({error.msg}, at character {error.pos + 1:,}{utf16})"
     except _ConstantError as error:
-        yield f"not valid JSON ({error} is no JSON number)"
+        yield f"not valid JSON ({error} is not a JSON number)"
     except RecursionError:
         yield nesting_reason(nesting)
     else:
@@ -37,14 +37,14 @@ def reasons(line: bytes, nesting: int) -> Iterator[str]:
         elif too_deep(value, nesting):
             yield nesting_reason(nesting)
         else:
-            yield from list(_misfits(value)) or [_oddity(line)]
+            yield from list(_field_problems(value)) or [_strictness_problem(line)]
 
 
-def _oddity(line: bytes) -> str:
-    # The line is a request to Python's decoder and not to the stricter one, which it is checked with.
+def _strictness_problem(line: bytes) -> str:
+    # Python's decoder accepts the line; the stricter one that checks it does not.
     if b"\\ud" in line.lower():
-        return "half of a surrogate pair in a string, which is no character"
-    return "a name that stands twice in one object"
+        return "half of a surrogate pair in a string, which is not a character"
+    return "a name that appears twice in one object"
 
 
 def is_too_deep(line: bytes, nesting: int) -> bool:
@@ -62,13 +62,13 @@ def nesting_reason(nesting: int) -> str:
 
 
 def quoted(value: str) -> str:
-    """A value as a message repeats it: in quotes, and not long."""
+    """A value as a message quotes it: not too long."""
     short = value if len(value) <= _QUOTED else value[: _QUOTED - 3] + "..."
-    # Escaped where it must be to be printed: half of a surrogate pair cannot.
+    # Half of a surrogate pair cannot be printed, so it is escaped.
     return json.dumps(short, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
-def _misfits(line: dict[str, Any]) -> Iterator[str]:
+def _field_problems(line: dict[str, Any]) -> Iterator[str]:
     for name, kind, words in (
         ("custom_id", str, "a string"),
         ("method", str, "a string"),
@@ -80,7 +80,7 @@ def _misfits(line: dict[str, Any]) -> Iterator[str]:
         elif not isinstance(line[name], kind):
             yield f'"{name}" is not {words}'
     if isinstance(method := line.get("method"), str) and method != "POST":
-        yield f'"method" is {quoted(method)}, and must be "POST"'
+        yield f'"method" is {quoted(method)}; it must be "POST"'
     if is_object(body := line.get("body")) and not isinstance(body.get("model"), str | None):
         yield '"model" is not a string'
 

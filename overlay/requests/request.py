@@ -1,9 +1,9 @@
-r"""The lines that go in: requests, one JSON object a line.
+r"""The lines that go in: requests, one JSON object per line.
 
     {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": …, "messages": […]}}
 
-Reading, writing and checking obey the same rules (`overlay.requests.checks`), so that what one of them lets
-pass, all do. A line ends at the byte `\n` only; `\r\n` is accepted, a last line without an end too; a
+Reading, writing and checking follow the same rules (`overlay.requests.checks`), so that what one of them accepts,
+all do. A line ends at the byte `\n` only; `\r\n` is accepted, and so is a last line without an end; a
 blank line is refused.
 """
 
@@ -25,7 +25,7 @@ from overlay.requests.checks import InputCheck, InputSummary, Limits
 __all__ = ["InputSummary", "Limits", "Request", "check_requests", "read_requests", "write_requests"]
 
 _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
-# Allowed in a JSON string as they are, and yet taken for line ends by `str.splitlines` and its like.
+# Allowed unescaped in a JSON string, yet taken for line ends by `str.splitlines` and the like.
 _LINE_ENDS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _DEFAULT_LIMITS = Limits()
 
@@ -46,7 +46,7 @@ class Request:
     def to_line(self) -> bytes:
         r"""The request as a line of an input file, `\n` included.
 
-        Raises InvalidInputError where the body cannot be JSON: NaN and infinities, objects without a
+        Raises InvalidInputError if the body cannot be JSON: NaN and infinities, objects without a
         JSON form, half of a surrogate pair.
         """
         try:
@@ -79,7 +79,7 @@ def read_requests(
     """The requests of a file, one after the other, in memory that does not grow with their bodies.
 
     Raises InvalidInputError, with its line number, at the first line that `check_requests` would refuse, and
-    StorageError where the file cannot be read.
+    StorageError if the file cannot be read.
     """
     path = Path(path)
     check = InputCheck(endpoint=endpoint, limits=limits)
@@ -105,9 +105,9 @@ def write_requests(
 ) -> int:
     """Write requests to a file, and return how many.
 
-    The file is complete or not there: an older one at `path` stays until the new one is safe on the
-    disk. Raises InvalidInputError with the problems of all requests (`line` is the place in order,
-    from 1), and StorageError where the disk is full or refuses.
+    The file is written completely or not at all: an older one at `path` stays until the new one is safe on
+    disk. Raises InvalidInputError with the problems of all requests (`line` counts them from 1), and
+    StorageError if the file cannot be written.
     """
     path = Path(path)
     check = InputCheck(endpoint=endpoint, limits=limits)
@@ -132,8 +132,8 @@ def check_requests(
 ) -> InputSummary:
     """Check a whole input file in one pass, before anything is sent.
 
-    `endpoint` is what every `url` must be; without it, the first line's. Raises InvalidInputError with
-    the first hundred problems and their count, and StorageError where the file cannot be read.
+    `endpoint` is what every `url` must be; by default, the first line's. Raises InvalidInputError with
+    the first hundred problems and their count, and StorageError if the file cannot be read.
     """
     path = Path(path)
     check = InputCheck(endpoint=endpoint, limits=limits)

@@ -1,4 +1,4 @@
-"""The files of an ended batch, brought to disk and joined there with the requests."""
+"""The files of an ended batch, fetched to disk and joined there with the requests."""
 
 from __future__ import annotations
 
@@ -30,53 +30,53 @@ from overlay.results.iterables import Opened
 from overlay.wire.connection import Settings
 
 _FILES_APPEAR_SECONDS = 10.0
-"""For how long a completed batch may lack the id of a file that its counts promise."""
+"""How long a completed batch may lack the id of a file that its counts promise."""
 _LOOK_SECONDS = 1.0
 
 
 @attrs.frozen
-class Asked:
-    """What results were asked for."""
+class ResultsQuery:
+    """Which results were asked for."""
 
     batch_id: str
     requests: Path | None
     ordered: bool
     run: Runner | None
-    """Runs flows while results are being read; None where nothing can."""
+    """Runs flows while results are being read; None if nothing can."""
 
 
-def open_batch(asked: Asked, settings: Settings, stack: ExitStack) -> Flow[Opened]:
-    """Fetch a batch's files into a temporary folder, and begin to read them. `stack` lets go of both."""
+def open_batch(query: ResultsQuery, settings: Settings, stack: ExitStack) -> Flow[Opened]:
+    """Fetch a batch's files into a temporary folder, and start reading them. `stack` cleans up both."""
     folder: Path = yield Work(partial(_folder, stack))
-    batch = yield from with_files(settings, asked.batch_id)
+    batch = yield from with_files(settings, query.batch_id)
     if plain_status(batch.status) == "failed" and not (batch.output_file_id or batch.error_file_id):
-        raise failed(batch, asked.requests)
+        raise failed(batch, query.requests)
     arriving: Lines | None = None
     answers: list[Path] = []
     for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
-        # An empty id stands for none at some services.
+        # Some services send an empty id for none.
         if not file_id:
             continue
-        if name == "output" and asked.run is not None and not asked.ordered:
-            arriving = yield from follow(settings, stack, file_id, folder / f"{name}.jsonl", asked.run)
+        if name == "output" and query.run is not None and not query.ordered:
+            arriving = yield from follow(settings, stack, file_id, folder / f"{name}.jsonl", query.run)
         else:
             path = folder / f"{name}.jsonl"
             answers.append((yield from fetch_whole(settings, file_id, path, lasting=False)))
-    if not asked.ordered:
+    if not query.ordered:
         return Opened(chain(results_in(arriving or ()), read_results(answers)), batch)
-    requests = asked.requests
+    requests = query.requests
     if requests is None:
         if not batch.input_file_id:
             raise NoResultsError(
-                f"batch {batch.id} names no input file to take the order from; give requests=, or ordered=False",
+                f"batch {batch.id} names no input file to take the order from; pass requests= or ordered=False",
                 batch_id=batch.id,
             )
         try:
             requests = yield from fetch(settings, batch.input_file_id, folder / "input.jsonl", lasting=False)
         except FileGoneError as error:
             raise FileGoneError(
-                f"the input file {batch.input_file_id} is gone, and with it the order of the results: give "
-                "requests=, your copy of it, or ordered=False",
+                f"the input file {batch.input_file_id} is gone, and with it the order of the results: pass "
+                "requests= (your copy of it) or ordered=False",
                 status_code=error.status_code,
                 request_id=error.request_id,
             ) from None
@@ -86,16 +86,16 @@ def open_batch(asked: Asked, settings: Settings, stack: ExitStack) -> Flow[Opene
 
 
 def with_files(settings: Settings, batch_id: str) -> Flow[Batch]:
-    """An ended batch, once the files that its counts promise are there, if they ever are.
+    """An ended batch, once it names the files that its counts promise, if it ever does.
 
-    Raises BatchNotEndedError, and NoResultsError where a completed batch goes on naming no file at all.
+    Raises BatchNotEndedError, and NoResultsError if a completed batch still names no file at all.
     """
     until = deadline(settings, _FILES_APPEAR_SECONDS)
     while True:
         batch = yield from retrieve(settings, batch_id)
         if not batch.ended:
             raise BatchNotEndedError(
-                f"batch {batch.id} is {batch.status}: wait for its end before you read its results",
+                f"batch {batch.id} is {batch.status}: wait for it to end before reading its results",
                 batch_id=batch.id,
                 status=batch.status,
             )
@@ -104,7 +104,7 @@ def with_files(settings: Settings, batch_id: str) -> Flow[Batch]:
         if until.left <= 0:
             if batch.succeeded and not (batch.output_file_id or batch.error_file_id):
                 raise NoResultsError(
-                    f"batch {batch.id} is completed but names no result file; ask the service's support",
+                    f"batch {batch.id} is completed but names no result file; contact the service's support",
                     batch_id=batch.id,
                 )
             break
@@ -125,7 +125,7 @@ def _lacks_files(batch: Batch) -> bool:
 
 
 def failed(batch: Batch, requests: Path | None) -> BatchFailedError:
-    """The error for a batch that was refused as a whole, its reasons by line of the user's own file."""
+    """The error for a batch that was refused as a whole, with the reasons by line of the user's own file."""
     entries = (batch.errors.data if batch.errors is not None else None) or []
     problems = [
         Problem(entry.line, f"{entry.message or 'no message'} ({entry.code or 'no code'})")
@@ -150,7 +150,7 @@ def _folder(stack: ExitStack) -> Path:
     return Path(folder)
 
 
-def asked(
+def results_query(
     batch_id: str, requests: str | os.PathLike[str] | None, *, ordered: bool, run: Runner | None = None
-) -> Asked:
-    return Asked(batch_id, None if requests is None else Path(requests), ordered, run)
+) -> ResultsQuery:
+    return ResultsQuery(batch_id, None if requests is None else Path(requests), ordered, run)

@@ -1,7 +1,7 @@
 """The lines that come out: the files of an ended batch, read as they are or joined with its requests.
 
 A batch leaves up to two files, one for the requests that succeeded and one for those that failed,
-neither in the input's order; a request that never ran may stand in neither. `read_results` gives the
+neither in the input's order; a request that never ran may be in neither. `read_results` gives the
 lines as the files have them, `join_results` one result for each request, in the requests' order.
 """
 
@@ -22,9 +22,9 @@ def read_results(
 ) -> Iterator[Result]:
     """Every answer in the files, in their order, as fast as the disk gives them.
 
-    Blank lines are passed over. A line that cannot be read is a failed result with the error code
-    `malformed_line`, and so is one longer than `line_bytes`, of which only the beginning is kept.
-    Raises StorageError where a file cannot be read.
+    Blank lines are skipped. A line that cannot be read becomes a failed result with the error code
+    `malformed_line`, and so does one longer than `line_bytes`, of which only the beginning is kept.
+    Raises StorageError if a file cannot be read.
     """
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         with open_lines(Path(path)) as file:
@@ -32,7 +32,7 @@ def read_results(
 
 
 def results_in(lines: Iterable[bytes]) -> Iterator[Result]:
-    """The answers that lines are; blank ones are passed over."""
+    """One answer for each line; blank ones are skipped."""
     return map(Result, filterfalse(bytes.isspace, lines))
 
 
@@ -45,7 +45,7 @@ def join_results(
     """One result for each request, in the requests' order, whatever the order of the answers.
 
     `requests` is the input file, or the custom_ids in order; `answers` are the batch's output and error
-    file, as far as there are any. The answers are indexed at once; raises StorageError where a file
-    cannot be read, InvalidInputError where a line of the requests has no custom_id.
+    file, if any. The answers are indexed at once; raises StorageError if a file cannot be read,
+    InvalidInputError if a line of the requests has no custom_id.
     """
     return JoinedResults(requests, answers, line_bytes=line_bytes)

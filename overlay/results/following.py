@@ -1,8 +1,8 @@
-"""The lines of a file at the service, read while they arrive.
+"""The lines of a file at the service, read as they arrive.
 
-As long as all goes well nothing is written to the disk, and the first line is there at once. Where the
-connection breaks, as it will under a reader who takes hours, the whole file is fetched to the disk once, and
-reading goes on there, behind the line that was given last.
+As long as all goes well, nothing is written to disk, and the first line is there at once. If the connection
+breaks, as it will for a reader who takes hours, the whole file is fetched to disk once, and reading continues
+there, after the last line given.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Lines: TypeAlias = Generator[bytes, None, None]
 
 
 def follow(settings: Settings, stack: ExitStack, file_id: str, target: Path, run: Runner) -> Flow[Lines]:
-    """Begin to read a file; `target` is where it is put if it cannot be had in one go, and `run` fetches it then.
+    """Start reading a file; if it does not come in one go, `run` fetches it to `target`.
 
-    Raises FileGoneError, and what else `fetch` raises. `stack` lets go of the connection.
+    Raises FileGoneError, and whatever else `fetch` raises. `stack` closes the connection.
     """
     whole = partial(fetch_whole, settings, file_id, target, lasting=False)
     try:
@@ -45,14 +45,14 @@ def follow(settings: Settings, stack: ExitStack, file_id: str, target: Path, run
 
 
 def _arriving(body: Body, fetch_whole: Callable[[APIError], Path]) -> Lines:
-    # A line is held back until there is one behind it: the last is given only if it is whole.
+    # A line is held back until another follows it: the last is given only if it is complete.
     held, start = b"", 0
     end: int | None = 0
     try:
         with io.BufferedReader(body, BUFFER_BYTES) as file:
             for line in split(file):
                 begin = file.tell() - len(line) if end is None else end
-                # Of a line that is too long only the beginning is given, which does not say where it ends.
+                # Of a line that is too long, only the beginning is given, which does not say where it ends.
                 end = begin + len(line) if len(line) <= LINE_BYTES else None
                 if not line.isspace():
                     if held:
@@ -69,7 +69,7 @@ def _arriving(body: Body, fetch_whole: Callable[[APIError], Path]) -> Lines:
 
 
 def _rest(path: Path, start: int = 0, first: bytes = b"") -> Lines:
-    """The lines from `start` on, of which the `first` is known."""
+    """The lines from `start` on; the `first` is already known."""
     with open_lines(path) as file:
         file.seek(start)
         lines = split(file)

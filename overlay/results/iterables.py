@@ -1,4 +1,4 @@
-"""Results as an iterable: nothing is fetched before the first is asked for, and what was fetched goes when the
+"""Results as an iterable: nothing is fetched before the first is needed, and what was fetched is removed when the
 iteration ends, the `with` block is left, or the object is dropped.
 """
 
@@ -21,7 +21,7 @@ from overlay.results.result import Result
 from overlay.wire.connection import Settings
 
 _AT_ONCE = 256
-"""Results read by one turn off the event loop."""
+"""How many results are read at once off the event loop."""
 
 
 @attrs.frozen
@@ -38,7 +38,7 @@ Opener: TypeAlias = Callable[[Settings, ExitStack], Flow[Opened]]
 
 
 class _Owner:
-    """What is open, and how to let go of it."""
+    """What is open, and how to close it."""
 
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
@@ -46,12 +46,12 @@ class _Owner:
         self._last: Opened | None = None
         self._entered = False
         self._stack = ExitStack()
-        # Dropped half way, in a loop that was left, it cleans up all the same.
+        # If dropped halfway, in a loop that was left, it still cleans up.
         self._finalizer = weakref.finalize(self, self._stack.close)
 
     @property
     def report(self) -> JoinReport | None:
-        """What joining found: see `JoinReport`. None before the first result, where `ordered=False`, and for
+        """What joining found: see `JoinReport`. None before the first result, with `ordered=False`, and for
         a job, whose own record has the counts.
         """
         return self._last.report if self._last is not None else None
@@ -71,7 +71,7 @@ class _Owner:
 
 
 class Results(_Owner):
-    """Results to iterate over. Use it in a `with` block, or in a `for` statement as it is."""
+    """Results to iterate over. Use it in a `with` block, or directly in a `for` statement."""
 
     def __init__(self, driver: Blocking, opener: Opener) -> None:
         super().__init__(opener)
@@ -143,7 +143,7 @@ class AsyncResults(_Owner):
         return self._opened
 
     def __aiter__(self) -> AsyncIterator[Result]:
-        # Not an async generator: one that is left half way is closed by the event loop, late or never.
+        # Not an async generator: one that is left halfway is closed by the event loop late or never.
         return self
 
     async def __anext__(self) -> Result:

@@ -1,8 +1,8 @@
-"""Requests and answers brought together, in memory that does not grow with what was answered.
+"""Answers matched to requests, in memory that does not grow with the size of the answers.
 
-The answers are read once for an index of their lines; then line after line is taken from the disk in the
-order of the requests. Where several lines answer one request, equal ones are counted and one is kept; of
-different ones the first success is kept, and the conflict is recorded.
+The answers are read once to index their lines; then each line is read from disk in the order of the requests.
+If several lines answer one request, equal ones are counted and one is kept; of different ones the first success
+is kept, and the conflict is recorded.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class JoinReport:
     missing: int = 0
     """Requests that no line answers."""
     duplicates: int = 0
-    """Lines that say again what another line says."""
+    """Lines that repeat another line."""
     conflicts: list[str] = attrs.field(factory=list[str])
     """The custom_ids that were answered in different ways, in the order found."""
     unknown: int = 0
-    """Lines that answer a custom_id which no request has."""
+    """Lines with a custom_id that no request has."""
     malformed: int = 0
     """Lines that cannot be read."""
 
@@ -64,7 +64,7 @@ class JoinedResults:
         self._index = LineIndex(line_bytes)
         self._conflicting: set[bytes] = set()
         self._stack = ExitStack()
-        # Tied to the index, which is all that an iteration under way holds on to.
+        # Tied to the index, which is all that a running iteration keeps alive.
         weakref.finalize(self._index, self._stack.close)
         self._results = _join(_order(requests, line_bytes), self._index, self.report)
         try:
@@ -77,7 +77,7 @@ class JoinedResults:
             raise
 
     def __iter__(self) -> Iterator[Result]:
-        return self._results  # and not self: one call less for each result
+        return self._results  # and not self: one call fewer for each result
 
     def __next__(self) -> Result:
         return next(self._results)
@@ -89,14 +89,14 @@ class JoinedResults:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._results.close()
         self._stack.close()
 
     def strays(self) -> Iterator[Result]:
-        """The lines that went to no request: of an unknown custom_id, of none, or the losers of a conflict.
+        """The lines that match no request: with an unknown custom_id, with none, or the losers of a conflict.
 
-        Complete once the results have been iterated to the end; to be read before `close`.
+        Complete once the results have been iterated to the end; read them before `close`.
         """
         for entry in self._index.entries(UNCLAIMED, STRAY):
             yield self._index.read(entry)
@@ -151,12 +151,12 @@ def _order(requests: str | os.PathLike[str] | Iterable[str], line_bytes: int) ->
             found = BEGINNING.match(line)
             custom_id = found[1] if found else custom_id_bytes(line)
             if custom_id is None:
-                raise InvalidInputError(path, [Problem(number, "no custom_id to be read")])
+                raise InvalidInputError(path, [Problem(number, "no custom_id can be read")])
             yield custom_id
 
 
 def _same_answer(one: Result, other: Result) -> bool:
-    """Whether two lines differ in nothing but what is numbered anew when a line is written twice."""
+    """Whether two lines differ only in the ids, which change when a line is written twice."""
     if one.raw == other.raw:
         return True
     with suppress(ResultError):  # bodies nested too deep to be compared

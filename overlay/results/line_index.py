@@ -23,17 +23,17 @@ _FREE = -1
 
 # What became of a line, one byte each.
 UNCLAIMED = 0
-"""It answers a custom_id that nobody has asked for yet."""
+"""Its custom_id has not been asked for yet."""
 CLAIMED = 1
 """It is a request's result."""
 STRAY = 2
-"""It goes to no request: it names none, or another line was preferred."""
+"""It belongs to no request: it names none, or another line was preferred."""
 IGNORED = 3
 """It says nothing, or nothing new."""
 
 
 class LineIndex:
-    """The lines of some files, numbered through, and found by custom_id."""
+    """The lines of several files, numbered consecutively and found by custom_id."""
 
     def __init__(self, line_bytes: int) -> None:
         self._line_bytes = line_bytes
@@ -46,9 +46,9 @@ class LineIndex:
         self._indexed = 0
 
     def scan(self, file: BinaryIO) -> Iterator[tuple[int, bytes | None, bytes]]:
-        """Take in a file's lines, and give those to decide on: entry, custom_id and line.
+        """Index a file's lines, and give those that need a decision: entry, custom_id and line.
 
-        They have no custom_id, or one of an earlier line.
+        These have no custom_id, or that of an earlier line.
         """
         self._files.append(file)
         entry = len(self._starts)
@@ -81,7 +81,7 @@ class LineIndex:
                 yield entry, custom_id, line
             entry += 1
             start = start + len(line) if len(line) <= self._line_bytes else file.tell()
-        # An entry of its own says where the last line ends.
+        # An extra entry says where the last line ends.
         self._starts.append(start)
         hashes.append(0)
         self.fates.append(IGNORED)
@@ -94,7 +94,7 @@ class LineIndex:
         while (entry := slots[slot]) != _FREE:
             if self._hashes[entry] == key:
                 result = self.read(entry)
-                # Confirmed by a full reading, which whoever asks needs anyway.
+                # Confirmed by a full reading, which the caller needs anyway.
                 if (result.custom_id or "").encode() == custom_id:
                     return entry, result
             slot = (slot + 1) & mask

@@ -14,7 +14,7 @@ _FENCE = re.compile(r"\s*```(?:json|JSON)?[ \t]*\r?\n(.*?)\r?\n[ \t]*```\s*", re
 
 
 def parse_text(text: str, type: type[T]) -> T:  # noqa: A002 - the word msgspec and others use
-    """Decode JSON text into `type`. Raises ValueError where the text does not fit."""
+    """Decode JSON text into `type`. Raises ValueError if the text does not fit."""
     fenced = _FENCE.fullmatch(text)
     try:
         return msgspec.json.decode(fenced[1] if fenced else text, type=type, dec_hook=_from_pydantic)
@@ -23,9 +23,9 @@ def parse_text(text: str, type: type[T]) -> T:  # noqa: A002 - the word msgspec 
 
 
 def _from_pydantic(type: type[Any], value: Any) -> Any:  # noqa: A002 - as msgspec calls it
-    # Known by what it can do, so that pydantic is never imported here. Its JSON mode is asked, not its Python
-    # mode: only there a strict model takes a date from a string.
+    # Known by its method, so that pydantic is never imported here. Its JSON mode is used, not its Python mode:
+    # only there does a strict model take a date from a string.
     validate = getattr(type, "model_validate_json", None)
     if validate is None:
-        raise NotImplementedError(f"JSON cannot become {type!r}")
+        raise NotImplementedError(f"JSON cannot be decoded as {type!r}")
     return validate(msgspec.json.encode(value))

@@ -1,10 +1,10 @@
 """One answer line, and everything a caller may ask of it.
 
-A `Result` keeps the service's bytes and looks into them when first asked: one decoding finds who is
-answered, how it went, the text and the usage; the body is decoded in full only for `body`. A success
+A `Result` keeps the service's bytes and decodes them on first use: one decoding finds the
+custom_id, the outcome, the text and the usage; the body is decoded in full only for `body`. A success
 shaped as OpenAI documents it is decoded straight into those fields; anything else is read loosely
 (`overlay.results.shapes`), and what cannot be read at all is a failed result that still has its bytes: no line
-ends a loop.
+breaks a loop.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Response(msgspec.Struct, gc=False):
 
 
 class _Success(msgspec.Struct, gc=False):
-    """The usual line, which offers what a `Reading` does."""
+    """The usual line, with the attributes of a `Reading`."""
 
     custom_id: str
     response: _Response
@@ -110,10 +110,10 @@ _decode_body = msgspec.json.Decoder(_LineOfBody).decode
 
 
 class Result(msgspec.Struct, eq=False, gc=False):
-    """The answer to one request of a batch, or the reason why there is none."""
+    """The answer to one request of a batch, or the reason there is none."""
 
-    # A Struct, for its constructor is many times faster than one written in Python. Without the garbage
-    # collector, for nothing that is kept here can refer to the result itself.
+    # A Struct, because its constructor is many times faster than one written in Python. Without the garbage
+    # collector, because nothing that is kept here can refer to the result itself.
     _line: bytes
     _reading: _Success | Reading | None = None
     _body: Any = msgspec.UNSET  # None is a body too
@@ -130,12 +130,12 @@ class Result(msgspec.Struct, eq=False, gc=False):
 
     @property
     def custom_id(self) -> str | None:
-        """Whose answer it is; None only where the line is malformed."""
+        """Which request it answers; None only if the line is malformed."""
         return (self._reading or self._read()).custom_id
 
     @property
     def status_code(self) -> int | None:
-        """The HTTP status of this one request; None where it never ran."""
+        """The HTTP status of this one request; None if it never ran."""
         return (self._reading or self._read()).status_code
 
     @property
@@ -145,24 +145,24 @@ class Result(msgspec.Struct, eq=False, gc=False):
 
     @property
     def text(self) -> str | None:
-        """What the model wrote, in its first choice; None where there is no text."""
+        """What the model wrote, in its first choice; None if there is no text."""
         return (self._reading or self._read()).text
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens counted for this request; None where the service says nothing."""
+        """The tokens counted for this request; None if the service does not say."""
         return (self._reading or self._read()).usage
 
     @property
     def error(self) -> LineError | None:
-        """Why the request failed; None where it succeeded."""
+        """Why the request failed; None if it succeeded."""
         return (self._reading or self._read()).error
 
     @property
     def body(self) -> Any:
-        """The answer's body as the endpoint documents it, decoded; None where there is none.
+        """The answer's body as the endpoint documents it, decoded; None if there is none.
 
-        Raises ResultError where arrays and objects are nested more than 200 deep in it.
+        Raises ResultError if arrays and objects are nested more than 200 deep in it.
         """
         if self._body is msgspec.UNSET:
             self._body = self._decode_body()
@@ -179,16 +179,18 @@ class Result(msgspec.Struct, eq=False, gc=False):
         """The text, which must be JSON, as a dataclass, attrs class, TypedDict, msgspec Struct or
         pydantic model.
 
-        A Markdown fence around the whole text is taken off. Raises ResultError where the request
-        failed, where there is no text, and where the text does not fit.
+        A Markdown fence around the whole text is removed. Raises ResultError if the request failed,
+        if there is no text, and if the text does not fit.
         """
         text = self.raise_for_error().text
         if text is None:
             raise self._failure("the answer has no text to parse", "no_text")
         try:
             return parse_text(text, type)
-        except (ValueError, msgspec.MsgspecError) as error:  # older ones are no ValueErrors
-            raise self._failure(f"the text is no {type.__name__}: {error}", "unexpected_text") from error
+        except (ValueError, msgspec.MsgspecError) as error:  # in older msgspec, not a ValueError
+            raise self._failure(
+                f"the answer is not a valid {type.__name__}: {error}", "unexpected_text"
+            ) from error
 
     def _decode_body(self) -> Any:
         body = None

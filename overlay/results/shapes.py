@@ -1,9 +1,9 @@
-"""Reading an answer line of any shape: never refused, whatever a service has written.
+"""Reading an answer line of any shape: none is refused, whatever a service has written.
 
 Seen at independent services: a body that is a JSON object inside a string; errors with no response and
 no code; an error that is a bare string; `NaN` and halves of surrogate pairs, which Python's own JSON
 writer emits. Each gives a `Reading`; a line that cannot be read at all gives one with the error code
-`malformed_line`, and with whom it answers if its beginning still says so.
+`malformed_line`, and with the custom_id if its beginning still shows it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from overlay.lines import decode_loosely, decode_text, is_array, is_object
 MALFORMED = "malformed_line"
 MISSING = "missing"
 FAILED = 400
-"""The status from which on a request has failed (RFC 9110, section 15)."""
+"""The lowest status that means a failed request (RFC 9110, section 15)."""
 
 _MESSAGE_KEPT = 1_000
 """Characters; the line itself has them all."""
 
 TEXT_PARTS = frozenset({"text", "output_text"})
-"""The types of content parts that are the model's words; others are its reasoning, or a refusal."""
+"""The types of content parts that are the model's text; others are its reasoning, or a refusal."""
 
 
 @attrs.frozen
@@ -36,7 +36,7 @@ class LineError:
     """Why a request failed."""
 
     code: str | None
-    """The service's word, such as `rate_limit_exceeded` or `batch_expired`. Two are ours: `missing`,
+    """The service's error code, such as `rate_limit_exceeded` or `batch_expired`. Two are ours: `missing`,
     for a request that no file answers, and `malformed_line`."""
     message: str
 
@@ -46,7 +46,7 @@ class LineError:
 
 @attrs.frozen
 class Usage:
-    """Tokens, under one name each: endpoints have several."""
+    """Token counts, under one name each: endpoints use several."""
 
     input_tokens: int | None
     output_tokens: int | None
@@ -55,7 +55,7 @@ class Usage:
 
 @attrs.frozen(kw_only=True)
 class Reading:
-    """What could be made out of a line."""
+    """What could be read from a line."""
 
     custom_id: str | None
     status_code: int | None
@@ -69,7 +69,7 @@ class Reading:
 BEGINNING = re.compile(
     rb'\s*+\{\s*+(?:"id"\s*+:\s*+"[^"\\]*+"\s*+,\s*+)?+"custom_id"\s*+:\s*+"([^"\\]*+)"\s*+[,}]'
 )
-"""A line as services begin it, up to its custom_id; whatever begins differently is decoded."""
+"""How services begin a line, up to its custom_id; a line that begins differently is decoded."""
 
 
 class _Named(msgspec.Struct):
@@ -80,7 +80,7 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 def custom_id_bytes(line: bytes) -> bytes | None:
-    """The custom_id of a line, of requests or of answers, in UTF-8; None where the line has none.
+    """The custom_id of a line, of requests or of answers, in UTF-8; None if the line has none.
 
     Read from the line's beginning alone where possible, which is many times faster than decoding it.
     """
@@ -122,7 +122,7 @@ def read_loosely(line: bytes) -> Reading:
 
 
 def body_of(line: dict[str, Any] | None) -> Any:
-    """The body of the line's response; where that is an object inside a string, the object."""
+    """The body of the line's response; if that is an object inside a string, the object."""
     response = None if line is None else line.get("response")
     body = response.get("body") if is_object(response) else None
     if isinstance(body, str) and body.lstrip().startswith("{"):

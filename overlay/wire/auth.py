@@ -1,10 +1,10 @@
-"""Bearer tokens: fixed, or asked for when needed.
+"""Bearer tokens: fixed, or fetched when needed.
 
-A provider is any callable without arguments that gives a `str` or a `Token`. A `str` is taken as valid now
-and asked for again at the next request: the provider does the caching, as azure-identity's do. A `Token` says
-when it expires, is kept until shortly before, and is renewed by one caller however many are waiting.
+A provider is any callable without arguments that returns a `str` or a `Token`. A `str` is used for one request
+only: the provider does the caching, as azure-identity's do. A `Token` says when it expires; it is kept until
+shortly before, and renewed by one caller however many are waiting.
 
-After a 401 the provider is asked once more and the request sent once more. That is httpx's auth flow, which
+After a 401 the provider is called once more and the request sent once more. This is httpx's auth flow, which
 also rewinds a body that can be rewound.
 """
 
@@ -30,7 +30,7 @@ PROVIDER_SECONDS = 60.0
 """How long `AsyncClient` waits for a provider."""
 _EARLY_SECONDS = 300.0
 _EARLY_SHARE = 0.1
-_REMEMBERED = 16
+_TOKENS_REMEMBERED = 16
 _SECRET_LENGTH = 8
 
 
@@ -38,8 +38,8 @@ _SECRET_LENGTH = 8
 class Token:
     """A bearer token and when it expires.
 
-    `expires_at` is an aware datetime. Renewal comes early by 5 minutes, or by a tenth of the token's life
-    where that is less.
+    `expires_at` is an aware datetime. The token is renewed 5 minutes early, or a tenth of its life if that
+    is less.
     """
 
     value: str = attrs.field(repr=False)
@@ -52,7 +52,7 @@ TokenProvider: TypeAlias = (
 
 
 def _fault(value: object) -> str | None:
-    """What is wrong with a token's text, without showing any of it; None where nothing is."""
+    """What is wrong with a token's text, without showing any of it; None if nothing is."""
     if not isinstance(value, str):
         return f"is {type(value).__name__}, not str"
     if not value:
@@ -60,18 +60,18 @@ def _fault(value: object) -> str | None:
     if not value.isascii():
         return "has characters outside ASCII"
     if any(character.isspace() or not character.isprintable() for character in value):
-        return "holds white space or a control character (a line break at its end, perhaps)"
+        return "contains white space or a control character (perhaps a line break at its end)"
     return None
 
 
 def _spellings(value: str) -> Iterable[str]:
-    """A token as it may stand in JSON, where `/` has two forms, and in a URL."""
+    """A token as it may appear in JSON, where `/` has two forms, and in a URL."""
     escaped = json.dumps(value)[1:-1]
     return dict.fromkeys((escaped.replace("/", "\\/"), escaped, quote(value, safe=""), value))
 
 
 class Tokens:
-    """Where a client's tokens come from: a fixed one, or a provider with at most one call under way."""
+    """Where a client's tokens come from: a fixed one, or a provider with at most one call in flight."""
 
     def __init__(self, source: str | TokenProvider, *, now: Callable[[], float] = time.time) -> None:
         self._provider: Callable[[], Any] | None = None
@@ -84,7 +84,7 @@ class Tokens:
                 raise ConfigurationError(f"the token {fault}")
             self._fixed = source
         self._now = now
-        self._issued: deque[str] = deque([self._fixed] if self._fixed else [], maxlen=_REMEMBERED)
+        self._issued: deque[str] = deque([self._fixed] if self._fixed else [], maxlen=_TOKENS_REMEMBERED)
         self._cached: Token | None = None
         self._renew_at = 0.0
         self.after_fork()
@@ -102,15 +102,15 @@ class Tokens:
         return self._provider is not None
 
     def scrub(self, text: str) -> str:
-        """The text without any token given out lately: services quote the key they refuse."""
+        """The text without any recent token: services quote the key they reject."""
         for value in tuple(self._issued):
-            # A shorter one is no secret, and may be part of a word.
+            # A shorter one is not a secret, and may be part of a word.
             if len(value) >= _SECRET_LENGTH:
                 for spelling in _spellings(value):
                     text = text.replace(spelling, "[token]")
         return text
 
-    def cleanse(self, error: OverlayError) -> OverlayError:
+    def scrub_error(self, error: OverlayError) -> OverlayError:
         """The error, with every text it holds scrubbed."""
         error.args = tuple(self.scrub(each) if isinstance(each, str) else each for each in error.args)
         for name, value in vars(error).items():
@@ -144,7 +144,7 @@ class Tokens:
             return self._accept(given, failure)
 
     async def aget(self, rejected: str | None = None) -> str:
-        """As `get`, awaited. A plain provider runs in a thread and is given up after 60 seconds."""
+        """Like `get`, async. A plain provider runs in a thread and is abandoned after 60 seconds."""
         if self._provider is None:
             return self._fixed
         ready = self._ready(rejected)
@@ -165,12 +165,12 @@ class Tokens:
                     if inspect.iscoroutinefunction(self._provider):
                         given = await self._provider()
                     else:
-                        # In a list, for trio's threads give no awaitable back.
-                        (given,) = await anyio.to_thread.run_sync(self._called, abandon_on_cancel=True)
+                        # In a list, because trio's threads return no awaitables.
+                        (given,) = await anyio.to_thread.run_sync(self._call_provider, abandon_on_cancel=True)
                         if inspect.isawaitable(given):
                             given = await given
             except TimeoutError:
-                failure = f"TimeoutError (nothing came in {PROVIDER_SECONDS:.0f} s)"
+                failure = f"TimeoutError (no token within {PROVIDER_SECONDS:.0f} s)"
             except Exception as error:  # noqa: BLE001 - whatever it is, it may hold the secret
                 failure = type(error).__name__
             return self._accept(given, failure)
@@ -181,17 +181,17 @@ class Tokens:
             return None
         return cached.value
 
-    def _called(self) -> list[Any]:
+    def _call_provider(self) -> list[Any]:
         assert self._provider is not None
         return [self._provider()]
 
     def _accept(self, given: object, failure: str) -> str:
         if failure:
-            raise TokenProviderError(f"the token provider raised {failure}; call it by itself to see why")
+            raise TokenProviderError(f"the token provider raised {failure}; call it directly to see why")
         value = given.value if isinstance(given, Token) else given
         fault = _fault(value)
         if fault:
-            raise TokenProviderError(f"what the token provider returned {fault}")
+            raise TokenProviderError(f"the token provider returned a value that {fault}")
         assert isinstance(value, str)
         if isinstance(given, Token):
             expires_at: object = given.expires_at
@@ -216,17 +216,17 @@ class BearerAuth(httpx.Auth):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         token = self._tokens.get()
-        response = yield _bearing(request, token)
+        response = yield _with_token(request, token)
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens.renewable:
-            yield _bearing(request, self._tokens.get(rejected=token))
+            yield _with_token(request, self._tokens.get(rejected=token))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         token = await self._tokens.aget()
-        response = yield _bearing(request, token)
+        response = yield _with_token(request, token)
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens.renewable:
-            yield _bearing(request, await self._tokens.aget(rejected=token))
+            yield _with_token(request, await self._tokens.aget(rejected=token))
 
 
-def _bearing(request: httpx.Request, token: str) -> httpx.Request:
+def _with_token(request: httpx.Request, token: str) -> httpx.Request:
     request.headers["Authorization"] = f"Bearer {token}"
     return request

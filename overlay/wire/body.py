@@ -1,4 +1,4 @@
-"""The body of an answer as a file: read piece by piece, as fast as whoever reads it wants it."""
+"""The body of an answer as a file: read piece by piece, at the reader's pace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from overlay.wire.part_file import check_pace, content_length
 
 
 class Body(io.RawIOBase):
-    """The bytes of an answer. Reading raises typed errors, at its end too if there should have been more."""
+    """The bytes of an answer. Reading raises typed errors, also at the end if bytes are missing."""
 
     def __init__(
         self, response: httpx.Response, clock: Clock, typed: Callable[[Exception], OverlayError | None]
@@ -24,11 +24,11 @@ class Body(io.RawIOBase):
         self.size = (
             None if response.status_code == HTTPStatus.PARTIAL_CONTENT else content_length(response.headers)
         )
-        """How many bytes were announced; None where that cannot be told."""
+        """How many bytes were announced; None if unknown."""
         self._response = response
         self._chunks = response.iter_raw()
-        self._left = memoryview(b"")
-        self._came = 0
+        self._unread = memoryview(b"")
+        self._received = 0
         self._clock = clock
         self._waited = 0.0
         self._typed = typed
@@ -37,18 +37,18 @@ class Body(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._came - len(self._left)
+        return self._received - len(self._unread)
 
     def readinto(self, buffer: Any) -> int:
-        if not self._left:
-            self._left = memoryview(self._next())
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
+        if not self._unread:
+            self._unread = memoryview(self._next())
+        count = min(len(buffer), len(self._unread))
+        buffer[:count] = self._unread[:count]
+        self._unread = self._unread[count:]
         return count
 
     def _next(self) -> bytes:
-        """A piece that is not empty, or the end."""
+        """The next piece that is not empty, or the end."""
         problem: OverlayError | None = None
         began = self._clock.monotonic()
         chunk = b""
@@ -59,14 +59,14 @@ class Body(io.RawIOBase):
             if problem is None:
                 raise
         if problem is not None:
-            # Raised outside of the except block, so that the cause, which may hold a token, is let go.
+            # Raised outside the except block, so that the cause, which may hold a token, is not kept.
             raise problem
-        self._came += len(chunk)
-        # How long the reader takes between two pieces is not the service's doing.
+        self._received += len(chunk)
+        # The time that the reader takes between two pieces does not count.
         self._waited += self._clock.monotonic() - began
-        check_pace(self._waited, self._came)
-        if not chunk and self._came != self.size:
-            raise InvalidResponseError(f"{self.name}: {self._came:,} bytes arrived of {self.size:,}")
+        check_pace(self._waited, self._received)
+        if not chunk and self._received != self.size:
+            raise InvalidResponseError(f"{self.name}: {self._received:,} of {self.size:,} bytes arrived")
         return chunk
 
     def close(self) -> None:

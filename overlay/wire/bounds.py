@@ -1,6 +1,6 @@
-"""Bounds on an answer: how long its head may take, and how long and how large its body may be.
+"""Limits on an answer: how long its headers may take, how long its body, and how large that may be.
 
-httpx's own read timeout is for each read, so a byte now and then keeps it content for days.
+httpx's own read timeout applies to each read, so a byte now and then satisfies it for days.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _MIB = 1024 * 1024
 
 
 class TotalTimeout:
-    """A read timeout that is one for all reads together, from the first on.
+    """A read timeout for all reads together, from the first on.
 
-    httpx hands the `timeout` extension of a request on as it is, and what waits for a read (a socket, anyio or
-    trio) makes a number of it each time: of this one, the time that is left. Sockets ask for whole seconds.
+    httpx passes the `timeout` extension of a request on as it is, and whatever waits for a read (a socket, anyio
+    or trio) converts it to a number each time: here, to the time that is left. Sockets ask for whole seconds.
     """
 
     def __init__(self, seconds: float, clock: Clock) -> None:
@@ -65,19 +65,19 @@ class Meter:
         self._until = clock.monotonic() + seconds
 
     def admits(self, chunk: bytes) -> bool:
-        """Whether to go on reading."""
+        """Whether to keep reading."""
         self._left -= len(chunk)
         if self._clock.monotonic() > self._until:
             raise APITimeoutError(
-                f"{self._call()}: the answer had begun, but was not done after {self._seconds:.0f} s"
+                f"{self._call()}: the answer began, but was not complete after {self._seconds:.0f} s"
             )
         if self._left < 0 and self._refuse:
-            raise InvalidResponseError(f"{self._call()}: the answer has more than {self._cap // _MIB} MiB")
+            raise InvalidResponseError(f"{self._call()}: the answer is larger than {self._cap // _MIB} MiB")
         return self._left >= 0
 
 
 class MeteredStream(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body under a meter."""
+    """A body counted by a meter."""
 
     def __init__(self, stream: Any, meter: Meter) -> None:
         self._stream = stream

@@ -1,12 +1,11 @@
-"""httpx clients without two habits that a client of an API has no use for.
+"""httpx clients without two habits that an API client has no use for.
 
-Cookies are not kept: nothing but the token says who is calling, and threads that share a client share no session.
+Cookies are not kept: only the token says who is calling, and threads that share a client share no session.
 (Looking for them takes a tenth of the time of a small call.)
 
-The line between the parts of a form is chosen anew for each request, at random. Generated code names one and the
-same line always, and a file that has a line which begins with it would be cut there. Of 128 random bits (httpx's
-own choice, where no header names a boundary) no file can know; so a file needs not be searched for them before it
-is sent.
+The boundary between the parts of a form is random, and new for each request. Generated code always names the same
+one, and a file with a line that begins with it would be cut there. No file can guess 128 random bits (httpx's own
+choice, if no header names a boundary), so files need not be searched for them before they are sent.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class _NoCookies(httpx.Cookies):
         return False
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Leave them."""
+        """Ignore them."""
 
 
 _NO_COOKIES = _NoCookies()
@@ -39,15 +38,15 @@ class _Cookieless:
 
 class BlockingClient(_Cookieless, httpx.Client):
     def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:
-        return super().build_request(method, url, **_unnamed(options))
+        return super().build_request(method, url, **_without_boundary(options))
 
 
 class AwaitingClient(_Cookieless, httpx.AsyncClient):
     def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:
-        return super().build_request(method, url, **_unnamed(options))
+        return super().build_request(method, url, **_without_boundary(options))
 
 
-def _unnamed(options: dict[str, Any]) -> dict[str, Any]:
+def _without_boundary(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a request, without the header that names a form's boundary."""
     if not options.get("files"):
         return options

@@ -1,4 +1,4 @@
-"""Time as flows see it; replaced to try out a day in a second."""
+"""Time as flows see it; tests replace it to run a day in a second."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Protocol, TypeAlias
 
 Seconds: TypeAlias = timedelta | float
-"""A span of time, as callers give one."""
+"""A span of time, as callers give it."""
 
 
 def seconds(value: Seconds) -> float:

@@ -1,16 +1,15 @@
-"""How a call leaves and how its answer is let in: httpx clients, one for each kind of call, and their guards.
+"""How calls go out and answers come in: httpx clients, one for each kind of call, and their guards.
 
-Generated code takes its per-call options from its client only, so each profile has a client of its own:
+Generated code takes its per-call options only from its client, so each profile has its own client:
 
 - `read` for everything that can be repeated;
 - `create` for `POST /batches`, which must not be: no connection is reused, since a reused one may turn out
   to be closed only after the request was sent;
 - `upload`, whose answer may take five minutes.
 
-A guard stands in httpx's response hook, which runs before generated code sees the answer (and could choke on
-it) and before the auth flow does: it caps what is read, refuses compressed bodies (they were asked not to be:
-half a megabyte of gzip can stand for half a gigabyte), and raises on every refusing status but 401, which
-belongs to the auth flow first.
+A guard in httpx's response hook runs before generated code sees the answer (and could choke on it) and before
+the auth flow does. It caps what is read, refuses compressed bodies (we ask for none: half a megabyte of gzip can
+hold half a gigabyte), and raises on every error status but 401, which the auth flow handles first.
 """
 
 from __future__ import annotations
@@ -51,12 +50,12 @@ _CONNECT_SECONDS = 5.0
 _POOL_SECONDS = 30.0
 _UPLOAD_ANSWER_SECONDS = 300.0
 STREAMED = "overlay.streamed"
-"""The request extension that marks a body which goes to disk and is not capped."""
+"""The request extension that marks a body as streamed, and so not capped."""
 
 
 @attrs.define(kw_only=True)
 class Settings:
-    """What a client was given, checked and completed."""
+    """A client's settings, checked and completed."""
 
     base_url: str
     tokens: Tokens
@@ -68,7 +67,7 @@ class Settings:
     transport: Any = None
     clock: Clock = attrs.field(factory=SystemClock)
     server_date: tuple[str, float] | None = None
-    """The Date header last seen, and the monotonic time at which it was."""
+    """The last Date header seen, and the monotonic time when it was."""
 
     @property
     def host(self) -> str:
@@ -103,7 +102,7 @@ def call_name(request: httpx.Request) -> str:
 
 
 def _admit(settings: Settings, response: httpx.Response) -> bool:
-    """Puts the guard on an answer. True: it is a refusal, to be read and raised."""
+    """Put the guard on an answer. True: it is an error, to be read and raised."""
     request = response.request
 
     def call() -> str:
@@ -114,14 +113,16 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
         settings.server_date = date, settings.clock.monotonic()
     timeouts = request.extensions.get("timeout", {})
     if isinstance(timeouts.get("read"), TotalTimeout):
-        # The head is here. What a body may take is the meter's business, or the download's.
+        # The headers are here. The meter, or the download, limits what the body may take.
         timeouts["read"] = timeouts["read"].seconds
     encoding = response.headers.get("content-encoding", "identity")
     refused = not response.is_success
     if encoding.lower() != "identity":
         if not refused:
-            raise InvalidResponseError(f"{call()}: the answer came in {encoding}, unasked")
-        # Its words are given up, unread; its status is what counts.
+            raise InvalidResponseError(
+                f"{call()}: the answer is encoded as {encoding}, which was not requested"
+            )
+        # Its message is dropped unread; the status is what counts.
         response.headers["content-encoding"] = "identity"
     if refused or STREAMED not in request.extensions:
         cap = _ERROR_CAP if encoding.lower() == "identity" else 0
@@ -145,15 +146,15 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
 def refusal(
     settings: Settings, status_code: int, headers: Mapping[str, str], body: bytes, call: str
 ) -> OverlayError:
-    """The typed error for a refusing answer, free of tokens."""
+    """The typed error for an error answer, free of tokens."""
     scrubbed = settings.tokens.scrub(body.decode("utf-8", "replace")).encode()
     return status_error(status_code, headers, scrubbed, host=settings.host, call=call)
 
 
 def transport_error(settings: Settings, error: Exception, call: str) -> OverlayError | None:
-    """The typed error for what httpx, or generated code on top of it, raised; None where it is not theirs.
+    """The typed error for what httpx, or generated code on top of it, raised; None if it is not theirs.
 
-    It is raised on its own: httpx's exceptions hold the request, and so its token.
+    It is raised without its cause: httpx's exceptions hold the request, and so its token.
     """
     reason = settings.tokens.scrub(str(error)) or type(error).__name__
     place = f"{call} at {settings.host}"
@@ -177,12 +178,12 @@ def transport_error(settings: Settings, error: Exception, call: str) -> OverlayE
 
 
 def _is_our_fault(error: Exception) -> bool:
-    """Whether a request breaks HTTP's rules; a body not as long as announced is h11's error, not httpx's."""
+    """Whether a request breaks HTTP's rules; for a body not as long as announced, h11 raises, not httpx."""
     return type(error).__name__ == httpx.LocalProtocolError.__name__
 
 
 class Connections:
-    """The blocking clients, each built once, at first use; one set serves many threads.
+    """The blocking clients, each built once, on first use; many threads can share a set.
 
     A forked child builds its own: two processes on one connection would read each other's answers.
     """
@@ -203,7 +204,7 @@ class Connections:
         """The generated client of a profile."""
         if self._pid != os.getpid():
             self._settings.tokens.after_fork()
-            self._inherited.append(self._built)  # the parent's to close: letting go of them here would warn
+            self._inherited.append(self._built)  # the parent closes them; dropping them here would warn
             self._reset()
         built = self._built.get(profile)
         if built is None:
@@ -218,22 +219,22 @@ class Connections:
     def _options(self, profile: Profile) -> dict[str, Any]:
         options = self._settings.client_options(profile)
         if options["transport"] is None:
-            # Loading certificates is most of what building a client costs: once for all profiles.
+            # Loading certificates is most of the cost of building a client, so it is done once for all.
             self._verify = self._verify or httpx.create_ssl_context()
             options["verify"] = self._verify
         return options
 
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
-        hooks = {"request": self._bounds(profile, self._bound), "response": [self._guard]}
+        hooks = {"request": self._request_hooks(profile, self._set_timeout), "response": [self._guard]}
         return generated.set_httpx_client(BlockingClient(event_hooks=hooks, **self._options(profile)))
 
-    def _bounds(self, profile: Profile, bound: Callable[..., Any]) -> list[Callable[..., Any]]:
-        # Another transport than httpx's may calculate with the timeout. And before an upload a proxy has answered
-        # too: the first read is long past when the last of the body is sent.
-        return [bound] if self._settings.transport is None and profile != "upload" else []
+    def _request_hooks(self, profile: Profile, hook: Callable[..., Any]) -> list[Callable[..., Any]]:
+        # A transport other than httpx's may calculate with the timeout. And before an upload a proxy may
+        # have answered: the first read is long past when the last of the body is sent.
+        return [hook] if self._settings.transport is None and profile != "upload" else []
 
-    def _bound(self, request: httpx.Request) -> None:
+    def _set_timeout(self, request: httpx.Request) -> None:
         timeouts = request.extensions["timeout"]
         timeouts["read"] = TotalTimeout(timeouts["read"], self._settings.clock)
 
@@ -258,11 +259,11 @@ class AsyncConnections(Connections):
 
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
-        hooks = {"request": self._bounds(profile, self._abound), "response": [self._aguard]}
+        hooks = {"request": self._request_hooks(profile, self._aset_timeout), "response": [self._aguard]}
         return generated.set_async_httpx_client(AwaitingClient(event_hooks=hooks, **self._options(profile)))
 
-    async def _abound(self, request: httpx.Request) -> None:
-        self._bound(request)
+    async def _aset_timeout(self, request: httpx.Request) -> None:
+        self._set_timeout(request)
 
     async def _aguard(self, response: httpx.Response) -> None:
         if _admit(self._settings, response):

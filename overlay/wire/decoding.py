@@ -9,11 +9,11 @@ import msgspec
 
 
 class JSONResponse(httpx.Response):
-    """An answer that generated code asks for its JSON."""
+    """An answer whose JSON generated code asks for."""
 
     def json(self, **kwargs: Any) -> Any:
         try:
             return msgspec.json.decode(self.content)
         except msgspec.DecodeError:
-            # Some services send what JSON has not, such as NaN, and Python reads.
+            # Some services send what JSON lacks but Python reads, such as NaN.
             return super().json(**kwargs)

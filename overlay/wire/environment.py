@@ -1,4 +1,4 @@
-"""The environment, which is read here and nowhere else.
+"""The environment variables, read here and nowhere else.
 
 OPENAI_API_KEY               the token
 OPENAI_BASE_URL              the service
@@ -7,7 +7,7 @@ OPENAI_PROJECT_ID            sent as OpenAI-Project
 OVERLAY_HOME                 the folder of the jobs
 OVERLAY_DEBUG                tracebacks and debug logs from the command
 OVERLAY_UPSTREAM_API_KEY     what `overlay serve --upstream` sends to the server behind it
-XDG_STATE_HOME               where programs keep their state, of which the jobs are part
+XDG_STATE_HOME               where programs keep their state, jobs included
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ import os
 
 
 def variable(name: str) -> str | None:
-    """A variable of the environment; None where it is not set."""
+    """An environment variable; None if it is not set."""
     return os.environ.get(name)

@@ -1,8 +1,8 @@
-"""Where a download lands: a part file that grows by what arrives and can be gone on with.
+"""Where a download lands: a part file that grows as bytes arrive and can be resumed.
 
-The part is trusted only with the service's word: a range is asked for under the ETag it belongs to
-(RFC 9110, sections 13.1.5 and 14), and anything but the range asked for starts the part anew. It is locked
-while it is written, so that two downloads to one path do not write into each other's.
+The part is trusted only if the service confirms it: a range is requested under the ETag it belongs to
+(RFC 9110, sections 13.1.5 and 14), and any answer but that range starts the part over. It is locked
+while it is written, so that two downloads to one path do not write into each other's part.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from overlay.wire.clock import Clock
 _BUFFER = 1024 * 1024
 _GRACE_SECONDS = 60.0
 _LEAST_RATE = 16 * 1024
-"""Bytes a second, over a whole try: less is a drip, which would keep any per-read timeout content."""
+"""Bytes a second, over a whole try: less is a trickle, which would satisfy any per-read timeout."""
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 class PartFile:
-    """The part file of one download, through all its tries: `part`, or where another download is writing that, one
-    of its own, which goes when this one fails. Raises StorageError.
+    """The part file of one download, through all its tries: `part`, or, if another download is writing that,
+    its own, which is removed if this download fails. Raises StorageError.
     """
 
     def __init__(self, part: Path) -> None:
         with storage_errors(part):
-            handle = _locked(part)
+            handle = _lock_part(part)
             self._shared = handle is not None
             if handle is None:
                 part = part.with_name(f".{secrets.token_hex(8)}.part")
-                handle = _opened(part)
+                handle = _open_part(part)
         self.part = part
         self._handle = handle
         self._release = weakref.finalize(self, os.close, handle)
         self.offset = 0
-        """How many bytes of the part are asked to be kept."""
+        """How many bytes of the part to keep."""
         self.total: int | None = None
-        """How many bytes the whole file has, where the service said so."""
+        """How many bytes the whole file has, if the service said so."""
         self.etag: str | None = None
 
     @property
@@ -57,12 +57,12 @@ class PartFile:
         return os.fstat(self._handle).st_size
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Start over."""
         with storage_errors(self.part):
             os.ftruncate(self._handle, 0)
 
     def settle(self, target: Path, *, lasting: bool) -> None:
-        """Make the part the file: on the disk first, where it is to last, then under its name."""
+        """Turn the part into the file: synced to disk first, if it is to last, then renamed."""
         with storage_errors(target):
             if lasting:
                 os.fsync(self._handle)
@@ -70,7 +70,7 @@ class PartFile:
         self._release()
 
     def close(self) -> None:
-        """Let go of the part. It stays for the next download where that finds it, and something in it."""
+        """Release the part. It is kept for the next download if that can find it and it is not empty."""
         if self._release.alive:
             with suppress(OSError):
                 if not (self._shared and self.size):
@@ -85,7 +85,7 @@ class PartFile:
         return {"Range": f"bytes={self.offset}-", **condition}
 
     def open(self, status_code: int, headers: Mapping[str, str], clock: Clock) -> Sink:
-        """Begin to write the answer, after what is kept of the part."""
+        """Start writing the answer, after what is kept of the part."""
         size = content_length(headers)
         if status_code == HTTPStatus.PARTIAL_CONTENT:
             found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
@@ -102,10 +102,10 @@ class PartFile:
         return Sink(self.part, self.offset, clock)
 
 
-def _locked(part: Path) -> int | None:
-    """A locked handle of the part; None where another download has it."""
+def _lock_part(part: Path) -> int | None:
+    """A locked handle of the part; None if another download has it."""
     while True:
-        handle = _opened(part)
+        handle = _open_part(part)
         try:
             # `flock` and not `lockf`, which does not keep threads of one process apart.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,17 +117,17 @@ def _locked(part: Path) -> int | None:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), part.stat()):
                 return handle
-        os.close(handle)  # whoever had it has given it its name, or taken it away, in the meantime
+        os.close(handle)  # its holder has renamed or removed it meanwhile
 
 
-def _opened(part: Path) -> int:
+def _open_part(part: Path) -> int:
     return os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 class Sink:
-    """An open part file: written to as chunks come, or a megabyte at a time where writing needs a thread.
+    """An open part file: written to as chunks come, or a megabyte at a time if writing needs a thread.
 
-    What the disk says in between leaves the block as StorageError.
+    Disk errors leave the block as StorageError.
     """
 
     def __init__(self, part: Path, offset: int, clock: Clock) -> None:
@@ -149,7 +149,7 @@ class Sink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with storage_errors(self._part), closing(self._file):
-            # What came before a break is kept for the next try; what the disk refused is not tried again.
+            # What arrived before a break is kept for the next try; a disk error is not retried.
             if isinstance(error, OSError):
                 raise error
             self.flush()
@@ -160,14 +160,14 @@ class Sink:
         self._file.write(chunk)
 
     def take(self, chunk: bytes) -> bool:
-        """Keep a chunk; True when there is enough to be worth a `flush`."""
+        """Buffer a chunk; True when there is enough to be worth a `flush`."""
         self._count(chunk)
         self._chunks.append(chunk)
         self._held += len(chunk)
         return self._held >= _BUFFER
 
     def flush(self) -> None:
-        """Write what was kept."""
+        """Write what was buffered."""
         chunks, self._chunks, self._held = self._chunks, [], 0
         self._file.writelines(chunks)
         self._file.flush()
@@ -178,12 +178,12 @@ class Sink:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """How many bytes an answer announces; None where it does not say."""
+    """How many bytes an answer announces; None if it does not say."""
     length = headers.get("content-length", "")
     return int(length) if length.isdecimal() else None
 
 
 def check_pace(seconds: float, size: int) -> None:
-    """Raise APITimeoutError where so many bytes should not have taken so long."""
+    """Raise APITimeoutError if this many bytes should not have taken this long."""
     if seconds > _GRACE_SECONDS + size / _LEAST_RATE:
         raise APITimeoutError(f"the download slowed to {size / seconds:.0f} bytes a second")

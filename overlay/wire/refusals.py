@@ -1,7 +1,7 @@
-"""From an HTTP answer that is not a success to the error that says so.
+"""From an unsuccessful HTTP answer to a typed error.
 
-Independent services word their refusals differently: `{"error": {...}}`, `{"detail": ...}`,
-`{"message": ...}`, plain text, a proxy's HTML page. The status is what counts; the body only supplies words.
+Independent services word their errors differently: `{"error": {...}}`, `{"detail": ...}`,
+`{"message": ...}`, plain text, a proxy's HTML page. The status is what counts; the body only supplies the wording.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from overlay.lines import is_array, is_object
 
 _BODY_KEPT = 4_000
 _MESSAGE_KEPT = 500
-# Neither part passes a "<", so that a page of titles without an end is read once, not once for each of them.
+# Neither part matches "<", so that a page of unclosed titles is read once, not once for each title.
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 
 
 def status_error(
     status_code: int, headers: Mapping[str, str], body: bytes, *, host: str, call: str
 ) -> APIStatusError:
-    """The error for a refusing answer. `call` is its method and path, `host` who gave it."""
+    """The error for an unsuccessful answer. `call` is its method and path, `host` the server that sent it."""
     text = body.decode("utf-8", "replace")
     decoded: Any = None
     with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -36,7 +36,9 @@ def status_error(
     detail = _detail(decoded)
     if 300 <= status_code < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
         target = _host(headers.get("location", "")) or "another address"
-        message = f"redirects to {target}, which is not followed: the token would go along; set base_url"
+        message = (
+            f"redirects to {target}, which is not followed: it would be sent the token too; set base_url"
+        )
     else:
         message = _message(detail, decoded, text)
     return status_error_type(status_code)(
@@ -76,7 +78,7 @@ def _message(detail: dict[str, Any], decoded: Any, text: str) -> str:
             return "; ".join(_validation(entry) for entry in candidate[:5])[:_MESSAGE_KEPT]
     title = _TITLE.search(text) if decoded is None else None
     if title:
-        from html import unescape  # noqa: PLC0415 - two thousand entities, for the pages of proxies alone
+        from html import unescape  # noqa: PLC0415 - two thousand entities, only for proxies' pages
 
         words = " ".join(unescape(title[1]).split())
         if words:
@@ -100,7 +102,7 @@ def _text(value: Any) -> str | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from `retry-after-ms` or from RFC 9110's Retry-After in either of its forms."""
+    """Seconds, from `retry-after-ms` or from RFC 9110's Retry-After in either form."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers[name]) * unit
@@ -114,7 +116,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def http_date(value: str | None) -> datetime | None:
-    """An HTTP date as an aware datetime; None where it is absent or unreadable."""
+    """An HTTP date as an aware datetime; None if it is absent or unreadable."""
     try:
         parsed = parsedate_to_datetime(value) if value else None
     except ValueError:

@@ -50,7 +50,7 @@ class Configured(Generic[TransportT]):
         self._bind(self._settings)
 
     def _bind(self, settings: Settings) -> None:
-        """Set up what works with these settings."""
+        """Build what uses these settings."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -67,13 +67,13 @@ def _tokens(token: str | TokenProvider | None) -> Tokens:
 def _positive(name: str, span: Seconds) -> float:
     value = seconds(span)
     if not value > 0:
-        raise ConfigurationError(f"{name} is a time greater than zero, not {span!r}")
+        raise ConfigurationError(f"{name} must be greater than zero, not {span!r}")
     return value
 
 
 def _checked_retries(max_retries: int) -> int:
     if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-        raise ConfigurationError(f"max_retries is a number from 0 on, not {max_retries!r}")
+        raise ConfigurationError(f"max_retries must be an integer of at least 0, not {max_retries!r}")
     return max_retries
 
 
@@ -87,7 +87,9 @@ def _headers(
     }
     for name, value in sent.items():
         if value is not None and (not value.isascii() or not value.isprintable()):
-            raise ConfigurationError(f"the header {name} holds characters that a header cannot")
+            raise ConfigurationError(
+                f"the header {name} contains characters that are not allowed in a header"
+            )
     return {name: value for name, value in sent.items() if value}
 
 
@@ -103,11 +105,11 @@ def _base_url(given: str | None, *, allow_insecure: bool) -> str:
         url = urlsplit(text.strip())
         port_is_a_number = url.port is None or url.port >= 0
     except ValueError:
-        raise ConfigurationError("the base URL cannot be read") from None
+        raise ConfigurationError("the base URL is malformed") from None
     if url.scheme not in {"http", "https"} or not url.hostname or not port_is_a_number:
         raise ConfigurationError(f"the base URL {text!r:.200} is not http:// or https:// with a host")
     if url.username is not None or url.password is not None:
-        raise ConfigurationError("the base URL holds a user name or password; pass token= instead")
+        raise ConfigurationError("the base URL contains a user name or password; pass token= instead")
     if url.query or url.fragment:
         raise ConfigurationError(f"the base URL {text!r:.200} has a query or fragment; give the path only")
     if url.scheme == "http" and not allow_insecure and not _is_loopback(url.hostname):

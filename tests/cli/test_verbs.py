@@ -57,7 +57,7 @@ def test_that_a_call_is_tried_again_is_said_meanwhile(overlay, service):
     listed = overlay("batches", "list", "--json")
     assert (listed.returncode, listed.stdout) == (0, "")
     (said,) = listed.stderr.splitlines()
-    assert re.fullmatch(r"503 from 127\.0\.0\.1:\d+ for GET /v1/batches: .*; trying again in \d\.\d s", said)
+    assert re.fullmatch(r"503 from 127\.0\.0\.1:\d+ for GET /v1/batches: .*; retrying in \d\.\d s", said)
 
 
 def test_a_file_goes_there_and_back(overlay, tmp_path):

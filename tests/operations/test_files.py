@@ -158,7 +158,7 @@ def test_a_file_that_changes_while_it_is_sent_is_given_up(connect, service, tmp_
         return TOKEN
 
     api = connect(service.base_url, token=provider)
-    with pytest.raises(InvalidInputError, match=r"in\.jsonl: changed while it was sent"):
+    with pytest.raises(InvalidInputError, match=r"in\.jsonl: changed during the upload"):
         api.files.upload(path)
     assert list(connect(service.base_url).files.list()) == []
 

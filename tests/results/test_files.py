@@ -250,7 +250,7 @@ class TestComplete:
         ],
     )
     def test_a_cut_last_line_is_told(self, put, content):
-        with pytest.raises(InvalidResponseError, match=r"out\.jsonl: the last line is not whole"):
+        with pytest.raises(InvalidResponseError, match=r"out\.jsonl: the last line is incomplete"):
             check_complete(put("out.jsonl", content))
 
     def test_every_cut_of_a_file_is_seen_but_those_between_lines(self, put):

@@ -136,7 +136,7 @@ def test_what_announces_no_length_is_fetched_first(service):
 def test_a_last_line_that_is_not_whole_is_an_error_at_the_end(service):
     server = service(CONTENT + b'{"custom_id": "r500", "resp')
     names = []
-    with client_of(server) as client, pytest.raises(InvalidResponseError, match="last line is not whole"):
+    with client_of(server) as client, pytest.raises(InvalidResponseError, match="last line is incomplete"):
         names.extend(result.custom_id for result in client.batches.results("batch_1", ordered=False))
     with client_of(server) as client:
         results = iter(client.batches.results("batch_1", ordered=False))

@@ -199,7 +199,7 @@ def test_a_last_line_without_its_end_is_whole(ended):
 @pytest.mark.parametrize("status", ["in_progress", "finalizing", "cancelling", "scheduling", None])
 def test_a_batch_that_runs_has_no_results_yet(ended, status):
     api = ended(NAMED | {"status": status}, **FILES)
-    with pytest.raises(BatchNotEndedError, match="wait for its end") as caught:
+    with pytest.raises(BatchNotEndedError, match="wait for it to end") as caught:
         list(api.batches.results("batch_1"))
     assert (caught.value.batch_id, caught.value.status) == ("batch_1", status)
 
