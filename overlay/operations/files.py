@@ -1,7 +1,7 @@
 """Send from disk, fetch to disk: one flow for each thing that can be done with a file.
 
 Everything passes through the disk: memory stays flat, a broken download resumes where it stopped, and what is
-at the final path is always complete.
+at the final path is always complete. `delete` is the only place from which a file at the service is deleted.
 """
 
 from __future__ import annotations
