@@ -24,7 +24,7 @@ from overlay.client import Client
 from overlay.errors import APIStatusError, JobNotFoundError
 from overlay.jobs.records import JobOptions
 from overlay.jobs.views import Job
-from overlay.lines import is_object
+from overlay.operations.marks import mark_of
 
 _LOOK_BACK = timedelta(days=30)
 """OpenAI keeps result files this long: those of older batches can no longer be fetched."""
@@ -129,7 +129,7 @@ def _refuse_to_pay_again(shell: Shell, client: Client, job_id: str) -> None:
             (
                 batch
                 for batch in islice(recent, _LOOK_AT)
-                if is_object(batch.metadata) and batch.metadata.get("overlay_job") == job_id
+                if (mark := mark_of(batch.metadata)) is not None and mark.job == job_id
             ),
             None,
         )

@@ -11,19 +11,20 @@ home/spool/                         incoming requests, and folders being removed
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
 import threading
 import weakref
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self, TypeAlias
 
 import attrs
 
-from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundError
+from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundError, StorageError
 from overlay.flows.steps import deadline
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
@@ -31,7 +32,8 @@ from overlay.jobs.merging import remove_fetched, remove_parts
 from overlay.jobs.records import JobRecord, Unit
 from overlay.jobs.starting import JobContext
 from overlay.jobs.views import EventKind, Job, JobEvent, view
-from overlay.lines import storage_errors
+from overlay.lines import storage_errors, sync_folder
+from overlay.operations.marks import HOME_ID, new_home
 from overlay.wire.connection import Settings
 
 OnChange: TypeAlias = Callable[[JobEvent], object]
@@ -57,6 +59,31 @@ def check_service(record: JobRecord, base_url: str) -> None:
         raise JobMismatchError(
             f"job {record.id} runs at {record.base_url}, not at {base_url}", job_id=record.id
         )
+
+
+def home_id(home: Path) -> str:
+    """What tells this home folder from all others, at the service too: made once, and kept in it."""
+    path = home / "id"
+    with storage_errors(path):
+        for _ in range(2):
+            with suppress(FileNotFoundError, UnicodeDecodeError):
+                found = path.read_text(encoding="ascii").strip()
+                if HOME_ID.fullmatch(found):
+                    return found
+                path.unlink()  # cut short, by a loss of power say: what it was is not to be known
+            home.mkdir(parents=True, exist_ok=True)
+            fresh = home / f".{secrets.token_hex(8)}.id"
+            try:
+                with fresh.open("x", encoding="ascii") as file:
+                    file.write(new_home() + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                with suppress(FileExistsError):  # another process was first
+                    os.link(fresh, path)
+            finally:
+                fresh.unlink(missing_ok=True)
+            sync_folder(home)
+    raise StorageError(f"{path}: cannot be read; delete it", path=path)
 
 
 def existing(settings: Settings, job_id: str) -> Path:
@@ -131,5 +158,6 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
                         JobEvent(kind=kind, job=job, shard=unit.shard if unit else None, message=message)
                     )
 
-        return OpenJob(JobContext(settings, folder, ledger, record, report, until), stack.pop_all())
+        home = home_id(settings.home)
+        return OpenJob(JobContext(settings, folder, ledger, record, home, report, until), stack.pop_all())
     raise AssertionError("unreachable: the block returns or raises")

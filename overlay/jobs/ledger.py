@@ -22,7 +22,7 @@ import attrs
 import msgspec
 
 from overlay.errors import LedgerError, StorageError
-from overlay.jobs.records import JobOptions, JobRecord, LostFile, Unit
+from overlay.jobs.records import JobOptions, JobRecord, LostFile, Unit, UnitKey
 
 if TYPE_CHECKING:
     import sqlite3
@@ -67,7 +67,34 @@ def _third(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE unit ADD COLUMN adopted TEXT")
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first, _second, _third]
+def _fourth(db: sqlite3.Connection) -> None:
+    # Parts of a shard: the primary key gets a third column, which takes a new table.
+    columns = (
+        "shard INTEGER, generation INTEGER, part INTEGER, state TEXT, endpoint TEXT, model TEXT, requests INTEGER,"
+        " shard_requests INTEGER, bytes INTEGER, tokens INTEGER, sha256 TEXT, file_id TEXT,"
+        " file_created_at INTEGER, batch_id TEXT, creating_at REAL, created_at REAL, status TEXT,"
+        " completed INTEGER, failed INTEGER, ok INTEGER, missing INTEGER, input_tokens INTEGER,"
+        " output_tokens INTEGER, strays INTEGER, adopted TEXT, nonce TEXT, looks INTEGER, problem TEXT"
+    )
+    names = [column.split()[0] for column in columns.split(", ")]
+    rows = [dict(row) for row in db.execute("SELECT * FROM unit")]
+    db.execute("DROP TABLE unit")
+    db.execute(
+        f"CREATE TABLE unit ({columns}, seal INTEGER, PRIMARY KEY (shard, generation, part)) WITHOUT ROWID"
+    )
+    for row in rows:
+        seal = row.pop("seal")
+        kept = {name: row.get(name) for name in names} | {"part": 0, "looks": 0}
+        # A row whose seal was broken gets none that fits: it is found out when it is read.
+        sealed = _seal(kept) if seal in (None, _seal(row)) else -1
+        marks = ", ".join("?" for _ in (*names, "seal"))
+        db.execute(f"INSERT INTO unit VALUES ({marks})", (*kept.values(), sealed))  # noqa: S608 - marks only
+    db.execute("ALTER TABLE job ADD COLUMN home TEXT")
+    db.execute("ALTER TABLE job ADD COLUMN last_error TEXT")
+    db.execute("ALTER TABLE lost ADD COLUMN part INTEGER DEFAULT 0")
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first, _second, _third, _fourth]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 
 # Result codes of https://sqlite.org/rescode.html after which the file may be sound: no permission, busy, locked, no
@@ -100,7 +127,7 @@ class Ledger:
         self.path = path
         self._guard = threading.RLock()
         self._within = False
-        self._saved: dict[tuple[int, int], Unit] | None = None
+        self._saved: dict[UnitKey, Unit] | None = None
         if not create and not path.exists():
             raise LedgerError(f"{path}: the ledger is missing; {_RECOVER}", path=path)
         with self._translated():
@@ -245,7 +272,7 @@ class Ledger:
 
     def lose(self, file: LostFile) -> None:
         with self.transaction():
-            self._db.execute("INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?)", attrs.astuple(file))
+            self._db.execute("INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?, ?)", attrs.astuple(file))
 
     def lost(self) -> list[LostFile]:
         return [LostFile(*row) for row in self._select("SELECT * FROM lost")]

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from overlay.errors import StorageError
 from overlay.jobs.records import Unit
-from overlay.jobs.spool import estimated_tokens, shard_path
+from overlay.jobs.spool import estimated_tokens, shard_name, shard_path
 from overlay.lines import open_lines, replacing, split, storage_errors, sync_folder
 from overlay.results.files import join_results
-from overlay.results.result import Result
+from overlay.results.result import Result, missing_result
 from overlay.results.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
 
 _NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING})
 _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
 _SERVER_ERROR = 500
-_FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)-")
+_FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)(?:\.(\d+))?-")
 
 
 def results_path(folder: Path, shard: int) -> Path:
@@ -34,7 +34,7 @@ def results_path(folder: Path, shard: int) -> Path:
 
 def fetched_path(folder: Path, unit: Unit, kind: str) -> Path:
     """Where a file of a unit's answers is kept until they are settled."""
-    return folder / f"fetched-{unit.shard:05}-{unit.generation}-{kind}.jsonl"
+    return folder / f"fetched-{shard_name(*unit.key)}-{kind}.jsonl"
 
 
 def remove_fetched(folder: Path, units: Iterable[Unit]) -> None:
@@ -42,7 +42,7 @@ def remove_fetched(folder: Path, units: Iterable[Unit]) -> None:
     done = {unit.key for unit in units if unit.state == "done"}
     for path in folder.glob("*fetched-*"):
         found = _FETCHED.match(path.name)
-        if found is not None and (int(found[1]), int(found[2])) in done:
+        if found is not None and tuple(int(number or 0) for number in found.groups()) in done:
             path.unlink(missing_ok=True)
 
 
@@ -67,12 +67,12 @@ def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> 
     """
     for name in ("results", "strays"):
         (folder / name).mkdir(exist_ok=True)
-    requests = shard_path(folder, unit.shard, unit.generation)
-    following = shard_path(folder, unit.shard, unit.generation + 1)
+    requests = shard_path(folder, *unit.key)
+    following = shard_path(folder, unit.shard, unit.generation + 1, unit.part)
     unit.ok = unit.missing = unit.input_tokens = unit.output_tokens = unit.strays = 0
     next_unit = _following(unit)
     digest = hashlib.sha256()
-    fresh = folder / "results" / f"{unit.shard:05}.fresh"
+    fresh = folder / "results" / f"{shard_name(*unit.key)}.fresh"
     with ExitStack() as stack:
         order = _Order(requests)
         joined = stack.enter_context(join_results(order, answers))
@@ -126,6 +126,7 @@ def _following(unit: Unit) -> Unit:
     return Unit(
         shard=unit.shard,
         generation=unit.generation + 1,
+        part=unit.part,
         endpoint=unit.endpoint,
         model=unit.model,
         requests=0,
@@ -137,7 +138,7 @@ def _following(unit: Unit) -> Unit:
 
 
 def _keep_strays(folder: Path, unit: Unit, strays: Iterator[Result]) -> int:
-    path = folder / "strays" / f"{unit.shard:05}-{unit.generation}.jsonl"
+    path = folder / "strays" / f"{shard_name(*unit.key)}.jsonl"
     count = 0
     with replacing(path) as file:
         for stray in strays:
@@ -151,10 +152,12 @@ def _keep_strays(folder: Path, unit: Unit, strays: Iterator[Result]) -> int:
 def _merge_generations(folder: Path, unit: Unit, fresh: Path) -> None:
     """Replace earlier answers by this generation's where these are better."""
     target = results_path(folder, unit.shard)
-    if unit.generation == 0:
+    if unit.generation == 0 and not unit.part:
         fresh.replace(target)
         sync_folder(target.parent)
         return
+    if not target.exists():
+        _write_unanswered(folder, unit.shard, target)
     unit.missing = 0
     with open_lines(target) as old, open_lines(fresh) as new, replacing(target) as merged:
         later = split(new)
@@ -169,6 +172,13 @@ def _merge_generations(folder: Path, unit: Unit, fresh: Path) -> None:
     fresh.unlink()
 
 
+def _write_unanswered(folder: Path, shard: int, target: Path) -> None:
+    """Results in which no request of a shard has an answer yet: the first of its parts is merged into these."""
+    with open_lines(shard_path(folder, shard, 0)) as requests, replacing(target) as file:
+        for line in split(requests):
+            file.write(missing_result((custom_id_bytes(line) or b"").decode()).raw + b"\n")
+
+
 def _better(earlier: bytes, later: bytes) -> bytes:
     """The later answer, unless it only says that there was none and the earlier one says more."""
     return earlier if _code(later) in _NEVER_RAN and _code(earlier) != MISSING else later
@@ -181,7 +191,7 @@ def _code(line: bytes) -> str | None:
 
 def verify(folder: Path, unit: Unit) -> Path:
     """The file of a unit's requests, once it has been checked against the ledger."""
-    path = shard_path(folder, unit.shard, unit.generation)
+    path = shard_path(folder, *unit.key)
     digest = hashlib.sha256()
     with storage_errors(path), path.open("rb") as file:
         while chunk := file.read(1024 * 1024):

@@ -15,7 +15,7 @@ from overlay import models
 from overlay.errors import APIError, APIStatusError, InvalidResponseError, NotFoundError, TokenProviderError
 from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
 from overlay.jobs.ending import abandon
-from overlay.jobs.records import LostFile, Unit
+from overlay.jobs.records import LostFile, Unit, UnitKey
 from overlay.jobs.starting import JobContext, meet_duplicate
 from overlay.models import Batch, Page
 from overlay.operations.batches import page, retrieve_until
@@ -23,7 +23,7 @@ from overlay.operations.files import delete
 from overlay.pages import Cursor
 from overlay.wire import retry
 
-Units = Mapping[tuple[int, int], Unit]
+Units = Mapping[UnitKey, Unit]
 
 _LOOKS_AT_ONCE = 4
 _FEW = 2
@@ -39,7 +39,7 @@ class Poller:
     def __init__(self, context: JobContext, units: Units) -> None:
         self._context = context
         self._units = units
-        self._missing_since: dict[tuple[int, int], Deadline] = {}
+        self._missing_since: dict[UnitKey, Deadline] = {}
         self._provider_since: Deadline | None = None
         self._seen_any = False
 

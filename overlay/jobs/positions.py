@@ -17,13 +17,14 @@ def positions(
     folder: Path, units: Sequence[Unit], unit: Unit, lines: Collection[int]
 ) -> dict[int, tuple[int, str]]:
     """For lines of a unit's file, the request's place in the job and its custom_id; both count from 1."""
-    ids = _custom_ids(shard_path(folder, unit.shard, unit.generation), lines)
+    ids = _custom_ids(shard_path(folder, *unit.key), lines)
     numbers = _numbers(shard_path(folder, unit.shard, 0), ids)
     order = folder / "order"
     if order.exists():
         among_all = _nth(order, unit.shard, set(numbers.values()))
     else:
-        before = sum(each.requests for each in units if each.generation == 0 and each.shard < unit.shard)
+        whole = [each for each in units if each.generation == each.part == 0]
+        before = sum(each.requests for each in whole if each.shard < unit.shard)
         among_all = {number: before + number for number in numbers.values()}
     return {
         line: (among_all[numbers[name]], name.decode("utf-8", "replace"))

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
 from overlay.flows.steps import Flow, Pull, Work
-from overlay.jobs.home import SPOOLING, check_service, checked_job_id
+from overlay.jobs.home import SPOOLING, check_service, checked_job_id, home_id
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.records import JobOptions, JobRecord, Unit
@@ -55,6 +55,7 @@ def prepare(
             created_at=settings.clock.time(),
             requests=spooled.requests,
             options=options,
+            home=(yield Work(partial(home_id, settings.home))),
         )
         yield Work(partial(_publish, settings, folder, record, spooled.units))
     return record.id

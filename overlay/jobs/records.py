@@ -9,31 +9,35 @@ import attrs
 from overlay.errors import ConfigurationError
 from overlay.models import plain_status
 from overlay.operations.create import checked_metadata
-
-_OUR_PAIRS = 3
-"""How many pairs of metadata a job writes on its batches."""
+from overlay.operations.marks import KEY
 
 UnitState: TypeAlias = Literal[
-    "planned", "uploading", "uploaded", "creating", "fencing", "created", "ended", "done"
+    "planned", "uploading", "uploaded", "creating", "fencing", "created", "ended", "done", "split"
 ]
+UnitKey: TypeAlias = tuple[int, int, int]
+"""Shard, generation and part."""
 
 
 @attrs.define(kw_only=True)
 class Unit:
-    """One batch's worth of requests: a shard, in one of its generations.
+    """One batch's worth of requests: a shard, or a part of one, in one of its generations.
 
     The states follow each other. `creating` means that a POST may have been accepted; `fencing`, that its input
-    file is being deleted so that it no longer can be.
+    file is being deleted so that it no longer can be. A unit that was too large for the account is `split`: other
+    units, of parts of their own, have its requests.
     """
 
     shard: int
     generation: int
+    part: int = 0
+    """0 for the whole shard; parts are numbered through within their shard, and keep their number in later
+    generations."""
     state: UnitState = "planned"
     endpoint: str
     model: str | None
     requests: int
     shard_requests: int
-    """How many the shard had in its first generation."""
+    """How many the shard, or part, had in its first generation; what was answered before a split counts for one."""
     bytes: int
     tokens: int
     """Estimated prompt tokens."""
@@ -57,10 +61,26 @@ class Unit:
     strays: int = 0
     adopted: Literal["creating", "fencing"] | None = None
     """The state in which its batch was found, if no answer named it: the same POST may still create another."""
+    nonce: str | None = None
+    """What its latest create carried in its metadata; None before there was one, and for one by version 0.1."""
+    looks: int = 0
+    """How often the list was searched, to its end, for a batch of that create."""
+    problem: str | None = None
+    """Why it is stuck or was refused, as last said by the service or by us."""
 
     @property
-    def key(self) -> tuple[int, int]:
-        return self.shard, self.generation
+    def key(self) -> UnitKey:
+        return self.shard, self.generation, self.part
+
+    @property
+    def lineage(self) -> tuple[int, int]:
+        """What its generations have in common: shard and part."""
+        return self.shard, self.part
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to be done for it."""
+        return self.state in {"done", "split"}
 
     @property
     def live(self) -> bool:
@@ -81,10 +101,11 @@ class LostFile:
     file_created_at: int | None
     shard: int
     generation: int
+    part: int = 0
 
     @property
-    def key(self) -> tuple[int, int]:
-        return self.shard, self.generation
+    def key(self) -> UnitKey:
+        return self.shard, self.generation, self.part
 
 
 @attrs.frozen(kw_only=True)
@@ -105,8 +126,10 @@ class JobOptions:
     poll: float = 5.0
 
     def __attrs_post_init__(self) -> None:
-        if any(key.startswith("overlay_") for key in checked_metadata(self.metadata, taken=_OUR_PAIRS)):
-            raise ConfigurationError("metadata keys that start with overlay_ are reserved for the job")
+        if any(key == KEY or key.startswith("overlay_") for key in checked_metadata(self.metadata, taken=1)):
+            raise ConfigurationError(
+                f"the metadata key {KEY}, and those that start with overlay_, are reserved"
+            )
         for name in ("max_enqueued_tokens", "max_creates_per_hour", "max_attempts"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -132,3 +155,7 @@ class JobRecord:
     duplicates_cancelled: int = 0
     swept: bool = False
     """Whether the final search of the service, for duplicates and leftovers, is done."""
+    home: str | None = None
+    """The id of the home folder in which it was submitted; None for one begun by version 0.1."""
+    last_error: str | None = None
+    """What last stopped it."""

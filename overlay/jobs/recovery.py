@@ -20,20 +20,20 @@ from typing import Any
 
 from overlay.errors import ConfigurationError, FileGoneError, LedgerError, NotFoundError, OverlayError
 from overlay.flows.steps import Flow, Work
-from overlay.jobs.home import checked_job_id, open_job, view_of
+from overlay.jobs.home import checked_job_id, home_id, open_job, view_of
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
-from overlay.jobs.records import JobOptions, JobRecord, Unit
+from overlay.jobs.records import JobOptions, JobRecord, Unit, UnitKey
 from overlay.jobs.spool import canonical, estimated_tokens, read_in_order, shard_path
 from overlay.jobs.views import Job
 from overlay.lines import decode_loosely, is_object, open_lines, split, storage_errors, sync_folder
 from overlay.models import Batch, File, plain_status
 from overlay.operations import batches, files
+from overlay.operations.marks import callers_own, mark_of
 from overlay.pages import Cursor
 from overlay.wire.connection import Settings
 
-_OUR_FILE = re.compile(r"overlay-(?P<job>.+)-\d{5}-\d+\.jsonl")
-_OUR_KEYS = ("overlay_job", "overlay_shard", "overlay_generation")
+_OUR_FILE = re.compile(r"overlay-(?P<home>[0-9a-f]{12})-(?P<job>.+)-\d{5,}-\d+(?:\.\d+)?\.jsonl")
 _PAGE = 100
 
 
@@ -42,6 +42,7 @@ def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
 
     Files of jobs that are not in this home folder, and of jobs that another process is working on, are left alone.
     """
+    home = yield Work(partial(home_id, settings.home))
     orphans: list[File] = []
     needed: dict[str, frozenset[str] | None] = {}
     cursor = Cursor(None)
@@ -49,7 +50,7 @@ def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
         page = yield from files.page(settings, after=cursor.after, limit=_PAGE, purpose="batch")
         for file in page.data if cursor.takes(page) else ():
             found = _OUR_FILE.fullmatch(file.filename or "")
-            if found is None:
+            if found is None or found["home"] != home:
                 continue
             job_id = found["job"]
             if job_id not in needed:
@@ -108,16 +109,11 @@ def _our_batches(settings: Settings) -> Flow[dict[str, list[Batch]]]:
     while not cursor.ended:
         page = yield from batches.page(settings, after=cursor.after, limit=_PAGE)
         for batch in page.data if cursor.takes(page) else ():
-            metadata = _metadata(batch)
-            with suppress(ConfigurationError):
-                if all(isinstance(metadata.get(key), str) for key in _OUR_KEYS):
-                    found.setdefault(checked_job_id(metadata["overlay_job"]), []).append(batch)
+            mark = mark_of(batch.metadata)
+            if mark is not None and mark.job is not None:
+                with suppress(ConfigurationError):
+                    found.setdefault(checked_job_id(mark.job), []).append(batch)
     return found
-
-
-def _metadata(batch: Batch) -> dict[str, Any]:
-    metadata: object = batch.metadata
-    return metadata if is_object(metadata) else {}
 
 
 def _is_sound(folder: Path) -> bool:
@@ -138,11 +134,15 @@ def _rebuild(settings: Settings, job_id: str, ours: list[Batch]) -> Flow[Job]:
     with ExitStack() as stack:
         yield Work(partial(_take, folder, job_id, stack))
         units: list[Unit] = []
-        for (shard, generation), batch in sorted(_chosen(ours).items()):
-            path = shard_path(folder, shard, generation)
+        chosen = _chosen(ours)
+        for key, batch in sorted(chosen.items()):
+            path = shard_path(folder, *key)
             if not (yield Work(path.exists)):
                 yield from files.download(settings, batch.input_file_id or "", path)
-            units.append((yield Work(partial(_unit, path, shard, generation, batch))))
+            unit: Unit = yield Work(partial(_unit, path, key, batch))
+            if unit.refused and any(key[:2] == other[:2] and key[2] < other[2] for other in chosen):
+                unit.state = "split"  # too large for the account: its parts have its requests
+            units.append(unit)
         units += yield Work(partial(_unsent, folder, {unit.shard for unit in units}))
         units.sort(key=lambda unit: unit.key)
         yield Work(partial(_write, settings, folder, job_id, units, ours))
@@ -160,20 +160,21 @@ def _take(folder: Path, job_id: str, stack: ExitStack) -> None:
             (folder / name).rename(folder / f"{name}.damaged-{time.time():.0f}-{secrets.token_hex(2)}")
 
 
-def _chosen(ours: list[Batch]) -> dict[tuple[int, int], Batch]:
-    """One batch for each shard and generation: the oldest that was not cancelled, if there is one."""
-    chosen: dict[tuple[int, int], Batch] = {}
+def _chosen(ours: list[Batch]) -> dict[UnitKey, Batch]:
+    """One batch for each unit: the oldest that was not cancelled, if there is one."""
+    chosen: dict[UnitKey, Batch] = {}
     for batch in sorted(ours, key=_preference):
-        metadata = _metadata(batch)
-        try:
-            key = int(metadata["overlay_shard"]), int(metadata["overlay_generation"])
-        except ValueError:
-            continue
-        chosen.setdefault(key, batch)
-    for shard, generation in chosen:
-        if generation and (shard, generation - 1) not in chosen:
+        mark = mark_of(batch.metadata)
+        if mark is not None:
+            chosen.setdefault(mark.key, batch)
+    for shard, generation, part in chosen:
+        first = any(
+            key[:2] == (shard, generation) and key[2] < part for key in chosen
+        )  # a part of a split unit
+        if generation and (shard, generation - 1, part) not in chosen and not first:
+            mark = mark_of(ours[0].metadata)
             raise LedgerError(
-                f"job {_metadata(ours[0])['overlay_job']} cannot be rebuilt: the service no longer has the "
+                f"job {mark.job if mark else ''} cannot be rebuilt: the service no longer has the "
                 f"batch of shard {shard}, generation {generation - 1}"
             )
     return chosen
@@ -184,12 +185,13 @@ def _preference(batch: Batch) -> tuple[bool, bool, int]:
     return status == "failed", status in {"cancelling", "cancelled"}, batch.created_at or 0
 
 
-def _unit(path: Path, shard: int, generation: int, batch: Batch | None) -> Unit:
+def _unit(path: Path, key: UnitKey, batch: Batch | None) -> Unit:
     """A unit from the file of its requests."""
     digest = hashlib.sha256()
     unit = Unit(
-        shard=shard,
-        generation=generation,
+        shard=key[0],
+        generation=key[1],
+        part=key[2],
         endpoint=(batch.endpoint if batch is not None else None) or "",
         model=None,
         requests=0,
@@ -232,14 +234,15 @@ def _unsent(folder: Path, sent: set[int]) -> list[Unit]:
     for path in sorted((folder / "shards").glob("*-0.jsonl")):
         shard = int(path.name.partition("-")[0])
         if shard not in sent:
-            found.append(_unit(path, shard, 0, None))
+            found.append(_unit(path, (shard, 0, 0), None))
     return found
 
 
 def _write(settings: Settings, folder: Path, job_id: str, units: list[Unit], ours: list[Batch]) -> None:
-    first = {unit.shard: unit for unit in units if unit.generation == 0}
+    first = {unit.shard: unit for unit in units if unit.generation == unit.part == 0}
+    begun: dict[tuple[int, int], int] = {}
     for unit in units:
-        unit.shard_requests = first[unit.shard].requests
+        unit.shard_requests = begun.setdefault(unit.lineage, unit.requests)
     paths = {shard: shard_path(folder, shard, 0) for shard in first}
     order = folder / "order"
     digest = hashlib.sha256()
@@ -250,7 +253,7 @@ def _write(settings: Settings, folder: Path, job_id: str, units: list[Unit], our
     ):
         digest.update(canonical(line))
     batch = ours[0]
-    metadata = {key: value for key, value in _metadata(batch).items() if key not in _OUR_KEYS}
+    metadata = callers_own(batch.metadata)
     record = JobRecord(
         id=job_id,
         digest=digest.hexdigest(),

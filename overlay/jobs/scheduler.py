@@ -16,7 +16,7 @@ from overlay.errors import APIError, OverlayError, TokenProviderError
 from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
 from overlay.jobs.ending import collect, finish, stop
 from overlay.jobs.polling import Poller
-from overlay.jobs.records import Unit
+from overlay.jobs.records import Unit, UnitKey
 from overlay.jobs.starting import JobContext, recover, start
 
 _AT_ONCE = 4
@@ -54,12 +54,12 @@ class _Round:
 
     def __init__(self, context: JobContext) -> None:
         self._context = context
-        self._units: dict[tuple[int, int], Unit] = {unit.key: unit for unit in context.ledger.units()}
-        self._held: dict[tuple[int, int], tuple[Deadline, float]] = {}
+        self._units: dict[UnitKey, Unit] = {unit.key: unit for unit in context.ledger.units()}
+        self._held: dict[UnitKey, tuple[Deadline, float]] = {}
         self.poller = Poller(context, self._units)
 
     def is_done(self) -> bool:
-        return all(unit.state == "done" for unit in self._units.values())
+        return all(unit.over for unit in self._units.values())
 
     def fingerprint(self) -> Any:
         return [(unit.state, unit.status) for unit in self._units.values()]
@@ -98,12 +98,15 @@ class _Round:
                 return  # an outage: it would stop the others, too
 
     def _collectable(self) -> list[Unit]:
-        """The ended units whose earlier generations are done: answers are merged in order."""
-        first: dict[int, int] = {}
+        """The ended units whose earlier generations are done, one of each shard: answers are merged in order, and
+        the parts of a shard share a file of results.
+        """
+        first: dict[tuple[int, int], int] = {}
         for unit in self._units.values():
-            if unit.state != "done":
-                first[unit.shard] = min(unit.generation, first.get(unit.shard, unit.generation))
-        return [unit for unit in self._in("ended") if unit.generation == first[unit.shard]]
+            if not unit.over:
+                first[unit.lineage] = min(unit.generation, first.get(unit.lineage, unit.generation))
+        ready = [unit for unit in self._in("ended") if unit.generation == first[unit.lineage]]
+        return list({unit.shard: unit for unit in reversed(ready)}.values())
 
     def _hold(self, unit: Unit) -> None:
         """Hold back a unit that was over the token limit: tried alone, it is tried ever less often."""

@@ -29,9 +29,14 @@ _BYTES_PER_TOKEN = 4
 """A rule of thumb for English text; what matters is that it is the same for every shard."""
 
 
-def shard_path(folder: Path, shard: int, generation: int) -> Path:
-    """Where the requests of a shard's generation are in a job's folder."""
-    return folder / "shards" / f"{shard:05}-{generation}.jsonl"
+def shard_path(folder: Path, shard: int, generation: int, part: int = 0) -> Path:
+    """Where the requests of a shard's generation, or of a part of it, are in a job's folder."""
+    return folder / "shards" / f"{shard_name(shard, generation, part)}.jsonl"
+
+
+def shard_name(shard: int, generation: int, part: int) -> str:
+    """What its files are called."""
+    return f"{shard:05}-{generation}.{part}" if part else f"{shard:05}-{generation}"
 
 
 def estimated_tokens(line: bytes) -> int:

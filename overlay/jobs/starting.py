@@ -25,11 +25,13 @@ from overlay.generated.models import CreateBatchRequest
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.merging import verify
 from overlay.jobs.records import JobRecord, LostFile, Unit
+from overlay.jobs.spool import shard_name
 from overlay.jobs.views import EventKind
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.adopting import Sought, cancel_duplicate, search
 from overlay.operations.create import Unanswered, lacks_file, request_body, send
+from overlay.operations.marks import Mark, legacy_pairs, new_nonce
 from overlay.wire.connection import Settings
 
 _CLOCK_MARGIN = timedelta(seconds=5)
@@ -43,6 +45,8 @@ class JobContext:
     folder: Path
     ledger: Ledger
     record: JobRecord
+    home: str
+    """The id of the home folder, which is written on what is sent."""
     report: Callable[[EventKind, Unit | None, str], None]
     until: Deadline
     """When the caller wants to hear back."""
@@ -56,12 +60,12 @@ class JobContext:
 
     def metadata(self, unit: Unit) -> dict[str, str]:
         """The metadata of a unit's batch: the caller's own, and enough to rebuild a ledger from."""
-        return {
-            **self.record.options.metadata,
-            "overlay_job": self.record.id,
-            "overlay_shard": str(unit.shard),
-            "overlay_generation": str(unit.generation),
-        }
+        return {**self.record.options.metadata, **self._mark(unit)}
+
+    def _mark(self, unit: Unit) -> dict[str, str]:
+        if unit.nonce is not None:
+            return Mark(unit.nonce, self.home, self.record.id, *unit.key).pair()
+        return legacy_pairs(self.record.id, unit.shard, unit.generation)
 
     def body(self, unit: Unit) -> CreateBatchRequest:
         options = self.record.options
@@ -84,9 +88,9 @@ class JobContext:
         return Sought(unit.file_id or "", self.metadata(unit), since, spent)
 
 
-def file_name(job_id: str, unit: Unit) -> str:
+def file_name(home: str, job_id: str, unit: Unit) -> str:
     """What a unit's input file is called at the service."""
-    return f"overlay-{job_id}-{unit.shard:05}-{unit.generation}.jsonl"
+    return f"overlay-{home}-{job_id}-{shard_name(*unit.key)}.jsonl"
 
 
 def start(context: JobContext, unit: Unit) -> Flow[None]:
@@ -109,7 +113,9 @@ def _upload(context: JobContext, unit: Unit) -> Flow[None]:
     yield from context.save(unit)
     size = f"{unit.requests:,} requests, {unit.bytes / 1e6:,.1f} MB"
     context.report("uploading", unit, f"shard {unit.shard}: uploading {size}")
-    sent = yield from files.upload(context.settings, path, filename=file_name(context.record.id, unit))
+    sent = yield from files.upload(
+        context.settings, path, filename=file_name(context.home, context.record.id, unit)
+    )
     unit.file_id, unit.file_created_at = sent.id, sent.created_at
     unit.state = "uploaded"
     yield from context.save(unit)
@@ -117,8 +123,9 @@ def _upload(context: JobContext, unit: Unit) -> Flow[None]:
 
 
 def _create(context: JobContext, unit: Unit) -> Flow[None]:
-    body, clock = context.body(unit), context.settings.clock
-    unit.state, unit.creating_at = "creating", clock.time()
+    clock = context.settings.clock
+    unit.state, unit.creating_at, unit.nonce, unit.looks = "creating", clock.time(), new_nonce(), 0
+    body = context.body(unit)
 
     def intend() -> None:
         with context.ledger.transaction():

@@ -66,7 +66,7 @@ def submit(
     Requests are split into batches by endpoint, model and `limits`, and so that neither one batch nor all running
     batches of a model exceed `max_enqueued_tokens` estimated prompt tokens. `max_creates_per_hour` is 2,000 at
     OpenAI. A request that fails in a way that may pass is sent up to `max_attempts` times. `metadata` takes up to
-    13 pairs of your own. `delete_files` removes input and result files from the service once all results are on
+    15 pairs of your own. `delete_files` removes input and result files from the service once all results are on
     disk. `grace` is how long a lost create is searched for; `poll` is the initial polling interval while waiting,
     which grows to a minute: timedeltas or seconds. `on_change` is called with a JobEvent for everything that
     happens.

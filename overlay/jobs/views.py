@@ -33,6 +33,8 @@ class Shard:
     """One batch's worth of a job's requests, in its latest generation."""
 
     number: int
+    part: int
+    """0 for a whole shard; one that was too large for the account is split into parts, numbered from 1."""
     generation: int
     """How many times its unanswered requests have been sent again."""
     state: str
@@ -130,16 +132,19 @@ class JobEvent:
 
 def view(record: JobRecord, units: list[Unit]) -> Job:
     """A job from its ledger."""
-    latest: dict[int, Unit] = {}
-    for unit in units:
-        latest[unit.shard] = unit  # sorted by shard, then by generation
+    latest: dict[tuple[int, int], Unit] = {}
+    for unit in units:  # sorted by shard, then by generation
+        if unit.state == "split":
+            latest.pop(unit.lineage, None)
+        else:
+            latest[unit.lineage] = unit
     ended = all(unit.state == "done" for unit in latest.values())
     ok = sum(unit.ok for unit in units)
     by_model: dict[str, tuple[int, int, int]] = {}
     for unit in units:
         expected, came_in, went_out = by_model.get(unit.model or "", (0, 0, 0))
         by_model[unit.model or ""] = (
-            expected + (unit.tokens if unit.generation == 0 else 0),
+            expected + (unit.tokens if unit.generation == unit.part == 0 else 0),
             came_in + unit.input_tokens,
             went_out + unit.output_tokens,
         )
@@ -156,12 +161,12 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         missing=sum(unit.missing for unit in latest.values() if unit.state == "done"),
         input_tokens=sum(unit.input_tokens for unit in units),
         output_tokens=sum(unit.output_tokens for unit in units),
-        estimated_tokens=sum(unit.tokens for unit in units if unit.generation == 0),
+        estimated_tokens=sum(unit.tokens for unit in units if unit.generation == unit.part == 0),
         duplicates_cancelled=record.duplicates_cancelled,
         strays=sum(unit.strays for unit in units),
         cancelled=record.state == "cancelled",
         ended=ended,
-        shards=tuple(_shard(unit) for unit in latest.values()),
+        shards=tuple(_shard(latest[lineage]) for lineage in sorted(latest)),
         tokens_by_model=by_model,
     )
 
@@ -179,6 +184,7 @@ def _shard(unit: Unit) -> Shard:
     return Shard(
         number=unit.shard,
         generation=unit.generation,
+        part=unit.part,
         state=unit.state,
         model=unit.model,
         endpoint=unit.endpoint,

@@ -8,6 +8,7 @@ import pytest
 from support.command_line import CANARY, CommandLine, lines_until
 
 from overlay import Client, Request, write_requests
+from overlay.operations.marks import mark_of
 from overlay.server import Limits, Literally, Pace, Reject, Service
 
 COUNT = 30
@@ -64,7 +65,7 @@ def test_run_writes_results_in_order(overlay, service, tmp_path):
     assert "30 results, 30 ok, 0 failed" in done.stderr
     (batch,) = service.batches()
     assert batch["metadata"]["run"] == "7"
-    assert batch["metadata"]["overlay_job"] == overlay.json("jobs", "list")["id"]
+    assert mark_of(batch["metadata"]).job == overlay.json("jobs", "list")["id"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out.jsonl", "r.jsonl"]
 
 
@@ -214,7 +215,7 @@ def test_a_batch_that_the_service_finds_fault_with_exits_1(tmp_path):
         ("run", "r.jsonl", "-o", "no/such/folder"),
         ("run", "r.jsonl", "-o", "."),
         ("run", "r.jsonl", "-o", "out.jsonl", "--metadata", "novalue"),
-        ("run", "r.jsonl", "-o", "out.jsonl", "--metadata", "overlay_job=x"),
+        ("run", "r.jsonl", "-o", "out.jsonl", "--metadata", "overlay=x"),
         ("run", "r.jsonl", "-o", "out.jsonl", "--timeout", "soon"),
         ("run", "r.jsonl", "-o", "out.jsonl", "--poll", "0"),
         ("run", "r.jsonl", "-o", "out.jsonl", "--endpiont", "/v1/embeddings"),

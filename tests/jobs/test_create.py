@@ -5,6 +5,7 @@ from support.job_scene import GRACE, TWO
 from support.job_steps import chats, custom_ids
 
 from overlay import WaitTimeoutError
+from overlay.operations.marks import mark_of
 
 
 def test_one_batch_is_created(scene):
@@ -14,7 +15,10 @@ def test_one_batch_is_created(scene):
     assert batch.key == ("j", "1", "0")
     assert batch.body["endpoint"] == "/v1/chat/completions"
     assert batch.body["completion_window"] == "24h"
-    assert scene.fake.files[batch.body["input_file_id"]].name == "overlay-j-00001-0.jsonl"
+    assert (
+        scene.fake.files[batch.body["input_file_id"]].name
+        == f"overlay-{mark_of(batch.body['metadata']).home}-j-00001-0.jsonl"
+    )
     assert scene.finish().ok == 2
     assert scene.fake.count("POST", "/batches") == 1
 

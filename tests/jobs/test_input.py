@@ -207,7 +207,8 @@ BAD_OPTIONS = [
     {"poll": 0},
     {"grace": -1},
     {"metadata": {"overlay_job": "x"}},
-    {"metadata": {f"k{number}": "v" for number in range(14)}},
+    {"metadata": {"overlay": "x"}},
+    {"metadata": {f"k{number}": "v" for number in range(16)}},
     {"metadata": {"k": 7}},
 ]
 

@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from overlay import Client, Result
+from overlay.operations.marks import mark_of
 from overlay.server.objects import FINAL
 from soak.plan import Plan
 from soak.scenarios import custom_ids, text_of
@@ -139,11 +140,10 @@ def at_service(
 ) -> Faults:
     """By what the service was asked for and what it did; the user has so many `successes` of it."""
     faults = Faults()
-    ours = [batch for batch in batches if (batch["metadata"] or {}).get("overlay_job") == job_id]
-    units = Counter(
-        (batch["metadata"]["overlay_shard"], batch["metadata"]["overlay_generation"]) for batch in ours
-    )
-    for (shard, generation), count in units.items():
+    marks = [(batch, mark_of(batch["metadata"])) for batch in batches]
+    ours = [batch for batch, mark in marks if mark is not None and mark.job == job_id]
+    units = Counter(mark.key for _, mark in marks if mark is not None and mark.job == job_id)
+    for (shard, generation, _), count in units.items():
         if count > 1:
             faults.duplicates.append(f"{job_id}: {count} batches of shard {shard}, generation {generation}")
     for batch in ours:

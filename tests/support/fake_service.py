@@ -12,6 +12,8 @@ from urllib.parse import parse_qs
 import attrs
 import httpx
 
+from overlay.operations.marks import mark_of
+
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
@@ -49,8 +51,8 @@ class StoredBatch:
     @property
     def key(self):
         """The job, shard and generation that it is of."""
-        metadata = self.body["metadata"]
-        return tuple(metadata.get(f"overlay_{name}") for name in ("job", "shard", "generation"))
+        mark = mark_of(self.body["metadata"])
+        return (mark.job, str(mark.shard), str(mark.generation)) if mark else (None, None, None)
 
 
 class FakeService:
