@@ -102,7 +102,7 @@ class Application:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:
         del app
-        self.engine.start()
+        await self.engine.start()
         try:
             yield
         finally:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from typing import Literal, get_args
 
 from overlay.server.objects import ENDPOINTS
 
 Seconds = float | timedelta
+UnknownFiles = Literal["fails", "refused"]
 
 _WINDOW = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -75,7 +77,10 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is refused. The defaults are those of https://platform.openai.com/docs/guides/batch and /rate-limits."""
+    """What is refused, or never run.
+
+    The defaults are those of https://platform.openai.com/docs/guides/batch and /rate-limits.
+    """
 
     max_requests: int = 50_000
     """Lines in a batch."""
@@ -95,8 +100,21 @@ class Limits:
     """Models that exist; None is every name."""
     endpoints: Collection[str] = ENDPOINTS
     """Endpoints that a batch may name."""
+    check_uploads: bool = True
+    """Whether a file of purpose `batch` is refused at upload unless its name ends in .jsonl, it is not empty, and
+    each of its lines is JSON. With False, only the batch that is made of it fails."""
+    unknown_files: UnknownFiles = "fails"
+    """What becomes of a batch whose input file does not exist: it is created and `fails` its validation, which is
+    what OpenAI is said to do (second-hand); or its creation is `refused` with status 400, as others do."""
+    never_run: float = 0.0
+    """The part of each batch's lines, from 0 to 1, that end up in the error file without having run: status_code 0,
+    an empty body, no error. OpenAI's error files hold such lines at times; a callable answers `0, {}` for one."""
 
     def __post_init__(self) -> None:
+        if self.unknown_files not in get_args(UnknownFiles):
+            raise ValueError(f"unknown_files is 'fails' or 'refused', and this is {self.unknown_files!r}")
+        if not 0 <= self.never_run <= 1:
+            raise ValueError(f"never_run is a part from 0 to 1, and this is {self.never_run}")
         for window in self.windows:
             window_seconds(window)
 

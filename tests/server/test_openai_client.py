@@ -39,6 +39,7 @@ class Strict:
 
     def __call__(self, response):
         request = response.request
+        check("headers", dict(response.headers))
         if request.url.path.endswith("/content"):
             self.seen.add(("GET", "content"))
             return
@@ -97,13 +98,25 @@ def drive(service):
         for each in lines:
             check("output_line", json.loads(each))
 
-        bad = client.files.create(file=("bad.jsonl", b"{\n" + jsonl([line("a"), line("a")])), purpose="batch")
+        for refused in (("in.jsonl", b"{\n"), ("in.json", jsonl(1)), jsonl(1)):
+            with pytest.raises(openai.BadRequestError, match="Invalid file format for Batch API"):
+                client.files.create(file=refused, purpose="batch")
+        bad = client.files.create(
+            file=("bad.jsonl", jsonl([[], line("a"), line("a", stream=True), {}])), purpose="batch"
+        )
         failed = later(service, client, client.batches.create(input_file_id=bad.id, **create))
-        assert [each.code for each in failed.errors.data] == ["invalid_json_line", "duplicate_custom_id"]
+        assert [each.code for each in failed.errors.data] == [
+            "invalid_json_line",
+            "duplicate_custom_id",
+            "streaming_unsupported",
+            *["missing_required_parameter"] * 4,
+        ]
 
         cancelled = client.batches.cancel(client.batches.create(input_file_id=file.id, **create).id)
         assert cancelled.status == "cancelling"
-        assert later(service, client, cancelled).status == "cancelled"
+        cancelled = later(service, client, cancelled)
+        assert cancelled.status == "cancelled"
+        assert client.batches.cancel(cancelled.id) == cancelled
 
         listed = [each.id for each in client.batches.list(limit=2)]
         assert listed == [cancelled.id, failed.id, batch.id]
@@ -112,8 +125,9 @@ def drive(service):
         assert client.files.delete(file.id).deleted
         with pytest.raises(openai.NotFoundError):
             client.files.retrieve(file.id)
-        with pytest.raises(openai.BadRequestError, match="Cannot find file"):
-            client.batches.create(input_file_id=file.id, **create)
+        without = later(service, client, client.batches.create(input_file_id=file.id, **create))
+        assert without.status == "failed"
+        assert [(each.code, each.param) for each in without.errors.data] == [("invalid_request", "file_id")]
         with pytest.raises(openai.ConflictError):
             client.batches.cancel(batch.id)
     assert strict.seen == EVERY
@@ -169,8 +183,8 @@ def test_lines_that_did_not_run_have_the_documented_form():
             check("output_line", json.loads(each))
 
 
-def mutant(change):
-    """A service whose JSON answers are changed on their way out."""
+def mutant(change, **headers):
+    """A service whose JSON answers are changed on their way out, or carry other headers."""
 
     def wrap(app):
         async def changed(scope, receive, send):
@@ -188,7 +202,8 @@ def mutant(change):
                 types = [value for name, value in start["headers"] if name == b"content-type"]
                 if types == [b"application/json"] and start["status"] == 200:
                     value = json.dumps(change(json.loads(body))).encode()
-                    await Response(value, media_type="application/json")(scope, receive, send)
+                    answer = Response(value, headers=headers, media_type="application/json")
+                    await answer(scope, receive, send)
                 else:
                     await send(start)
                     await send({"type": "http.response.body", "body": body})
@@ -227,6 +242,13 @@ def having(**fields):
     )
 
 
+def with_other_codes(value):
+    if not value.get("errors"):
+        return value
+    problems = [{**each, "code": "url_mismatch"} for each in value["errors"]["data"]]
+    return {**value, "errors": {**value["errors"], "data": problems}}
+
+
 MUTANTS = {
     "only ids": only_ids,
     "nothing": lambda value: {},
@@ -240,7 +262,10 @@ MUTANTS = {
     "times as fractions": having(created_at=1_750_000_000.5),
     "another kind of object": having(object="thing"),
     "ids of another kind": having(input_file_id="0f0f"),
+    "batch ids that are too short": everywhere(lambda value: {**value, "id": value["id"][:-8]}),
+    "file ids of another alphabet": having(input_file_id="file-" + "0" * 22),
     "an empty file id": having(error_file_id=""),
+    "codes of problems that clients do not know": everywhere(with_other_codes),
     "a field too many": everywhere(lambda value: {**value, "surprise": 1}),
     "pages that do not say whether more is to come": lambda value: {
         k: v for k, v in value.items() if k != "has_more"
@@ -255,9 +280,27 @@ def test_a_service_that_answers_something_else_is_found_out(change):
         drive(service)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("openai-version", ""),
+        ("openai-organization", ""),
+        ("openai-processing-ms", "0.5"),
+        ("x-request-id", "7"),
+        ("x-content-type-options", "sniff"),
+    ],
+)
+def test_a_service_with_other_headers_is_found_out(name, value):
+    with (
+        mutant(lambda value: value, **{name: value}) as service,
+        pytest.raises(ValidationError, match=name),
+    ):
+        drive(service)
+
+
 def test_the_schema_alone_finds_a_service_that_answers_only_ids_out():
     """The package's own validation is not what catches it."""
-    for kind in ("batch", "file", "deleted_file", "batch_page", "file_page"):
+    for kind in ("batch", "file", "deleted_file", "batch_page", "file_page", "headers"):
         with pytest.raises(ValidationError):
             check(kind, {"id": "batch_1", "data": []})
 

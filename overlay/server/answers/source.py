@@ -109,10 +109,16 @@ _line_decoder = msgspec.json.Decoder(_OutputLine)
 
 
 def outcome(custom_id: str, status: int, body: bytes, request_id: str | None = None) -> Outcome:
-    """A line that was answered, with `body` as JSON on one line."""
-    answered = _Answered(status, request_id or new_id("req_"), msgspec.Raw(body))
+    """A line that was answered, with `body` as JSON on one line. Status 0 is that of one that never ran."""
+    # A line's own request id is bare: 32 hexadecimal digits, or a UUID.
+    answered = _Answered(status, request_id or new_id(), msgspec.Raw(body))
     line = _encoder.encode(_OutputLine(new_id("batch_req_"), custom_id, answered, None)) + b"\n"
     return _measured(line, answered)
+
+
+def never_ran(custom_id: str) -> Outcome:
+    """A line that the service gave up without a word: OpenAI's error files hold such."""
+    return outcome(custom_id, 0, b"{}")
 
 
 def reread(line: bytes) -> tuple[str, Outcome]:
@@ -122,7 +128,7 @@ def reread(line: bytes) -> tuple[str, Outcome]:
 
 
 def _measured(line: bytes, answered: _Answered | None) -> Outcome:
-    if answered is None or answered.status_code >= _FIRST_ERROR_STATUS:
+    if answered is None or not 0 < answered.status_code < _FIRST_ERROR_STATUS:
         return Outcome(line, ok=False)
     try:
         usage = _body_decoder.decode(answered.body).usage
@@ -148,7 +154,8 @@ def not_run(custom_id: str, code: str, message: str) -> bytes:
 
 
 class Function:
-    """Answers from a callable, given a line as a dict and returning a body, or a status and a body.
+    """Answers from a callable, given a line as a dict and returning a body, or a status and a body; `0, {}` is the
+    answer of a line that never ran.
 
     A sync callable runs in threads, `at_once` of them; an async one in as many tasks. What it raises becomes the
     answer of its line, with status 500.

@@ -1,8 +1,13 @@
 """The check that a batch undergoes before its first line runs.
 
 Every problem of a file is reported, up to a hundred, with the codes that the API uses in `errors.data[].code`.
+Clients match on codes and sentences, so both are the real service's where they are known. Known second-hand, from
+the tests of an independent server that compare with OpenAI: `invalid_request` for a file, or messages, that are
+missing, `missing_required_parameter`, `invalid_url`, `streaming_unsupported`, `model_not_found`, and the sentence
+that goes with `invalid_json_line`. The sentences of all other problems are ours.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +15,7 @@ from typing import Any
 import msgspec
 
 from overlay.lines import is_array, is_object
-from overlay.server.objects import Problem
+from overlay.server.objects import ORGANIZATION, Problem
 from overlay.server.settings import Limits
 
 MOST_PROBLEMS = 100
@@ -59,6 +64,16 @@ def inspect(path: Path, endpoint: str, limits: Limits) -> Report:
     return report
 
 
+def no_file(file_id: str) -> str:
+    """What is said of a file that is not there, or is another's."""
+    return f"Cannot find file {file_id}, or organization {ORGANIZATION} does not have access to it."
+
+
+def no_input(file_id: str) -> Problem:
+    """The end of a batch whose input file was not there when it was created."""
+    return Problem("invalid_request", no_file(file_id), "file_id")
+
+
 def over_cap(report: Report, enqueued: int, limits: Limits) -> Problem | None:
     """The refusal of a batch that, with `enqueued` tokens of the same model waiting, passes the cap."""
     cap = limits.enqueued_tokens
@@ -83,32 +98,50 @@ class _Check:
         self.report = report
         self.seen: set[str] = set()
         self.inputs = 0
+        self.parts: dict[str, Callable[[int, Any], None]] = {
+            "custom_id": self.custom_id,
+            "method": self.method,
+            "url": self.url,
+            "body": self.body,
+        }
 
     def line(self, number: int, line: bytes) -> None:
         try:
             request = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self.add(number, "invalid_json_line", "This line is not valid JSON.")
+            self.add(number, "invalid_json_line", "This line is not parseable as valid JSON.")
             return
         if not is_object(request):
             self.add(number, "invalid_json_line", "This line is not a JSON object.")
             return
         self.report.prompt_tokens += max(1, len(line) // _BYTES_PER_TOKEN)
-        self.custom_id(number, request.get("custom_id"))
-        if request.get("method") != "POST":
+        for name, check in self.parts.items():
+            part = request.get(name)
+            if part is None:
+                message = f"Missing required parameter: '{name}'."
+                self.add(number, "missing_required_parameter", message, name)
+            else:
+                check(number, part)
+
+    def method(self, number: int, method: Any) -> None:
+        if method != "POST":
             self.add(number, "invalid_request", "The method of a line must be POST.", "method")
-        if request.get("url") != self.endpoint:
-            self.add(
-                number,
-                "url_mismatch",
-                f"The url of a line must be the endpoint of the batch, {self.endpoint}.",
-                "url",
-            )
-        body = request.get("body")
+
+    def url(self, number: int, url: Any) -> None:
+        if url != self.endpoint:
+            message = "The URL provided for this request does not match the batch endpoint."
+            self.add(number, "invalid_url", message, "url")
+
+    def body(self, number: int, body: Any) -> None:
         if not is_object(body):
             self.add(number, "invalid_request", "The body of a line must be a JSON object.", "body")
             return
         self.model(number, body.get("model"))
+        if body.get("stream") is True:
+            message = "Streaming is not supported in the Batch API."
+            self.add(number, "streaming_unsupported", message, "body.stream")
+        if self.endpoint == "/v1/chat/completions" and body.get("messages") is None:
+            self.add(number, "invalid_request", "Messages parameter is required.", "body.messages")
         if self.endpoint == "/v1/embeddings":
             self.embedding(number, body.get("input"))
 
@@ -126,7 +159,8 @@ class _Check:
         if not isinstance(model, str) or not model:
             self.add(number, "invalid_request", "The body needs a model.", "body.model")
         elif self.limits.models is not None and model not in self.limits.models:
-            self.add(number, "model_not_found", f"The model {model!r} does not exist.", "body.model")
+            message = f"The provided model '{model}' is not supported by the Batch API."
+            self.add(number, "model_not_found", message, "body.model")
         elif self.report.model is None:
             self.report.model = model
         elif model != self.report.model:

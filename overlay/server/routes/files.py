@@ -1,5 +1,6 @@
 """The five operations of https://platform.openai.com/docs/api-reference/files that batches need."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,11 @@ from starlette.routing import Route
 
 from overlay.server.clock import Timeline
 from overlay.server.engine.creation import keep_time
+from overlay.server.engine.input_files import check_input_file
 from overlay.server.engine.store import Store
 from overlay.server.http.query import limit_of, no_cursor, one_of
 from overlay.server.http.upload import Form
-from overlay.server.objects import UPLOAD_PURPOSES, Deleted, File, new_id
+from overlay.server.objects import NO_DOWNLOAD, UPLOAD_PURPOSES, Deleted, File, new_id
 from overlay.server.refusals import Refusal
 from overlay.server.routes.batches import answer, page
 from overlay.server.settings import Limits
@@ -43,6 +45,8 @@ class FileRoutes:
         try:
             await form.read(request.headers.get("content-type"), request.stream())
             file = self._described(file_id, form)
+            if file.purpose == "batch" and self._limits.check_uploads:
+                await asyncio.to_thread(check_input_file, form.path, file.filename)
             self._store.add_file(file)
         except BaseException:
             self._store.drop_content(file_id)
@@ -62,6 +66,8 @@ class FileRoutes:
 
     async def content(self, request: Request) -> Response:
         file = self._file(request)
+        if file.purpose in NO_DOWNLOAD:
+            raise Refusal(400, f"Not allowed to download files of purpose: {file.purpose}")
         return _Content(
             self._store.content(file.id), media_type="application/octet-stream", filename=file.filename
         )
