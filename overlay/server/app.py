@@ -62,10 +62,11 @@ class Application:
         self._temporary = tempfile.TemporaryDirectory(prefix="overlay-server-") if state is None else None
         folder = Path(self._temporary.name if self._temporary else state or "")
         folder.mkdir(parents=True, exist_ok=True)
-        limits = limits or Limits()
+        source = _source(answer)
+        limits = limits or _own_limits(source)
         self.store = Store(folder, ":memory:" if self._temporary else str(folder / "state.sqlite3"))
         self.timeline = Timeline(clock)
-        self.engine = Engine(self.store, self.timeline, _source(answer), pace or Pace(), limits)
+        self.engine = Engine(self.store, self.timeline, source, pace or Pace(), limits)
         routes = [
             *BatchRoutes(self.engine).routes(),
             *FileRoutes(self.store, self.timeline, limits).routes(),
@@ -118,6 +119,11 @@ def _source(answer: AnswerFunction | Source | None) -> Source:
     if callable(answer):
         return Function(answer)
     return answer
+
+
+def _own_limits(source: Source) -> Limits:
+    own = getattr(source, "limits", None)
+    return own if isinstance(own, Limits) else Limits()
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

@@ -79,6 +79,8 @@ def _too_many(most: int) -> Problem:
 class _Check:
     def __init__(self, endpoint: str, limits: Limits, report: Report) -> None:
         self.endpoint = endpoint
+        # Azure's have no /v1.
+        self.kind = endpoint if endpoint.startswith("/v1/") else f"/v1{endpoint}"
         self.limits = limits
         self.report = report
         self.seen: set[str] = set()
@@ -97,19 +99,13 @@ class _Check:
         self.custom_id(number, request.get("custom_id"))
         if request.get("method") != "POST":
             self.add(number, "invalid_request", "The method of a line must be POST.", "method")
-        if request.get("url") != self.endpoint:
-            self.add(
-                number,
-                "url_mismatch",
-                f"The url of a line must be the endpoint of the batch, {self.endpoint}.",
-                "url",
-            )
+        self.url(number, request.get("url"))
         body = request.get("body")
         if not is_object(body):
             self.add(number, "invalid_request", "The body of a line must be a JSON object.", "body")
             return
         self.model(number, body.get("model"))
-        if self.endpoint == "/v1/embeddings":
+        if self.kind == "/v1/embeddings":
             self.embedding(number, body.get("input"))
 
     def custom_id(self, number: int, custom_id: Any) -> None:
@@ -120,8 +116,22 @@ class _Check:
         else:
             self.seen.add(custom_id)
 
+    def url(self, number: int, url: Any) -> None:
+        if url == self.endpoint:
+            return
+        if self.limits.one_endpoint:
+            message = f"The url of a line must be the endpoint of the batch, {self.endpoint}."
+        elif isinstance(url, str) and self.limits.takes_endpoint(url):
+            return
+        else:
+            message = "The url of a line must be an endpoint that batches may name."
+        self.add(number, "url_mismatch", message, "url")
+
     def model(self, number: int, model: Any) -> None:
-        if model is None and self.endpoint in _MODEL_OPTIONAL:
+        if not self.limits.one_model:
+            self.any_model(number, model)
+            return
+        if model is None and self.kind in _MODEL_OPTIONAL:
             return
         if not isinstance(model, str) or not model:
             self.add(number, "invalid_request", "The body needs a model.", "body.model")
@@ -136,6 +146,13 @@ class _Check:
                 f"All lines must have one model, and the first has {self.report.model!r}.",
                 "body.model",
             )
+
+    def any_model(self, number: int, model: Any) -> None:
+        """Lines may differ; the batch has a model where they do not."""
+        name, known = model if isinstance(model, str) else None, self.limits.models
+        if name is not None and known is not None and name not in known:
+            self.add(number, "model_not_found", f"The model {name!r} does not exist.", "body.model")
+        self.report.model = name if self.report.total == 1 or name == self.report.model else None
 
     def embedding(self, number: int, value: Any) -> None:
         # A list of numbers is one tokenized input.
