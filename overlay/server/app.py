@@ -35,6 +35,7 @@ from overlay.server.refusals import Refusal, refused
 from overlay.server.routes.batches import BatchRoutes
 from overlay.server.routes.control import PREFIX, Control
 from overlay.server.routes.files import FileRoutes
+from overlay.server.routes.models import ModelRoutes
 from overlay.server.settings import Limits, Pace
 
 logger = logging.getLogger("overlay.server")
@@ -70,6 +71,7 @@ class Application:
         routes = [
             *BatchRoutes(self.engine).routes(),
             *FileRoutes(self.store, self.timeline, limits).routes(),
+            *ModelRoutes(limits, source).routes(),
         ]
         self._routes = Starlette(
             routes=routes,
