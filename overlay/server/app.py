@@ -1,6 +1,6 @@
 """The service as an ASGI application: every request passes, in this order,
 
-    (control, or) record → faults → gate → routes
+    (control, or) normal path → record → faults → gate → routes
 
 `Application` runs under any ASGI server; `Service` and `serve` run it under uvicorn, which faults that harm the
 connection need.
@@ -30,6 +30,7 @@ from overlay.server.engine.store import Store
 from overlay.server.faults.kinds import Faults
 from overlay.server.faults.middleware import FaultMiddleware
 from overlay.server.http.authentication import Authentication, Tokens
+from overlay.server.http.paths import normalize, sent_path
 from overlay.server.http.recorder import Recorder, RequestLog
 from overlay.server.refusals import Refusal, refused
 from overlay.server.routes.batches import BatchRoutes
@@ -96,6 +97,7 @@ class Application:
         elif self._control and scope["path"].startswith(PREFIX):
             await self._control(scope, receive, send)
         elif scope["type"] == "http":
+            normalize(scope)
             await self._recorder(scope, receive, send)
 
     def leave(self) -> None:
@@ -142,7 +144,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
         allowed = {method for each in routes for method in each.methods}
         refusal = Refusal(405, "Method not allowed.", headers={"Allow": ", ".join(sorted(allowed))})
     elif error.status_code == HTTPStatus.NOT_FOUND:
-        refusal = Refusal(404, f"Invalid URL ({request.method} {request.url.path})")
+        refusal = Refusal(404, f"Invalid URL ({request.method} {sent_path(request.scope)})")
     else:
         refusal = Refusal(error.status_code, error.detail)
     return refused(refusal)
