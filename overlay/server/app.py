@@ -27,6 +27,7 @@ from overlay.server.answers.source import AnswerFunction, Function, Source
 from overlay.server.clock import Clock, Timeline
 from overlay.server.engine.engine import Engine
 from overlay.server.engine.store import Store
+from overlay.server.engine.uploads import Uploads
 from overlay.server.faults.kinds import Faults
 from overlay.server.faults.middleware import FaultMiddleware
 from overlay.server.http.authentication import Authentication, Tokens
@@ -37,6 +38,7 @@ from overlay.server.routes.batches import BatchRoutes
 from overlay.server.routes.control import PREFIX, Control
 from overlay.server.routes.files import FileRoutes
 from overlay.server.routes.models import ModelRoutes
+from overlay.server.routes.uploads import UploadRoutes
 from overlay.server.settings import Limits, Pace
 
 logger = logging.getLogger("overlay.server")
@@ -69,9 +71,11 @@ class Application:
         self.store = Store(folder, ":memory:" if self._temporary else str(folder / "state.sqlite3"))
         self.timeline = Timeline(clock)
         self.engine = Engine(self.store, self.timeline, source, pace or Pace(), limits)
+        self._uploads = Uploads(self.store, self.timeline, limits)
         routes = [
             *BatchRoutes(self.engine).routes(),
             *FileRoutes(self.store, self.timeline, limits).routes(),
+            *UploadRoutes(self._uploads).routes(),
             *ModelRoutes(limits, source).routes(),
         ]
         self._routes = Starlette(
@@ -108,6 +112,7 @@ class Application:
     async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:
         del app
         self.engine.start()
+        self._uploads.start()
         try:
             yield
         finally:
