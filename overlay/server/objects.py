@@ -128,6 +128,34 @@ class Deleted(msgspec.Struct):
     deleted: bool = True
 
 
+class Upload(msgspec.Struct, kw_only=True):
+    """A file that arrives in parts: https://platform.openai.com/docs/api-reference/uploads/object."""
+
+    id: str
+    object: str = "upload"
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: str = "pending"
+    expires_at: int
+    file: File | None = None
+
+
+class UploadPart(msgspec.Struct, kw_only=True):
+    id: str
+    object: str = "upload.part"
+    created_at: int
+    upload_id: str
+
+
+class Model(msgspec.Struct, kw_only=True):
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str
+
+
 class Page(msgspec.Struct):
     """One page of a list; the items are encoded already."""
 

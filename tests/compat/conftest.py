@@ -42,7 +42,14 @@ def attempts_to_leave():
 @pytest.fixture(scope="session", autouse=True)
 def _settings_of_clients(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        for name in (
+            "OPENAI_ORG_ID",
+            "OPENAI_PROJECT_ID",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "http_proxy",
+            "https_proxy",
+        ):
             patch.delenv(name, raising=False)
         for name, value in _STAY_AT_HOME.items():
             patch.setenv(name, value)

@@ -21,7 +21,9 @@ REFUSAL = "This was asked to be refused."
 def answer(request):
     """The echo's answer; of the one question, the answer 400."""
     if REFUSED in json.dumps(request["body"]):
-        return 400, {"error": {"message": REFUSAL, "type": "invalid_request_error", "param": None, "code": None}}
+        return 400, {
+            "error": {"message": REFUSAL, "type": "invalid_request_error", "param": None, "code": None}
+        }
     return echo(request)
 
 

@@ -137,15 +137,22 @@ def test_a_batch_of_a_file_that_is_not_there_fails_after_a_restart_too(tmp_path)
 # Uploads.
 
 
-@pytest.mark.parametrize("filename", ["in.json", "in.jsonl.txt", "in", "jsonl"])
-def test_an_upload_for_batches_is_named_jsonl(http, filename):
-    refused(send(http, jsonl(1), filename), 400, "Invalid file format for Batch API. Must be .jsonl")
+@pytest.mark.parametrize("filename", ["in.json", "in.jsonl.txt", "notes.txt", "in.JSONL"])
+def test_an_upload_for_batches_has_no_other_extension(http, filename):
+    error = refused(send(http, jsonl(1), filename), 400, "Invalid file format for Batch API. Must be .jsonl")
+    assert (error["param"], error["code"]) == (None, None)
 
 
-def test_an_upload_without_a_name_is_refused_too(http):
-    """What HTTP libraries call a file object that has no name of its own, `upload`, is none."""
+@pytest.mark.parametrize("filename", ["in.jsonl", "in", "jsonl"])
+def test_an_upload_for_batches_needs_no_extension(http, filename):
+    answer = send(http, jsonl(1), filename)
+    assert (answer.status_code, answer.json()["filename"]) == (200, filename)
+
+
+def test_an_upload_for_batches_needs_no_name(http):
+    """Curator and instructor upload bytes, which HTTP libraries call `upload`."""
     answer = http.post("/files", data={"purpose": "batch"}, files={"file": jsonl(1)})
-    refused(answer, 400, "Invalid file format for Batch API. Must be .jsonl")
+    assert (answer.status_code, answer.json()["filename"]) == (200, "upload")
 
 
 @second_hand

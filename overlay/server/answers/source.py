@@ -38,7 +38,11 @@ class Outcome(msgspec.Struct):
 
 
 class Source(Protocol):
-    """Answers lines. `at_once` calls may be under way together, each given up to `batch_of` lines."""
+    """Answers lines. `at_once` calls may be under way together, each given up to `batch_of` lines.
+
+    A source may also have `limits`, which the service has unless it is given others, and `models`: see
+    `routes.models.KnowsModels`.
+    """
 
     at_once: int
     batch_of: int

@@ -91,9 +91,15 @@ def _too_many(most: int) -> Problem:
     return Problem("too_many_tasks", f"The input file holds more than {most:,} requests.")
 
 
+def _unsupported(model: str) -> str:
+    return f"The provided model '{model}' is not supported by the Batch API."
+
+
 class _Check:
     def __init__(self, endpoint: str, limits: Limits, report: Report) -> None:
         self.endpoint = endpoint
+        # Azure's have no /v1.
+        self.kind = endpoint if endpoint.startswith("/v1/") else f"/v1{endpoint}"
         self.limits = limits
         self.report = report
         self.seen: set[str] = set()
@@ -127,11 +133,6 @@ class _Check:
         if method != "POST":
             self.add(number, "invalid_request", "The method of a line must be POST.", "method")
 
-    def url(self, number: int, url: Any) -> None:
-        if url != self.endpoint:
-            message = "The URL provided for this request does not match the batch endpoint."
-            self.add(number, "invalid_url", message, "url")
-
     def body(self, number: int, body: Any) -> None:
         if not is_object(body):
             self.add(number, "invalid_request", "The body of a line must be a JSON object.", "body")
@@ -140,9 +141,9 @@ class _Check:
         if body.get("stream") is True:
             message = "Streaming is not supported in the Batch API."
             self.add(number, "streaming_unsupported", message, "body.stream")
-        if self.endpoint == "/v1/chat/completions" and body.get("messages") is None:
+        if self.kind == "/v1/chat/completions" and body.get("messages") is None:
             self.add(number, "invalid_request", "Messages parameter is required.", "body.messages")
-        if self.endpoint == "/v1/embeddings":
+        if self.kind == "/v1/embeddings":
             self.embedding(number, body.get("input"))
 
     def custom_id(self, number: int, custom_id: Any) -> None:
@@ -153,14 +154,27 @@ class _Check:
         else:
             self.seen.add(custom_id)
 
+    def url(self, number: int, url: Any) -> None:
+        if url == self.endpoint:
+            return
+        if self.limits.one_endpoint:
+            message = "The URL provided for this request does not match the batch endpoint."
+        elif isinstance(url, str) and self.limits.takes_endpoint(url):
+            return
+        else:
+            message = "The url of a line must be an endpoint that batches may name."
+        self.add(number, "invalid_url", message, "url")
+
     def model(self, number: int, model: Any) -> None:
-        if model is None and self.endpoint in _MODEL_OPTIONAL:
+        if not self.limits.one_model:
+            self.any_model(number, model)
+            return
+        if model is None and self.kind in _MODEL_OPTIONAL:
             return
         if not isinstance(model, str) or not model:
             self.add(number, "invalid_request", "The body needs a model.", "body.model")
         elif self.limits.models is not None and model not in self.limits.models:
-            message = f"The provided model '{model}' is not supported by the Batch API."
-            self.add(number, "model_not_found", message, "body.model")
+            self.add(number, "model_not_found", _unsupported(model), "body.model")
         elif self.report.model is None:
             self.report.model = model
         elif model != self.report.model:
@@ -170,6 +184,13 @@ class _Check:
                 f"All lines must have one model, and the first has {self.report.model!r}.",
                 "body.model",
             )
+
+    def any_model(self, number: int, model: Any) -> None:
+        """Lines may differ; the batch has a model where they do not."""
+        name, known = model if isinstance(model, str) else None, self.limits.models
+        if name is not None and known is not None and name not in known:
+            self.add(number, "model_not_found", _unsupported(name), "body.model")
+        self.report.model = name if self.report.total == 1 or name == self.report.model else None
 
     def embedding(self, number: int, value: Any) -> None:
         # A list of numbers is one tokenized input.

@@ -10,7 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from overlay.server.http.authentication import bearer
+from overlay.server.http.authentication import token_of
+from overlay.server.http.paths import sent_path
 from overlay.server.objects import ORGANIZATION, new_id
 
 _EVERYWHERE = {
@@ -27,12 +28,15 @@ class RecordedRequest:
 
     method: str
     path: str
+    """As OpenAI has it, /v1 included, whichever prefix the client used."""
+    sent_path: str
+    """As the client sent it: `/openai/v1/batches`, for one."""
     query: str
     headers: dict[str, str]
     """Without those that hold credentials."""
     request_id: str
     token: str = field(repr=False)
-    """The bearer token, or an empty string."""
+    """The bearer token, else what stood in `api-key`, else an empty string."""
     status: int | None = None
     began: float = field(default_factory=time.perf_counter, repr=False, compare=False)
 
@@ -78,10 +82,11 @@ class Recorder:
         request = RecordedRequest(
             scope["method"],
             scope["path"],
+            sent_path(scope),
             scope["query_string"].decode("latin-1"),
             {name: value for name, value in Headers(scope=scope).items() if name not in _SECRET},
             new_id("req_"),
-            bearer(scope),
+            token_of(scope),
         )
         self._requests.add(request)
         scope["overlay.request"] = request

@@ -12,7 +12,9 @@ from questions import ANSWERED, KEY, MODEL, QUESTIONS, REFUSED, assert_all_answe
 def client(kind, service):
     if kind is AzureOpenAI:
         endpoint = service.base_url.removesuffix("/v1")
-        return AzureOpenAI(azure_endpoint=endpoint, api_key=KEY, api_version="2025-04-01-preview", max_retries=0)
+        return AzureOpenAI(
+            azure_endpoint=endpoint, api_key=KEY, api_version="2025-04-01-preview", max_retries=0
+        )
     return OpenAI(max_retries=0)
 
 

@@ -32,7 +32,9 @@ def test_every_question_has_a_typed_answer(service, source, tmp_path):
         time.sleep(0.02)
     assert status["request_counts"] == {"total": 20, "completed": 19, "failed": 1}
     results = processor.get_results(batch_id, file_path=str(tmp_path / "results.jsonl"))
-    assert {result.custom_id for result in results} == {f"request-{number}" for number in range(len(ANSWERED))}
+    assert {result.custom_id for result in results} == {
+        f"request-{number}" for number in range(len(ANSWERED))
+    }
     assert [result.success for result in results] == [True] * len(ANSWERED), results
     assert all(isinstance(result.result, Review) for result in results)
     (listed,) = processor.list_batches()

@@ -13,7 +13,12 @@ def of(provider, service):
     """What every call is told about the service."""
     if provider == "azure":
         base = service.base_url.removesuffix("/v1")
-        return {"custom_llm_provider": "azure", "api_base": base, "api_key": KEY, "api_version": "2025-04-01-preview"}
+        return {
+            "custom_llm_provider": "azure",
+            "api_base": base,
+            "api_key": KEY,
+            "api_version": "2025-04-01-preview",
+        }
     return {"custom_llm_provider": "openai", "api_base": service.base_url, "api_key": KEY}
 
 

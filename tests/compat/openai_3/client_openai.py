@@ -7,7 +7,17 @@ import time
 import openai
 import pytest
 from pydantic import BaseModel
-from questions import ANSWERED, KEY, MODEL, QUESTIONS, REFUSAL, assert_all_answered, chat_lines, jsonl, texts_of
+from questions import (
+    ANSWERED,
+    KEY,
+    MODEL,
+    QUESTIONS,
+    REFUSAL,
+    assert_all_answered,
+    chat_lines,
+    jsonl,
+    texts_of,
+)
 
 AZURE = {"api_key": KEY, "api_version": "2025-04-01-preview"}
 
@@ -107,8 +117,12 @@ def test_a_large_file_goes_up_in_parts(service):
     content = jsonl(chat_lines(ANSWERED * 200))
     with clients(openai.OpenAI, service) as client:
         upload = client.uploads.upload_file_chunked(
-            file=content, filename="large.jsonl", bytes=len(content), mime_type="application/jsonl",
-            purpose="batch", part_size=1 << 16,
+            file=content,
+            filename="large.jsonl",
+            bytes=len(content),
+            mime_type="application/jsonl",
+            purpose="batch",
+            part_size=1 << 16,
         )
         assert upload.status == "completed"
         assert client.files.content(upload.file.id).content == content

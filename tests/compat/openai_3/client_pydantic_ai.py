@@ -51,7 +51,9 @@ def test_every_question_is_answered(service):
     assert batch["endpoint"] == "/v1/responses"
 
 
-@pytest.mark.parametrize("output", [Review, ToolOutput(Review), NativeOutput(Review)], ids=["default", "tool", "native"])
+@pytest.mark.parametrize(
+    "output", [Review, ToolOutput(Review), NativeOutput(Review)], ids=["default", "tool", "native"]
+)
 def test_answers_are_of_the_type_asked_for(service, output):
     results = ask(agent(output_type=output), ANSWERED)
     assert [type(result.output) for result in results] == [Review] * len(ANSWERED)
