@@ -55,6 +55,6 @@ lock: ## write constraints.txt anew from the newest releases
 clean: ## remove what commands here have made, the environment included
 	rm -rf $(VENV) .venv-* dist build demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-include tools/spec.mk tests/soak/soak.mk
+include tools/spec.mk tests/soak/soak.mk tests/compat/compat.mk
 
 .PHONY: help setup demo test check format benchmark build lock clean

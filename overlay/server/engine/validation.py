@@ -98,7 +98,7 @@ def _unsupported(model: str) -> str:
 class _Check:
     def __init__(self, endpoint: str, limits: Limits, report: Report) -> None:
         self.endpoint = endpoint
-        # Azure's have no /v1.
+        # Azure takes endpoints without /v1, too.
         self.kind = endpoint if endpoint.startswith("/v1/") else f"/v1{endpoint}"
         self.limits = limits
         self.report = report
@@ -155,7 +155,8 @@ class _Check:
             self.seen.add(custom_id)
 
     def url(self, number: int, url: Any) -> None:
-        if url == self.endpoint:
+        # At Azure, a batch for /chat/completions may have lines that say /v1/chat/completions.
+        if url in {self.endpoint, self.kind}:
             return
         if self.limits.one_endpoint:
             message = "The URL provided for this request does not match the batch endpoint."
