@@ -118,8 +118,8 @@ def test_a_batch_whose_file_was_not_there_is_made_anew(scene, seconds):
 def test_a_service_that_never_finds_a_file_is_not_sent_it_for_ever(scene):
     scene.fake.failing_after = 0
     usable, scene.fake._usable = scene.fake._usable, lambda file_id, moment: False
+    scene.submit()
     with pytest.raises(BatchFailedError, match="Cannot find file"):
-        scene.submit()
         scene.wait()
     assert scene.fake.count("POST", "/files") == 5
     assert scene.states() == ["planned"]

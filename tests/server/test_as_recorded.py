@@ -34,11 +34,6 @@ LINE_REQUEST_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f
 NOWHERE = "file-" + "2" * 22
 
 
-def second_hand(test):
-    """Known from comments in an independent server's tests that compare with OpenAI, not from a recording."""
-    return test
-
-
 @pytest.fixture(scope="module")
 def service():
     with Service(limits=Limits(models=("m", "gpt-4o-mini"))) as service:
@@ -68,7 +63,7 @@ def refused(answer, status, message):
 # An input file that is not there.
 
 
-@second_hand
+@pytest.mark.second_hand
 @pytest.mark.parametrize("deleted", [False, True], ids=["unknown", "deleted"])
 def test_a_batch_of_a_file_that_is_not_there_is_created_and_fails(http, deleted):
     file_id = NOWHERE
@@ -150,7 +145,7 @@ def test_an_upload_without_a_name_is_refused_too(http):
     refused(answer, 400, "Invalid file format for Batch API. Must be .jsonl")
 
 
-@second_hand
+@pytest.mark.second_hand
 @pytest.mark.parametrize(
     "content",
     [b"", b"\n \n", b"{\n", jsonl(1) + b"{} {}\n", jsonl(1)[:-3], b"\xef\xbb\xbf" + jsonl(1), b"[" * 100_000],
@@ -208,7 +203,7 @@ def without_messages():
     return changed
 
 
-@second_hand
+@pytest.mark.second_hand
 @pytest.mark.parametrize(
     ("bad", "code", "message", "param"),
     [
@@ -242,7 +237,7 @@ def test_a_bad_line_has_the_code_and_the_sentence_that_clients_match_on(http, ba
     assert problem["message"] == message if message else problem["message"]
 
 
-@second_hand
+@pytest.mark.second_hand
 def test_a_line_that_is_not_json_has_its_sentence():
     with Service(limits=Limits(check_uploads=False)) as service, http_to(service) as http:
         batch = until(http, create(http, upload(http, b"{\n")))
@@ -259,7 +254,7 @@ def test_a_line_that_is_not_json_has_its_sentence():
 # Cancelling.
 
 
-@second_hand
+@pytest.mark.second_hand
 def test_a_cancelled_batch_can_be_cancelled_again():
     with Service(clock=ManualClock(), pace=Pace(in_progress=10)) as service, http_to(service) as http:
         batch = create(http, upload(http, jsonl(1)))

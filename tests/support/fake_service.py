@@ -184,7 +184,9 @@ class FakeService:
         return batch
 
     def _fail_for_its_file(self, batch):
-        message = f"Cannot find file {batch.body['input_file_id']}, or organization o does not have access to it."
+        message = (
+            f"Cannot find file {batch.body['input_file_id']}, or organization o does not have access to it."
+        )
         self.fail(batch, "invalid_request", message=message, param="file_id")
 
     def _counts(self, batch):
