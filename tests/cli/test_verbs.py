@@ -119,7 +119,7 @@ def test_lists_for_people_and_for_machines(overlay, client, file_id):
 
 
 def test_cancel_and_wait_for_what_will_not_complete(tmp_path):
-    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m"})])
+    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m", "messages": []})])
     with (
         Service(pace=Pace(in_progress=3600)) as service,
         Client(base_url=service.base_url, token="t") as client,
@@ -160,7 +160,7 @@ def test_what_cannot_be_done_is_said_and_has_its_status(overlay, words, status):
 
 
 def test_what_a_service_sends_cannot_write_to_the_terminal(overlay, client, tmp_path):
-    (tmp_path / "evil").write_text("x\n")
+    (tmp_path / "evil").write_text("{}\n")
     client.files.upload(tmp_path / "evil", filename="a[red]b\x1b[2Jc.jsonl")
     shown = overlay("files", "list").stdout
     assert "\x1b" not in shown

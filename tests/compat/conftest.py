@@ -9,14 +9,21 @@ from questions import KEY, answer
 
 from overlay.server import Pace, Service
 
-# Clients that count what they are used for, or look up prices, at addresses of their own; some as they are imported.
+# Several clients report usage to, or fetch prices from, addresses of their own; some as they are imported.
 _STAY_AT_HOME = {
     "CURATOR_DISABLE_RICH_DISPLAY": "1",
     "HF_HUB_OFFLINE": "1",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "TELEMETRY_ENABLED": "false",
 }
-_SETTINGS_OF_THE_MACHINE = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+_SETTINGS_OF_THE_MACHINE = (
+    "OPENAI_ORG_ID",
+    "OPENAI_PROJECT_ID",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "http_proxy",
+    "https_proxy",
+)
 _LOOPBACK = {"127.0.0.1", "::1", "localhost", "", None}
 
 

@@ -6,6 +6,7 @@ from overlay.server import echo
 
 KEY = "sk-compat"
 MODEL = "gpt-4o-mini"
+AZURE_VERSION = "2025-04-01-preview"
 # A line separator and its like: clients that cut results with `str.splitlines` need them escaped.
 QUESTIONS = [
     *(f"What is {number} times {number}?" for number in range(17)),

@@ -5,6 +5,7 @@ the first to look at when the real service is seen to do something else.
 """
 
 import re
+import time
 
 import pytest
 from support.service_http import (
@@ -23,6 +24,7 @@ from support.service_http import (
 
 from overlay import Client, Request
 from overlay.server import Cut, Limits, ManualClock, Pace, Reject, Service
+from overlay.server.answers import batch_lines, source
 from overlay.server.models import SNAPSHOTS, snapshot
 
 BATCH_ID = re.compile(r"batch_[0-9a-f]{32}")
@@ -30,11 +32,6 @@ FILE_ID = re.compile(r"file-[1-9A-HJ-NP-Za-km-z]{22}")
 REQUEST_ID = re.compile(r"req_[0-9a-f]{32}")
 LINE_REQUEST_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOWHERE = "file-" + "2" * 22
-
-
-def second_hand(test):
-    """Known from comments in an independent server's tests that compare with OpenAI, not from a recording."""
-    return test
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +63,7 @@ def refused(answer, status, message):
 # An input file that is not there.
 
 
-@second_hand
+@pytest.mark.second_hand
 @pytest.mark.parametrize("deleted", [False, True], ids=["unknown", "deleted"])
 def test_a_batch_of_a_file_that_is_not_there_is_created_and_fails(http, deleted):
     file_id = NOWHERE
@@ -155,7 +152,7 @@ def test_an_upload_for_batches_needs_no_name(http):
     assert (answer.status_code, answer.json()["filename"]) == (200, "upload")
 
 
-@second_hand
+@pytest.mark.second_hand
 @pytest.mark.parametrize(
     "content",
     [b"", b"\n \n", b"{\n", jsonl(1) + b"{} {}\n", jsonl(1)[:-3], b"\xef\xbb\xbf" + jsonl(1), b"[" * 100_000],
@@ -213,7 +210,7 @@ def without_messages():
     return changed
 
 
-@second_hand
+@pytest.mark.second_hand
 @pytest.mark.parametrize(
     ("bad", "code", "message", "param"),
     [
@@ -247,7 +244,7 @@ def test_a_bad_line_has_the_code_and_the_sentence_that_clients_match_on(http, ba
     assert problem["message"] == message if message else problem["message"]
 
 
-@second_hand
+@pytest.mark.second_hand
 def test_a_line_that_is_not_json_has_its_sentence():
     with Service(limits=Limits(check_uploads=False)) as service, http_to(service) as http:
         batch = until(http, create(http, upload(http, b"{\n")))
@@ -264,7 +261,7 @@ def test_a_line_that_is_not_json_has_its_sentence():
 # Cancelling.
 
 
-@second_hand
+@pytest.mark.second_hand
 def test_a_cancelled_batch_can_be_cancelled_again():
     with Service(clock=ManualClock(), pace=Pace(in_progress=10)) as service, http_to(service) as http:
         batch = create(http, upload(http, jsonl(1)))
@@ -446,8 +443,13 @@ def test_a_job_sends_lines_that_never_ran_again(tmp_path):
 # Counts.
 
 
-@pytest.mark.parametrize("lines", [100, 3000])
-def test_counts_do_not_fall_back_after_a_restart(tmp_path, lines):
+def test_counts_do_not_fall_back_after_a_restart(tmp_path, monkeypatch):
+    def reread(line):
+        time.sleep(0.005)  # as for a batch of many lines, on a slow disk
+        return source.reread(line)
+
+    monkeypatch.setattr(batch_lines, "reread", reread)
+    lines = 100
     service = Service(state=tmp_path, clock=ManualClock(), pace=Pace(in_progress=100))
     with service, http_to(service) as http:
         batch = create(http, upload(http, jsonl(lines)))

@@ -178,6 +178,46 @@ def test_lines_that_did_not_run_have_the_documented_form():
             check("output_line", json.loads(each))
 
 
+def test_lines_that_were_given_up_have_the_recorded_form():
+    with (
+        clocked(limits=Limits(never_run=0.5)) as service,
+        client_for(service, lambda response: None) as client,
+    ):
+        file = client.files.create(file=("in.jsonl", jsonl(4)), purpose="batch")
+        batch = client.batches.create(input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h")
+        batch = later(service, client, batch)
+        assert batch.status == "completed"
+        for file_id, codes in ((batch.output_file_id, {200}), (batch.error_file_id, {0})):
+            lines = [json.loads(each) for each in client.files.content(file_id).text.splitlines()]
+            assert {each["response"]["status_code"] for each in lines} == codes
+            for each in lines:
+                check("output_line", each)
+
+
+GIVEN_UP = {
+    "id": "batch_req_" + "0" * 32,
+    "custom_id": "a",
+    "response": {"status_code": 0, "request_id": "0" * 32, "body": {}},
+    "error": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        ({"status_code": 0, "body": {"error": {}}}, None),
+        ({"status_code": 1}, None),
+        ({"status_code": 200}, None),
+        ({"request_id": "req_" + "0" * 32}, None),
+        ({}, {"code": "batch_expired", "message": "late"}),
+    ],
+)
+def test_the_schema_finds_lines_of_another_form_out(response, error):
+    check("output_line", GIVEN_UP)
+    with pytest.raises(ValidationError):
+        check("output_line", {**GIVEN_UP, "response": {**GIVEN_UP["response"], **response}, "error": error})
+
+
 def mutant(change, **headers):
     """A service whose JSON answers are changed on their way out, or carry other headers."""
 

@@ -160,6 +160,16 @@ def test_an_endpoint_without_its_version_is_azures_only(service):
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "endpoint")
 
 
+def test_lines_may_have_the_version_that_azures_endpoint_leaves_out(service):
+    """As curator sends them. At an endpoint with its version, lines without it are refused as OpenAI refuses them."""
+    short, long = jsonl([line("a", url="/chat/completions")]), jsonl([line("a", url=ENDPOINT)])
+    with http_at(service, "/openai/v1") as http:
+        batch = until(http, create(http, upload(http, long), endpoint="/chat/completions"))
+        assert batch["status"] == "completed"
+        batch = until(http, create(http, upload(http, short), endpoint=ENDPOINT))
+        assert [each["code"] for each in batch["errors"]["data"]] == ["invalid_url"]
+
+
 def test_limits_of_an_endpoint_hold_for_its_short_form():
     lines = [line(f"r{number}", url="/embeddings", input=["a", "b"]) for number in range(3)]
     with Service(limits=Limits(max_embedding_inputs=5)) as service, http_at(service, "/openai") as http:

@@ -27,7 +27,7 @@ def check_input_file(path: Path, filename: str) -> None:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
-                continue
+                continue  # for the batch to fail of: whether the real upload minds is not known
             empty = False
             try:
                 msgspec.json.decode(line)

@@ -15,7 +15,9 @@ SCRIPT = Path(__file__).with_name("openai.cjs")
 def run(*arguments):
     node = shutil.which("node")
     assert node, "node is not on the PATH, and the npm package openai needs it: install Node.js 20 or newer"
-    done = subprocess.run([node, SCRIPT, *arguments], env=os.environ, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        [node, SCRIPT, *arguments], env=os.environ, capture_output=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
 

@@ -6,14 +6,13 @@ import jsonlines
 import pytest
 from langbatch.openai import OpenAIChatCompletionBatch, OpenAIEmbeddingBatch
 from openai import AzureOpenAI, OpenAI
-from questions import ANSWERED, KEY, MODEL, QUESTIONS, REFUSED, assert_all_answered
+from questions import ANSWERED, AZURE_VERSION, KEY, MODEL, QUESTIONS, REFUSED, assert_all_answered
 
 
 def client(kind, service):
     if kind is AzureOpenAI:
-        endpoint = service.base_url.removesuffix("/v1")
         return AzureOpenAI(
-            azure_endpoint=endpoint, api_key=KEY, api_version="2025-04-01-preview", max_retries=0
+            azure_endpoint=service.azure_endpoint, api_key=KEY, api_version=AZURE_VERSION, max_retries=0
         )
     return OpenAI(max_retries=0)
 

@@ -35,7 +35,7 @@ class Typed(Plain):
 def ask(kind, service, folder, questions, backend="openai", **options):
     base = service.base_url
     if backend == "azure":
-        base = base.removesuffix("/v1") + "/openai/v1/"
+        base = f"{service.azure_endpoint}/openai/v1/"
         options["azure_deployment"] = "my-deployment"
     params = {"base_url": base, "api_key": KEY, "batch_check_interval": 1, "max_retries": 2, **options}
     llm = kind(model_name=MODEL, batch=True, backend=backend, backend_params=params)

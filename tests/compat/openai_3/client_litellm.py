@@ -6,18 +6,17 @@ import time
 
 import litellm
 import pytest
-from questions import ANSWERED, KEY, REFUSAL, assert_all_answered, chat_lines, jsonl, texts_of
+from questions import ANSWERED, AZURE_VERSION, KEY, REFUSAL, assert_all_answered, chat_lines, jsonl, texts_of
 
 
 def of(provider, service):
     """What every call is told about the service."""
     if provider == "azure":
-        base = service.base_url.removesuffix("/v1")
         return {
             "custom_llm_provider": "azure",
-            "api_base": base,
+            "api_base": service.azure_endpoint,
             "api_key": KEY,
-            "api_version": "2025-04-01-preview",
+            "api_version": AZURE_VERSION,
         }
     return {"custom_llm_provider": "openai", "api_base": service.base_url, "api_key": KEY}
 
