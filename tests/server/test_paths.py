@@ -161,7 +161,7 @@ def test_an_endpoint_without_its_version_is_azures_only(service):
 
 
 def test_lines_may_have_the_version_that_azures_endpoint_leaves_out(service):
-    """As curator sends them. At an endpoint with its version, lines without it are refused as OpenAI refuses them."""
+    """As curator sends them. Where the endpoint has its version, lines need it too, as at OpenAI."""
     short, long = jsonl([line("a", url="/chat/completions")]), jsonl([line("a", url=ENDPOINT)])
     with http_at(service, "/openai/v1") as http:
         batch = until(http, create(http, upload(http, long), endpoint="/chat/completions"))
