@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from overlay.server.answers.echoes import echo
+from overlay.server.answers.echoes.echo import echo
 from overlay.server.answers.source import AnswerFunction, Function, Source
 from overlay.server.clock import Clock, Timeline
 from overlay.server.engine.engine import Engine
