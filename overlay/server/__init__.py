@@ -15,7 +15,7 @@ from overlay.lazily import loader
 from overlay.server.public_names import HOMES
 
 if TYPE_CHECKING:  # the one list of public names; `make format` writes public_names.py from it
-    from overlay.server.answers.echoes import echo as echo
+    from overlay.server.answers.echoes.echo import echo as echo
     from overlay.server.answers.forwarding import upstream as upstream
     from overlay.server.clock import (
         ManualClock as ManualClock,

@@ -1,6 +1,6 @@
 """The service as an ASGI application: every request passes, in this order,
 
-    (control, or) record → faults → gate → routes
+    (control, or) normal path → record → faults → gate → routes
 
 `Application` runs under any ASGI server; `Service` and `serve` run it under uvicorn, which faults that harm the
 connection need.
@@ -22,19 +22,23 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from overlay.server.answers.echoes import echo
+from overlay.server.answers.echoes.echo import echo
 from overlay.server.answers.source import AnswerFunction, Function, Source
 from overlay.server.clock import Clock, Timeline
 from overlay.server.engine.engine import Engine
 from overlay.server.engine.store import Store
+from overlay.server.engine.uploads import Uploads
 from overlay.server.faults.kinds import Faults
 from overlay.server.faults.middleware import FaultMiddleware
 from overlay.server.http.authentication import Authentication, Tokens
+from overlay.server.http.paths import normalize, sent_path
 from overlay.server.http.recorder import Recorder, RequestLog
 from overlay.server.refusals import Refusal, refused
 from overlay.server.routes.batches import BatchRoutes
 from overlay.server.routes.control import PREFIX, Control
 from overlay.server.routes.files import FileRoutes
+from overlay.server.routes.models import ModelRoutes
+from overlay.server.routes.uploads import UploadRoutes
 from overlay.server.settings import Limits, Pace
 
 logger = logging.getLogger("overlay.server")
@@ -62,13 +66,17 @@ class Application:
         self._temporary = tempfile.TemporaryDirectory(prefix="overlay-server-") if state is None else None
         folder = Path(self._temporary.name if self._temporary else state or "")
         folder.mkdir(parents=True, exist_ok=True)
-        limits = limits or Limits()
+        source = _source(answer)
+        limits = limits or _own_limits(source)
         self.store = Store(folder, ":memory:" if self._temporary else str(folder / "state.sqlite3"))
         self.timeline = Timeline(clock)
-        self.engine = Engine(self.store, self.timeline, _source(answer), pace or Pace(), limits)
+        self.engine = Engine(self.store, self.timeline, source, pace or Pace(), limits)
+        self._uploads = Uploads(self.store, self.timeline, limits)
         routes = [
             *BatchRoutes(self.engine).routes(),
             *FileRoutes(self.store, self.timeline, limits).routes(),
+            *UploadRoutes(self._uploads).routes(),
+            *ModelRoutes(limits, source).routes(),
         ]
         self._routes = Starlette(
             routes=routes,
@@ -93,6 +101,7 @@ class Application:
         elif self._control and scope["path"].startswith(PREFIX):
             await self._control(scope, receive, send)
         elif scope["type"] == "http":
+            normalize(scope)
             await self._recorder(scope, receive, send)
 
     def leave(self) -> None:
@@ -102,7 +111,8 @@ class Application:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:
         del app
-        self.engine.start()
+        await self.engine.start()
+        self._uploads.start()
         try:
             yield
         finally:
@@ -120,6 +130,11 @@ def _source(answer: AnswerFunction | Source | None) -> Source:
     return answer
 
 
+def _own_limits(source: Source) -> Limits:
+    own = getattr(source, "limits", None)
+    return own if isinstance(own, Limits) else Limits()
+
+
 async def _refusal(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, Refusal)
@@ -134,7 +149,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
         allowed = {method for each in routes for method in each.methods}
         refusal = Refusal(405, "Method not allowed.", headers={"Allow": ", ".join(sorted(allowed))})
     elif error.status_code == HTTPStatus.NOT_FOUND:
-        refusal = Refusal(404, f"Invalid URL ({request.method} {request.url.path})")
+        refusal = Refusal(404, f"Invalid URL ({request.method} {sent_path(request.scope)})")
     else:
         refusal = Refusal(error.status_code, error.detail)
     return refused(refusal)

@@ -22,7 +22,7 @@ HOMES = {
     "RunningClock": "clock",
     "Service": "service",
     "Silence": "faults.kinds",
-    "echo": "answers.echoes",
+    "echo": "answers.echoes.echo",
     "serve": "running",
     "upstream": "answers.forwarding",
 }

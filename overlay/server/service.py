@@ -109,6 +109,11 @@ class Service:
         return base_url(self._host, self._port)
 
     @property
+    def azure_endpoint(self) -> str:
+        """Where Azure's clients are pointed to; they add `/openai`, or `/openai/v1`, themselves."""
+        return self.base_url.removesuffix("/v1")
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         """Every request so far, in order of arrival."""
         return self._requests.all()

@@ -128,10 +128,17 @@ def account(batches: list[dict[str, Any]], troubled: TroubledService) -> Counter
             "creates sent": service.count("POST", "/batches"),
             "of these accepted late": troubled.late.hits if troubled.late else 0,
             "batches made": len(batches),
+            "of these without an input file": sum(map(_came_too_late, batches)),
             "input files uploaded": service.count("POST", "/files"),
             "of these still there and never of use": left,
         }
     )
+
+
+def _came_too_late(batch: dict[str, Any]) -> bool:
+    """Whether a batch was created behind the fence: its input file was gone, and so it failed and costs nothing."""
+    problems = batch["errors"]["data"] if batch["errors"] else ()
+    return batch["status"] == "failed" and {problem["param"] for problem in problems} == {"file_id"}
 
 
 def at_service(
@@ -139,7 +146,11 @@ def at_service(
 ) -> Faults:
     """By what the service was asked for and what it did; the user has so many `successes` of it."""
     faults = Faults()
-    ours = [batch for batch in batches if (batch["metadata"] or {}).get("overlay_job") == job_id]
+    ours = [
+        batch
+        for batch in batches
+        if (batch["metadata"] or {}).get("overlay_job") == job_id and not _came_too_late(batch)
+    ]
     units = Counter(
         (batch["metadata"]["overlay_shard"], batch["metadata"]["overlay_generation"]) for batch in ours
     )

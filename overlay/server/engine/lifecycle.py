@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -14,7 +15,8 @@ from overlay.server.answers.source import Source
 from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
 from overlay.server.engine.store import Progress, Store
-from overlay.server.engine.validation import inspect, over_cap
+from overlay.server.engine.validation import Report, inspect, no_input, over_cap
+from overlay.server.models import snapshot
 from overlay.server.objects import FINAL, Batch, File, Problem, Problems, Usage, new_id
 from overlay.server.settings import Limits, Pace
 
@@ -78,6 +80,15 @@ class Lifecycle:
             if live.batch.status in FINAL:
                 self._clean_up(live)
 
+    async def recover(self, live: Live) -> None:
+        """Count what an earlier run answered, before the batch is shown to anybody.
+
+        What cannot be read is left for the batch's own course to fail of.
+        """
+        if live.batch.in_progress_at is not None:
+            with suppress(Exception):
+                await self._lines(live)
+
     def enter(self, live: Live, status: str) -> None:
         now = self._timeline.now()
         transitions.enter(live.batch, status, now)
@@ -87,10 +98,14 @@ class Lifecycle:
     async def _validate(self, live: Live) -> None:
         await self._timeline.sleep_until(live.progress.entered + self._pace.validating)
         batch = live.batch
-        report = await _whole(inspect, self._store.input_of(batch.id), batch.endpoint, self._limits)
-        if not report.problems and (problem := over_cap(report, self._enqueued(report.model), self._limits)):
+        source = self._store.input_of(batch.id)
+        if source.exists():
+            report = await _whole(inspect, source, batch.endpoint, self._limits)
+        else:
+            report = Report(problems=[no_input(batch.input_file_id)])
+        batch.model = None if report.model is None else snapshot(report.model)
+        if not report.problems and (problem := over_cap(report, self._enqueued(batch.model), self._limits)):
             report.problems.append(problem)
-        batch.model = report.model
         if report.problems:
             batch.errors = Problems(report.problems)
             self.enter(live, "failed")
@@ -148,6 +163,8 @@ class Lifecycle:
                 content(live.progress.error_id),
                 live.batch.request_counts,
                 live.batch.usage,
+                never_run=self._limits.never_run,
+                seed=live.batch.id,
             )
 
         if live.lines is None:

@@ -66,7 +66,9 @@ class Store:
     def __init__(self, folder: Path, database: str) -> None:
         self._contents = folder / "files"
         self._inputs = folder / "inputs"
-        for each in (self._contents, self._inputs):
+        self.parts = folder / "parts"
+        """The folder of files that are on their way, part by part: see `engine.uploads`."""
+        for each in (self._contents, self._inputs, self.parts):
             each.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=0.2)
         # One process owns a state folder: two would write each other's output files. The lock is taken by the first
@@ -90,6 +92,11 @@ class Store:
 
     def close(self) -> None:
         self._db.close()
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        """For what keeps tables of its own beside files and batches."""
+        return self._db
 
     @contextmanager
     def transaction(self) -> Generator[None]:

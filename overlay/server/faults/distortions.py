@@ -55,7 +55,8 @@ async def _announce(start: Message, effect: Cut, scope: Scope, send: Send) -> No
     # h11 frames the body of every HTTP/1.1 answer; one that only the connection's end ends is written by hand.
     request: RecordedRequest = scope["overlay.request"]
     request.status = start["status"]
-    headers["x-request-id"], headers["connection"] = request.request_id, "close"
+    request.stamp(headers)
+    headers["connection"] = "close"
     lines = [f"HTTP/1.1 {request.status} {HTTPStatus(start['status']).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     wire_of(scope).write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))

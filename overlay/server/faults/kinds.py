@@ -4,13 +4,13 @@
     service.faults.add("GET /files/*/content", Cut(after=1000))
     service.faults.add("POST /batches", Accept(then=Reset()))
 
-A pattern is a method and a path without `/v1`, either of which may be `*`; in a path, `*` stands for one segment
-and `**` for any number. Where several faults meet one request, the one added first is nearest to the client: a
-`Cut` added before a `Gzip` cuts the compressed bytes.
+A pattern is a method and a path without `/v1`, whichever prefix the client uses; either may be `*`. In a path, `*`
+stands for one segment and `**` for any number. Of several faults that meet one request, the one added first is
+nearest to the client: a `Cut` added before a `Gzip` cuts the compressed bytes.
 
 The same over HTTP, for a test in another process: `POST /_control/faults` with
 `{"match": "POST /batches", "effect": {"effect": "reject", "status": 503}, "times": 2}`; `GET` lists them with their
-hits, and `DELETE` removes them all.
+hits, and `DELETE` removes them all. As text, `POST /batches reject status=503 times=2`: see `faults.spelling`.
 
 Times are in seconds. What delays an answer is real time; what the service does or shows later (`LateAccept`,
 `LagList`, `Linger`) goes by the service's clock.
@@ -19,9 +19,11 @@ Times are in seconds. What delays an answer is real time; what the service does 
 import re
 import threading
 from random import Random
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
 
 
 class _Effect(msgspec.Struct, frozen=True, tag_field="effect", forbid_unknown_fields=True):
@@ -31,7 +33,7 @@ class _Effect(msgspec.Struct, frozen=True, tag_field="effect", forbid_unknown_fi
 class Reject(_Effect, frozen=True, tag="reject"):
     """Refuse with an error body of the API's form; nothing is done."""
 
-    status: int = 500
+    status: Status = 500
     message: str = "The server had an error while processing your request."
     code: str | None = None
     kind: str = "server_error"
@@ -42,7 +44,7 @@ class Literally(_Effect, frozen=True, tag="literally"):
     """Answer with this body, `repeat` times over; nothing is done."""
 
     body: str = ""
-    status: int = 200
+    status: Status = 200
     media_type: str = "text/html"
     headers: dict[str, str] = {}
     repeat: int = 1
@@ -109,7 +111,7 @@ class Drip(_Effect, frozen=True, tag="drip"):
     """Send the body in pieces of `size` bytes, with `seconds` before each."""
 
     seconds: float = 0.01
-    size: int = 1
+    size: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class CloseAfter(_Effect, frozen=True, tag="close_after"):

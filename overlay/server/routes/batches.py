@@ -9,12 +9,12 @@ from starlette.routing import Route
 
 from overlay.server.engine.creation import read_creation
 from overlay.server.engine.engine import Engine, no_batch
+from overlay.server.http.body import read_body
+from overlay.server.http.paths import is_azure
 from overlay.server.http.query import limit_of, no_cursor
 from overlay.server.objects import Page
-from overlay.server.refusals import Refusal
 
 _DEFAULT_LIMIT, _MOST = 20, 100
-_LARGEST_BODY = 1 << 20
 
 
 class BatchRoutes:
@@ -30,12 +30,7 @@ class BatchRoutes:
         ]
 
     async def create(self, request: Request) -> Response:
-        body = b""
-        async for piece in request.stream():
-            body += piece
-            if len(body) > _LARGEST_BODY:
-                raise Refusal(413, "The body of the request is too large.")
-        asked = read_creation(body, self._engine.limits)
+        asked = read_creation(await read_body(request), self._engine.limits, azure=is_azure(request.scope))
         return answer(self._engine.create(asked, request.scope.get("overlay.token")))
 
     async def retrieve(self, request: Request) -> Response:

@@ -55,7 +55,7 @@ class Control:
     async def list_requests(self, request: Request) -> Response:
         """Without tokens and headers."""
         del request
-        names = ("method", "path", "query", "request_id", "status")
+        names = ("method", "path", "sent_path", "query", "request_id", "status")
         return _json([{name: getattr(each, name) for name in names} for each in self._requests.all()])
 
     async def clear_requests(self, request: Request) -> Response:

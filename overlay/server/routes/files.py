@@ -1,5 +1,6 @@
 """The five operations of https://platform.openai.com/docs/api-reference/files that batches need."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,18 +9,17 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from overlay.server.clock import Timeline
-from overlay.server.engine.creation import keep_time
+from overlay.server.engine.filing import described
+from overlay.server.engine.input_files import check_input_file
 from overlay.server.engine.store import Store
 from overlay.server.http.query import limit_of, no_cursor, one_of
 from overlay.server.http.upload import Form
-from overlay.server.objects import UPLOAD_PURPOSES, Deleted, File, new_id
-from overlay.server.refusals import Refusal
+from overlay.server.objects import NO_DOWNLOAD, Deleted, File, new_id
+from overlay.server.refusals import Refusal, missing_parameter
 from overlay.server.routes.batches import answer, page
 from overlay.server.settings import Limits
 
 _MOST = 10_000
-# "By default, files with purpose=batch expire after 30 days and all other files are persisted": POST /files.
-_KEEP_BATCH_INPUT = 30 * 86400
 
 
 class FileRoutes:
@@ -43,6 +43,8 @@ class FileRoutes:
         try:
             await form.read(request.headers.get("content-type"), request.stream())
             file = self._described(file_id, form)
+            if file.purpose == "batch" and self._limits.check_uploads:
+                await asyncio.to_thread(check_input_file, form.path, file.filename)
             self._store.add_file(file)
         except BaseException:
             self._store.drop_content(file_id)
@@ -62,6 +64,8 @@ class FileRoutes:
 
     async def content(self, request: Request) -> Response:
         file = self._file(request)
+        if file.purpose in NO_DOWNLOAD:
+            raise Refusal(400, f"Not allowed to download files of purpose: {file.purpose}")
         return _Content(
             self._store.content(file.id), media_type="application/octet-stream", filename=file.filename
         )
@@ -87,28 +91,14 @@ class FileRoutes:
 
     def _described(self, file_id: str, form: Form) -> File:
         if form.filename is None:
-            raise _missing("file")
-        purpose = form.fields.get("purpose")
-        if purpose is None:
-            raise _missing("purpose")
-        if purpose not in UPLOAD_PURPOSES:
-            raise Refusal(
-                400,
-                f"Invalid value: {purpose!r}. Supported values are: {', '.join(map(repr, UPLOAD_PURPOSES))}.",
-                param="purpose",
-                code="invalid_value",
-            )
-        keep = keep_time(_policy(form.fields), "expires_after")
-        if keep is None and purpose == "batch":
-            keep = _KEEP_BATCH_INPUT
-        now = int(self._timeline.now())
-        return File(
-            id=file_id,
-            bytes=form.size,
-            created_at=now,
-            expires_at=None if keep is None else now + keep,
+            raise missing_parameter("file")
+        return described(
+            file_id,
             filename=form.filename or "upload",
-            purpose=purpose,
+            size=form.size,
+            purpose=form.fields.get("purpose"),
+            expires_after=_policy(form.fields),
+            now=self._timeline.now(),
         )
 
     async def _drop(self, file_id: str, moment: float) -> None:
@@ -129,9 +119,3 @@ def _policy(fields: dict[str, str]) -> Any:
         if f"expires_after[{key}]" in fields
     }
     return parts or fields.get("expires_after")
-
-
-def _missing(name: str) -> Refusal:
-    return Refusal(
-        400, f"Missing required parameter: {name!r}.", param=name, code="missing_required_parameter"
-    )
