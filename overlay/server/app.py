@@ -27,7 +27,7 @@ from overlay.server.answers.source import AnswerFunction, Function, Source
 from overlay.server.clock import Clock, Timeline
 from overlay.server.engine.engine import Engine
 from overlay.server.engine.store import Store
-from overlay.server.faults.kinds import Faults
+from overlay.server.faults.matching import Faults
 from overlay.server.faults.middleware import FaultMiddleware
 from overlay.server.http.authentication import Authentication, Tokens
 from overlay.server.http.recorder import Recorder, RequestLog

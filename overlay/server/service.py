@@ -14,7 +14,7 @@ import msgspec
 from overlay.server.answers.source import AnswerFunction, Source
 from overlay.server.app import Application, Wrap
 from overlay.server.clock import Clock
-from overlay.server.faults.kinds import Fault, Faults
+from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.recorder import RecordedRequest, RequestLog
 from overlay.server.running import Server, base_url, listen

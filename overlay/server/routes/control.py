@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from overlay.server.clock import Timeline
-from overlay.server.faults.kinds import Fault, Faults
+from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.recorder import RequestLog
 from overlay.server.refusals import Refusal
 
