@@ -64,6 +64,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
     from overlay.server.settings import (
         Limits as Limits,
         Pace as Pace,
+        Traits as Traits,
     )
 else:  # to type checkers it would say that any name will do, a misspelt one too
     __getattr__ = loader(__name__, HOMES)

@@ -26,16 +26,18 @@ from overlay.server.answers.echoes import echo
 from overlay.server.answers.source import AnswerFunction, Function, Source
 from overlay.server.clock import Clock, Timeline
 from overlay.server.engine.engine import Engine
+from overlay.server.engine.neighbour import Neighbour
 from overlay.server.engine.store import Store
 from overlay.server.faults.matching import Faults
 from overlay.server.faults.middleware import FaultMiddleware
 from overlay.server.http.authentication import Authentication, Tokens
+from overlay.server.http.paths import keep_slashes
 from overlay.server.http.recorder import Recorder, RequestLog
 from overlay.server.refusals import Refusal, refused
 from overlay.server.routes.batches import BatchRoutes
 from overlay.server.routes.control import PREFIX, Control
 from overlay.server.routes.files import FileRoutes
-from overlay.server.settings import Limits, Pace
+from overlay.server.settings import Limits, Pace, Traits
 
 logger = logging.getLogger("overlay.server")
 
@@ -51,6 +53,7 @@ class Application:
         *,
         pace: Pace | None = None,
         limits: Limits | None = None,
+        traits: Traits | None = None,
         tokens: Tokens = None,
         state: str | PathLike[str] | None = None,
         clock: Clock | None = None,
@@ -62,13 +65,15 @@ class Application:
         self._temporary = tempfile.TemporaryDirectory(prefix="overlay-server-") if state is None else None
         folder = Path(self._temporary.name if self._temporary else state or "")
         folder.mkdir(parents=True, exist_ok=True)
-        limits = limits or Limits()
         self.store = Store(folder, ":memory:" if self._temporary else str(folder / "state.sqlite3"))
         self.timeline = Timeline(clock)
-        self.engine = Engine(self.store, self.timeline, _source(answer), pace or Pace(), limits)
+        self.engine = Engine(
+            self.store, self.timeline, _source(answer), pace or Pace(), limits or Limits(), traits=traits
+        )
+        self.neighbour = Neighbour(self.engine)
         routes = [
             *BatchRoutes(self.engine).routes(),
-            *FileRoutes(self.store, self.timeline, limits).routes(),
+            *FileRoutes(self.engine).routes(),
         ]
         self._routes = Starlette(
             routes=routes,
@@ -80,7 +85,7 @@ class Application:
         faults, requests = faults or Faults(), requests or RequestLog()
         self._faults = FaultMiddleware(wrap(inner) if wrap else inner, faults, self.timeline)
         self._recorder = Recorder(self._faults, requests)
-        controls = Control(faults, requests, self.timeline).routes()
+        controls = Control(faults, requests, self.timeline, self.neighbour).routes()
         self._control = (
             Authentication(Starlette(routes=controls, exception_handlers=_HANDLERS), tokens)
             if control
@@ -88,6 +93,7 @@ class Application:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        keep_slashes(scope)
         if scope["type"] == "lifespan":
             await self._routes(scope, receive, send)
         elif self._control and scope["path"].startswith(PREFIX):

@@ -34,6 +34,7 @@ HOMES = {
     "Service": "service",
     "Silence": "faults.kinds",
     "Stale": "faults.listing",
+    "Traits": "settings",
     "echo": "answers.echoes",
     "serve": "running",
     "upstream": "answers.forwarding",

@@ -19,7 +19,7 @@ from overlay.server.app import Application
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.protocol import WireProtocol
 from overlay.server.http.recorder import RequestLog
-from overlay.server.settings import Limits, Pace
+from overlay.server.settings import Limits, Pace, Traits
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TICK = 0.1
@@ -34,6 +34,7 @@ def serve(
     answer: AnswerFunction | Source | None = None,
     pace: Pace | None = None,
     limits: Limits | None = None,
+    traits: Traits | None = None,
     tokens: Tokens = None,
     state: str | PathLike[str] | None = None,
     on_ready: Callable[[str], None] | None = None,
@@ -51,6 +52,7 @@ def serve(
             answer,
             pace=pace,
             limits=limits,
+            traits=traits,
             tokens=tokens,
             state=state,
             control=_is_loopback(host),

@@ -1,13 +1,16 @@
-"""How fast the service goes, and where it says no."""
+"""How fast the service goes, what it refuses, and how it differs from OpenAI's."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from typing import Literal
 
 from overlay.server.objects import ENDPOINTS
 
 Seconds = float | timedelta
+Kind = Literal["batch", "file"]
+Ids = Literal["openai", "uuid", "dashed", "long", "path"] | Callable[[Kind], str]
 
 _WINDOW = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -87,6 +90,13 @@ class Limits:
     """Size of any uploaded file."""
     enqueued_tokens: int | None = None
     """Prompt tokens, estimated, that unfinished batches of one model may hold together; None is no limit."""
+    live_batches: int | None = None
+    """Batches that may be unfinished at once; None is no limit."""
+    caps_refuse: Literal["later", 400, 429] = "later"
+    """How a batch over one of these two caps is refused: it fails when it is validated, or its creation is answered
+    with this status."""
+    caps_code: str | None = None
+    """The code of that refusal; None is `token_limit_exceeded` or `too_many_batches`."""
     creates_per_hour: int | None = None
     """Batches that may be created in an hour; the API's own is 2,000; None is no limit."""
     windows: Collection[str] = ("24h",)
@@ -99,6 +109,24 @@ class Limits:
     def __post_init__(self) -> None:
         for window in self.windows:
             window_seconds(window)
+        if self.caps_refuse not in {"later", 400, 429}:
+            raise ValueError(f'caps_refuse is "later", 400 or 429, not {self.caps_refuse!r}')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """How this service differs from OpenAI's, as other services do."""
+
+    ids: Ids = "openai"
+    """What ids of batches and files look like: a bare `uuid`; `dashed`, `batch-` or `file-` and a UUID; `long`, 300
+    characters of base64; a `path`, `batches/x` or `files/x`, whose slash is `%2F` in a URL. A function is given
+    "batch" or "file" and returns a new id each time."""
+    partial_results: bool = False
+    """Whether a batch in progress names its output and error files, which grow as lines are answered."""
+
+    def __post_init__(self) -> None:
+        if not callable(self.ids) and self.ids not in {"openai", "uuid", "dashed", "long", "path"}:
+            raise ValueError(f"ids is openai, uuid, dashed, long, path or a function, not {self.ids!r}")
 
 
 def window_seconds(window: str) -> float:
