@@ -26,12 +26,13 @@ from overlay.server.answers.echoes.echo import echo
 from overlay.server.answers.source import AnswerFunction, Function, Source
 from overlay.server.clock import Clock, Timeline
 from overlay.server.engine.engine import Engine
+from overlay.server.engine.neighbour import Neighbour
 from overlay.server.engine.store import Store
 from overlay.server.engine.uploads import Uploads
-from overlay.server.faults.kinds import Faults
+from overlay.server.faults.matching import Faults
 from overlay.server.faults.middleware import FaultMiddleware
 from overlay.server.http.authentication import Authentication, Tokens
-from overlay.server.http.paths import normalize, sent_path
+from overlay.server.http.paths import keep_slashes, normalize, sent_path
 from overlay.server.http.recorder import Recorder, RequestLog
 from overlay.server.refusals import Refusal, refused
 from overlay.server.routes.batches import BatchRoutes
@@ -39,7 +40,7 @@ from overlay.server.routes.control import PREFIX, Control
 from overlay.server.routes.files import FileRoutes
 from overlay.server.routes.models import ModelRoutes
 from overlay.server.routes.uploads import UploadRoutes
-from overlay.server.settings import Limits, Pace
+from overlay.server.settings import Limits, Pace, Traits
 
 logger = logging.getLogger("overlay.server")
 
@@ -55,6 +56,7 @@ class Application:
         *,
         pace: Pace | None = None,
         limits: Limits | None = None,
+        traits: Traits | None = None,
         tokens: Tokens = None,
         state: str | PathLike[str] | None = None,
         clock: Clock | None = None,
@@ -70,11 +72,12 @@ class Application:
         limits = limits or _own_limits(source)
         self.store = Store(folder, ":memory:" if self._temporary else str(folder / "state.sqlite3"))
         self.timeline = Timeline(clock)
-        self.engine = Engine(self.store, self.timeline, source, pace or Pace(), limits)
+        self.engine = Engine(self.store, self.timeline, source, pace or Pace(), limits, traits=traits)
+        self.neighbour = Neighbour(self.engine)
         self._uploads = Uploads(self.store, self.timeline, limits)
         routes = [
             *BatchRoutes(self.engine).routes(),
-            *FileRoutes(self.store, self.timeline, limits).routes(),
+            *FileRoutes(self.engine).routes(),
             *UploadRoutes(self._uploads).routes(),
             *ModelRoutes(limits, source).routes(),
         ]
@@ -88,7 +91,7 @@ class Application:
         faults, requests = faults or Faults(), requests or RequestLog()
         self._faults = FaultMiddleware(wrap(inner) if wrap else inner, faults, self.timeline)
         self._recorder = Recorder(self._faults, requests)
-        controls = Control(faults, requests, self.timeline).routes()
+        controls = Control(faults, requests, self.timeline, self.neighbour).routes()
         self._control = (
             Authentication(Starlette(routes=controls, exception_handlers=_HANDLERS), tokens)
             if control
@@ -96,6 +99,7 @@ class Application:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        keep_slashes(scope)
         if scope["type"] == "lifespan":
             await self._routes(scope, receive, send)
         elif self._control and scope["path"].startswith(PREFIX):

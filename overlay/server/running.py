@@ -16,11 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overlay.server.answers.source import AnswerFunction, Source
 from overlay.server.app import Application
-from overlay.server.faults.kinds import Fault, Faults
+from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.protocol import WireProtocol
 from overlay.server.http.recorder import RequestLog
-from overlay.server.settings import Limits, Pace
+from overlay.server.settings import Limits, Pace, Traits
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TICK = 0.1
@@ -35,6 +35,7 @@ def serve(
     answer: AnswerFunction | Source | None = None,
     pace: Pace | None = None,
     limits: Limits | None = None,
+    traits: Traits | None = None,
     tokens: Tokens = None,
     state: str | PathLike[str] | None = None,
     faults: Iterable[Fault] = (),
@@ -57,6 +58,7 @@ def serve(
             answer,
             pace=pace,
             limits=limits,
+            traits=traits,
             tokens=tokens,
             state=state,
             control=_is_loopback(host),

@@ -1,7 +1,7 @@
-"""How fast the service goes, and where it says no."""
+"""How fast the service goes, what it refuses, and how it differs from OpenAI's."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any, Literal, get_args, get_type_hints
@@ -11,6 +11,8 @@ from overlay.server.values import read_pairs, read_value
 
 Seconds = float | timedelta
 UnknownFiles = Literal["fails", "refused"]
+Kind = Literal["batch", "file"]
+Ids = Literal["openai", "uuid", "dashed", "long", "path"] | Callable[[Kind], str]
 
 _WINDOW = re.compile(r"(\d+)([smhd])")
 _LONGEST_PATH = 2048
@@ -103,6 +105,13 @@ class Limits:
     """Size of a file that is uploaded in parts, and of the parts that one upload may hold."""
     enqueued_tokens: int | None = None
     """Prompt tokens, estimated, that unfinished batches of one model may hold together; None is no limit."""
+    live_batches: int | None = None
+    """Batches that may be unfinished at once; None is no limit."""
+    caps_refuse: Literal["later", 400, 429] = "later"
+    """How a batch over one of these two caps is refused: it fails when it is validated, or its creation is answered
+    with this status."""
+    caps_code: str | None = None
+    """The code of that refusal; None is `token_limit_exceeded` or `too_many_batches`."""
     creates_per_hour: int | None = None
     """Batches that may be created in an hour; the API's own is 2,000; None is no limit."""
     windows: Collection[str] = ("24h",)
@@ -132,6 +141,8 @@ class Limits:
             raise ValueError(f"never_run is a part from 0 to 1, and this is {self.never_run}")
         for window in self.windows:
             window_seconds(window)
+        if self.caps_refuse not in {"later", 400, 429}:
+            raise ValueError(f'caps_refuse is "later", 400 or 429, not {self.caps_refuse!r}')
 
     @classmethod
     def lenient(cls) -> "Limits":
@@ -163,6 +174,22 @@ class Limits:
         if self.endpoints is not None:
             return endpoint in self.endpoints
         return len(endpoint) <= _LONGEST_PATH and bool(_PATH.fullmatch(endpoint))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """How this service differs from OpenAI's, as other services do."""
+
+    ids: Ids = "openai"
+    """What ids of batches and files look like: a bare `uuid`; `dashed`, `batch-` or `file-` and a UUID; `long`, 300
+    characters of base64; a `path`, `batches/x` or `files/x`, whose slash is `%2F` in a URL. A function is given
+    "batch" or "file" and returns a new id each time."""
+    partial_results: bool = False
+    """Whether a batch in progress names its output and error files, which grow as lines are answered."""
+
+    def __post_init__(self) -> None:
+        if not callable(self.ids) and self.ids not in {"openai", "uuid", "dashed", "long", "path"}:
+            raise ValueError(f"ids is openai, uuid, dashed, long, path or a function, not {self.ids!r}")
 
 
 def window_seconds(window: str) -> float:

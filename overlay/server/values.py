@@ -31,7 +31,7 @@ def expected(kind: Any) -> str:
     said: list[str] = []
     for each in _alternatives(kind):
         family = _family(each)
-        said += get_args(each) if family is Literal else [_SAID[family]] if family in _SAID else []
+        said += map(str, get_args(each)) if family is Literal else [_SAID[family]] if family in _SAID else []
     return " or ".join(said)
 
 
@@ -88,8 +88,8 @@ def _text(text: str, _: Any) -> str:
     return text
 
 
-def _word(text: str, kind: Any) -> str | None:
-    return text if text in get_args(kind) else None
+def _word(text: str, kind: Any) -> Any:
+    return next((each for each in get_args(kind) if str(each) == text), None)
 
 
 def _items(text: str, kind: Any) -> list[Any] | None:

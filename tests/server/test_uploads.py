@@ -18,6 +18,8 @@ from overlay.server import Limits, ManualClock, Reject, Service
 from overlay.server.engine import uploads
 
 CONTENT = jsonl(300)
+ANYTHING = Limits(check_uploads=False)
+"""Most of these parts are no lines of requests."""
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def service(folder):
-    with Service(clock=ManualClock(), state=folder) as service:
+    with Service(clock=ManualClock(), state=folder, limits=ANYTHING) as service:
         yield service
 
 
@@ -203,7 +205,7 @@ def test_only_parts_of_this_upload_and_each_once(http):
 
 
 def test_limits_of_a_part_of_a_file_and_of_all_parts(folder):
-    limits = Limits(max_part_bytes=10, max_assembled_bytes=25)
+    limits = Limits(max_part_bytes=10, max_assembled_bytes=25, check_uploads=False)
     with Service(limits=limits, state=folder) as service, http_to(service) as http:
         body = {"bytes": 26, "filename": "a", "mime_type": "text/plain", "purpose": "user_data"}
         assert refusal(http.post("/uploads", json=body)) == (400, "bytes")
@@ -258,7 +260,7 @@ def test_an_upload_expires_after_an_hour(service, http, folder):
 
 def test_a_restart_goes_on_and_removes_what_nobody_will_ask_for(folder):
     clock = ManualClock()
-    service = Service(clock=clock, state=folder)
+    service = Service(clock=clock, state=folder, limits=ANYTHING)
     with service, http_to(service) as http:
         upload = announce(http, 6)
         first = add_part(http, upload, b"abc")
@@ -423,3 +425,12 @@ def test_an_upload_that_is_being_completed_is_left_alone_and_ends_as_it_should(
     else:
         assert refusal(answer) == (400, "md5")
         assert "expired" in complete(http, upload, [part]).json()["error"]["message"]
+
+
+def test_what_is_joined_is_checked_like_any_input_of_a_batch():
+    with Service() as service, http_to(service) as http:
+        upload = announce(http, 5)
+        refused = complete(http, upload, [add_part(http, upload, b"hello")])
+        assert (refused.status_code, "Invalid file format for Batch API" in refused.text) == (400, True)
+        upload = announce(http, len(CONTENT))
+        assert completed(http, upload, [add_part(http, upload, CONTENT)])["file"]["bytes"] == len(CONTENT)

@@ -17,6 +17,7 @@ import msgspec
 from overlay.server.clock import Timeline
 from overlay.server.engine.creation import read_parameters, read_text
 from overlay.server.engine.filing import described
+from overlay.server.engine.input_files import check_input_file
 from overlay.server.engine.store import Store
 from overlay.server.objects import File, Upload, UploadPart, new_id
 from overlay.server.refusals import Refusal, missing_parameter
@@ -177,6 +178,8 @@ class Uploads:
             digest = await asyncio.to_thread(_join, paths, target)
             _compare(digest, asked.md5)
             upload.file = _file(file_id, self._announced(upload_id), self._timeline.now())
+            if upload.file.purpose == "batch" and self.limits.check_uploads:
+                await asyncio.to_thread(check_input_file, target, upload.file.filename)
             self._end(upload, "completed")
         except BaseException:
             self._store.drop_content(file_id)

@@ -81,9 +81,9 @@ def over_cap(report: Report, enqueued: int, limits: Limits) -> Problem | None:
         return None
     return Problem(
         "token_limit_exceeded",
-        f"Enqueued token limit reached for {report.model}. Limit: {cap:,} enqueued tokens;"
-        f" {enqueued:,} are enqueued and this batch has {report.prompt_tokens:,}."
-        " Please try again once some in_progress batches have been completed.",
+        # The service's own sentence: clients look for its beginning, and read the cap out of it.
+        f"Enqueued token limit reached for {report.model} in organization org-overlay. Limit: {cap:,} enqueued"
+        " tokens. Please try again once some in_progress batches have been completed.",
     )
 
 

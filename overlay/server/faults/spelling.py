@@ -19,7 +19,8 @@ from typing import Any, TypeGuard, cast, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
-from overlay.server.faults.kinds import Effect, Fault
+from overlay.server.faults.kinds import Effect
+from overlay.server.faults.matching import Fault
 from overlay.server.values import read_pairs, read_value
 
 _FOREVER = "forever"
@@ -94,8 +95,10 @@ def _field(field: FieldInfo, texts: dict[str, str]) -> Any:
         # `then.status=503` alone is of the kind that stands there by default.
         name = texts.pop("", None) or str(cast("msgspec.Struct", field.default).__struct_config__.tag)
         return _effect(name, texts, field.type)
-    if get_origin(field.type) is dict:
+    if field.type == dict[str, str]:
         return _headers(field.name, texts)
+    if field.type == dict[str, Any]:
+        return {name: _json(text) for name, text in texts.items()}
     if texts.keys() != {""}:
         raise ValueError(f"{field.name} has no fields")
     try:
@@ -111,6 +114,14 @@ def _headers(field: str, texts: Mapping[str, str]) -> dict[str, str]:
         if not _HEADER.fullmatch(name) or not (text.isascii() and text.isprintable()):
             raise ValueError(f"expected a header, as in {field}.Retry-After=1, got {field}.{name}={text}")
     return dict(texts)
+
+
+def _json(text: str) -> Any:
+    """What the text is in JSON, else the text itself."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
 def _structs(kind: Any) -> tuple[type[msgspec.Struct], ...]:

@@ -5,14 +5,18 @@
     /openai/batches?api-version=…        Azure's older paths, which do not exist without a version
 
 https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle tells the two of Azure apart. Everything
-behind (the log, faults, routes) sees the first form.
+behind (the log, faults, routes) sees the first form. A slash in an id is %2F, and does not divide the path.
 """
 
+from urllib.parse import unquote
+
 from starlette.datastructures import QueryParams
+from starlette.requests import Request
 from starlette.types import Scope
 
 _AZURE = "/openai/"
 _PRESENT = "/openai/v1/"
+_SLASH = "%2F"
 
 
 def normal(path: str, query: bytes) -> str:
@@ -39,3 +43,17 @@ def sent_path(scope: Scope) -> str:
 def is_azure(scope: Scope) -> bool:
     """Whether the request came by one of Azure's paths."""
     return sent_path(scope).startswith(_AZURE)
+
+
+def keep_slashes(scope: Scope) -> None:
+    """Keep encoded slashes encoded in a request's path, which the server has decoded."""
+    raw = scope.get("raw_path") or b""
+    if b"%2f" in raw.lower():
+        parts = raw.decode("latin-1").replace("%2f", _SLASH).split(_SLASH)
+        scope["path"] = _SLASH.join(map(unquote, parts))
+
+
+def id_in(request: Request, name: str) -> str:
+    """The id in the path of a request."""
+    found: str = request.path_params[name]
+    return found.replace(_SLASH, "/")

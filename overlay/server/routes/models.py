@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from overlay.server.http.paths import id_in
 from overlay.server.objects import Model
 from overlay.server.refusals import Refusal
 from overlay.server.routes.batches import answer
@@ -67,7 +68,7 @@ class ModelRoutes:
         return answer(_Models([_model(each) for each in (_WELL_KNOWN if names is None else names)]))
 
     async def retrieve(self, request: Request) -> Response:
-        name, names = request.path_params["model"], self._limits.models
+        name, names = id_in(request, "model"), self._limits.models
         if names is None and isinstance(self._source, KnowsModels):
             return _passed(await self._source.models(name, request.scope.get("overlay.token")))
         if not name or (names is not None and name not in names):
