@@ -51,6 +51,11 @@ def texts_of(content):
     return {line["custom_id"]: line["response"]["body"]["choices"][0]["message"]["content"] for line in lines}
 
 
+def assert_about(question, text):
+    """A text within structured data echoes the question on one line."""
+    assert " ".join(question.split()) in text
+
+
 def assert_all_answered(texts, questions=ANSWERED):
     """Each text, in the order of the questions, is the echo of its own."""
     assert texts == [f"echo: {question}" for question in questions]

@@ -3,7 +3,7 @@
 import pytest
 from bespokelabs import curator
 from pydantic import BaseModel
-from questions import ANSWERED, KEY, MODEL, QUESTIONS, REFUSED, assert_all_answered
+from questions import ANSWERED, KEY, MODEL, QUESTIONS, REFUSED, assert_about, assert_all_answered
 
 
 class Aspect(BaseModel):
@@ -55,7 +55,7 @@ def test_every_question_has_a_typed_answer(service, tmp_path):
     rows = ask(Typed, service, tmp_path, ANSWERED)
     assert {row["question"] for row in rows} == set(ANSWERED)
     for row in rows:
-        Review.model_validate_json(row["answer"], strict=True)
+        assert_about(row["question"], Review.model_validate_json(row["answer"], strict=True).summary)
 
 
 def test_a_refusal_shows_where_all_answers_are_wanted(service, tmp_path):

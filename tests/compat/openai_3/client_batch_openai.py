@@ -6,7 +6,7 @@ import pytest
 from batch_openai import BatchRequestBuilder
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
-from questions import ANSWERED, QUESTIONS, REFUSAL, assert_all_answered
+from questions import ANSWERED, QUESTIONS, REFUSAL, assert_about, assert_all_answered
 
 
 class Review(BaseModel):
@@ -47,5 +47,8 @@ def test_every_question_is_answered(service, wait):
 def test_structured_answers_fit_their_schema(service):
     schema = Review.model_json_schema() | {"additionalProperties": False}
     form = {"type": "json_schema", "json_schema": {"name": "Review", "strict": True, "schema": schema}}
-    reviews = wait(builder(ANSWERED, response_format=form)).parse(Review)
+    results = wait(builder(ANSWERED, response_format=form))
+    reviews = results.parse(Review)
     assert len(reviews) == len(ANSWERED)
+    for item, review in zip(results.succeeded, reviews, strict=True):
+        assert_about(item.custom_id, review.summary)

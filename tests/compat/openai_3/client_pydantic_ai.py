@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_ai import Agent, ModelHTTPError, NativeOutput, ToolOutput
 from pydantic_ai.capabilities import BatchModelRequests
 from pydantic_ai.models.openai import OpenAIResponsesModel
-from questions import ANSWERED, MODEL, QUESTIONS, REFUSAL, REFUSED, assert_all_answered
+from questions import ANSWERED, MODEL, QUESTIONS, REFUSAL, REFUSED, assert_about, assert_all_answered
 
 
 class Aspect(BaseModel):
@@ -57,6 +57,8 @@ def test_every_question_is_answered(service):
 def test_answers_are_of_the_type_asked_for(service, output):
     results = ask(agent(output_type=output), ANSWERED)
     assert [type(result.output) for result in results] == [Review] * len(ANSWERED)
+    for question, result in zip(ANSWERED, results, strict=True):
+        assert_about(question, result.output.summary)
     (batch,) = service.batches()
     assert batch["request_counts"] == {"total": 19, "completed": 19, "failed": 0}
 
