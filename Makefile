@@ -55,6 +55,6 @@ lock: ## rewrite constraints.txt from the newest releases
 clean: ## remove everything that these commands created, including .venv
 	rm -rf $(VENV) .venv-* dist build demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-include tools/spec.mk tests/soak/soak.mk
+include tools/spec.mk tests/soak/soak.mk tests/compat/compat.mk
 
 .PHONY: help setup demo test check format benchmark build lock clean

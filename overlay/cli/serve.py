@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,24 +49,52 @@ def register(app: typer.Typer) -> None:
                 metavar="TIMES", help="Seconds in each status: one number, or validating=2,in_progress=30,..."
             ),
         ] = None,
+        limit: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--limit",
+                metavar="NAME=VALUE",
+                help="What to refuse: requests=5000, windows=24h,48h, creates_per_hour=none, ...; may be repeated."
+                " An unknown NAME lists them all.",
+            ),
+        ] = None,
+        model: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--model", metavar="NAME", help="A model that there is, and no other; may be repeated."
+            ),
+        ] = None,
+        fault: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--fault",
+                metavar="FAULT",
+                help="What goes wrong, once or so many times: 'POST /batches reject status=503 times=2',"
+                " 'GET /files/*/content cut after=1000', 'POST /batches accept then=reset times=forever'; may be"
+                " repeated.",
+            ),
+        ] = None,
     ) -> None:
         """Serve the Batch API from this machine until stopped.
 
         With --upstream, a server without batches of its own (vLLM, llama.cpp, Ollama) gets them. It is sent the
-        token in OVERLAY_UPSTREAM_API_KEY, or else the one that a batch was created with.
+        token in OVERLAY_UPSTREAM_API_KEY, or else the one that a batch was created with. Its list of models is
+        passed on, and a file may name any endpoint and several models.
         """
         try:
             from overlay.server import Pace  # noqa: PLC0415 - the extra may not be installed
             from overlay.server.engine.store import StateInUseError  # noqa: PLC0415
+            from overlay.server.faults.spelling import read_fault  # noqa: PLC0415
             from overlay.server.running import serve as run  # noqa: PLC0415
         except ImportError as error:
             shell.complain(f"{error.name} is missing: pip install 'openai-batch-overlay[serve]'")
             raise typer.Exit(1) from None
-        try:
+        with _usage("--pace"):
             speed = Pace.parse(pace) if pace is not None else None
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--pace") from None
+        with _usage("--fault"):
+            faults = [read_fault(each) for each in fault or ()]
         answer = _answer(upstream, at_once)
+        limits = _limits(answer, limit or (), model)
         accepted = _tokens(shell, token)
 
         def ready(url: str) -> None:
@@ -75,7 +106,17 @@ def register(app: typer.Typer) -> None:
         # It handles signals itself, and ends once the answers in progress are done.
         shell.stopping.disarm()
         try:
-            run(host, port, answer=answer, pace=speed, tokens=accepted, state=state, on_ready=ready)
+            run(
+                host,
+                port,
+                answer=answer,
+                pace=speed,
+                limits=limits,
+                tokens=accepted,
+                state=state,
+                faults=faults,
+                on_ready=ready,
+            )
         except (OSError, ValueError, StateInUseError) as error:
             reason = str(error)
             raise StorageError(f"cannot serve at {host}:{port}: {reason}") from None
@@ -86,10 +127,29 @@ def _answer(upstream: str | None, at_once: int) -> Any:
         return None
     from overlay.server.answers.forwarding import upstream as forwarding  # noqa: PLC0415
 
-    try:
+    with _usage("--upstream"):
         return forwarding(upstream, at_once=at_once, api_key=variable("OVERLAY_UPSTREAM_API_KEY"))
+
+
+def _limits(answer: Any, texts: Sequence[str], models: list[str] | None) -> Any:
+    """Those that go with what answers, changed by the options."""
+    from overlay.server import Limits  # noqa: PLC0415
+
+    usual = Limits() if answer is None else answer.limits
+    with _usage("--limit"):
+        limits = usual.parse(texts)
+        if models and limits.models is not None:
+            raise ValueError("give --limit models=… or --model, not both")
+    return replace(limits, models=models) if models else limits
+
+
+@contextmanager
+def _usage(option: str) -> Generator[None]:
+    """Say what is wrong with the text of an option as a wrong usage of it."""
+    try:
+        yield
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--upstream") from None
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def _tokens(shell: Shell, token: str | None) -> Any:

@@ -10,15 +10,18 @@ from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFo
 from overlay.flows.steps import Flow, Work
 from overlay.jobs.merging import fetched_path, merge, remove_fetched
 from overlay.jobs.positions import positions
-from overlay.jobs.records import Unit
-from overlay.jobs.starting import JobContext
+from overlay.jobs.records import LostFile, Unit
+from overlay.jobs.starting import NO_FILE, JobContext
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.batches import cancel
+from overlay.operations.create import failed_for_its_file
 from overlay.results.fetching import batch_failed, failed, with_files
 
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
 _CAP_GROWTH = 10
+_MOST_LOST = 5
+"""Input files of one unit that may get lost before it is said that something is wrong."""
 
 
 def stop(context: JobContext, unit: Unit) -> Flow[None]:
@@ -118,7 +121,12 @@ def _located(context: JobContext, unit: Unit, error: BatchFailedError) -> BatchF
 
 
 def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
-    """A batch that failed as a whole: nothing ran. An excess of enqueued tokens passes with time."""
+    """A batch that failed as a whole: nothing ran. An excess of enqueued tokens passes with time; for want of its
+    input file, it is sent again.
+    """
+    if failed_for_its_file(batch):
+        yield from _without_file(context, unit, batch)
+        return
     codes = {entry.code for entry in (batch.errors.data if batch.errors is not None else None) or ()}
     batch_id = unit.batch_id or ""
 
@@ -150,4 +158,32 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
     yield Work(partial(put_back, TOKEN_LIMIT))
     context.report(
         "waiting", unit, f"shard {unit.shard}: too many enqueued tokens; waiting for room under the limit"
+    )
+
+
+def _without_file(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
+    """A batch that failed for want of its input file counts as never created."""
+    file = LostFile(unit.file_id or "", unit.file_created_at, *unit.key)
+    answered = unit.adopted is None
+
+    def put_back() -> int:
+        with context.ledger.transaction():
+            context.ledger.spend(batch.id or "", NO_FILE)
+            if answered:
+                context.ledger.lose(file)
+                context.ledger.add_litter(file.file_id)
+                unit.state, unit.file_id, unit.file_created_at = "planned", None, None
+            else:
+                # Where no answer named it, others may be on their way, and the file may yet show up for them.
+                unit.state = "fencing"
+            unit.adopted = unit.batch_id = unit.status = unit.creating_at = None
+            unit.completed = unit.failed = 0
+            context.ledger.save(unit)
+            return sum(lost.key == unit.key for lost in context.ledger.lost())
+
+    lost: int = yield Work(put_back)
+    if answered and lost >= _MOST_LOST:
+        raise failed(batch, None)
+    context.report(
+        "outage", unit, f"shard {unit.shard}: the service did not find the input file; it is sent again"
     )

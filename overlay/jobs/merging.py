@@ -19,9 +19,9 @@ from overlay.jobs.spool import estimated_tokens, shard_name, shard_path
 from overlay.lines import open_lines, replacing, split, storage_errors, sync_folder
 from overlay.results.files import join_results
 from overlay.results.result import Result, missing_result
-from overlay.results.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
+from overlay.results.shapes import FAILED, MALFORMED, MISSING, NEVER_RAN, custom_id_bytes
 
-_NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING})
+_NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING, NEVER_RAN})
 _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
 _SERVER_ERROR = 500
 _FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)(?:\.(\d+))?-")

@@ -30,9 +30,12 @@ from overlay.jobs.views import EventKind
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.adopting import Sought, cancel_duplicate, search
-from overlay.operations.create import Unanswered, lacks_file, request_body, send
+from overlay.operations.create import Unanswered, failed_for_its_file, lacks_file, request_body, send
 from overlay.operations.marks import Mark, legacy_pairs, new_nonce
 from overlay.wire.connection import Settings
+
+NO_FILE = "no input file"
+"""Why a batch is spent that failed because its input file was not there."""
 
 _CLOCK_MARGIN = timedelta(seconds=5)
 
@@ -164,13 +167,25 @@ def recover(context: JobContext, unit: Unit) -> Flow[None]:
 
 def _search(context: JobContext, unit: Unit) -> Flow[list[Batch] | None]:
     """The batches of a unit; None if time was too short to be sure that there are none."""
-    waited = context.settings.clock.time() - (unit.creating_at or 0.0)
-    # A clock that was set back since then tells nothing.
-    left = max(0.0, context.grace - waited) if waited >= 0 else context.grace
-    time = context.until.left
-    spent = yield Work(context.ledger.spent)
-    found = yield from search(context.settings, context.sought(unit, spent), grace=max(0.0, min(left, time)))
-    return None if not found and time < left else found
+    while True:
+        waited = context.settings.clock.time() - (unit.creating_at or 0.0)
+        # A clock that was set back since then tells nothing.
+        left = max(0.0, context.grace - waited) if waited >= 0 else context.grace
+        time = context.until.left
+        spent = yield Work(context.ledger.spent)
+        sought = context.sought(unit, spent)
+        found = yield from search(context.settings, sought, grace=max(0.0, min(left, time)))
+        alive = [batch for batch in found if not failed_for_its_file(batch)]
+        if alive or not found:
+            return None if not found and time < left else alive
+        # That one create came too late for its file does not say that no other is on its way.
+        yield Work(partial(_spend, context, found))
+
+
+def _spend(context: JobContext, failed: list[Batch]) -> None:
+    with context.ledger.transaction():
+        for batch in failed:
+            context.ledger.spend(batch.id, NO_FILE)
 
 
 def _fence(context: JobContext, unit: Unit) -> Flow[None]:

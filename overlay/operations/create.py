@@ -31,7 +31,7 @@ from overlay.errors import (
 from overlay.flows.steps import Call, Flow, deadline, pause
 from overlay.generated.api.batch import create_batch
 from overlay.generated.models import BatchFileExpirationAfter, CreateBatchRequest
-from overlay.models import Batch
+from overlay.models import Batch, plain_status
 from overlay.operations.adopting import Began, Sought, keep_oldest, search
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
@@ -151,8 +151,23 @@ def _delay(error: APIError, attempt: int, max_retries: int) -> float | None:
 
 def lacks_file(error: APIError) -> bool:
     """Whether the service cannot find the file: just after an upload, batches may not see it yet."""
-    text = str(error).lower()
-    return isinstance(error, BadRequestError) and ("cannot find file" in text or "not have access" in text)
+    return isinstance(error, BadRequestError) and _misses_a_file(str(error))
+
+
+def failed_for_its_file(batch: Batch) -> bool:
+    """Whether a batch failed because its input file was not there: nothing ran, and it counts as never created.
+
+    OpenAI is said to answer such a create, and to let the batch fail afterwards.
+    """
+    problems = batch.errors.data if batch.errors is not None else None
+    return plain_status(batch.status) == "failed" and any(
+        _misses_a_file(problem.message or "") for problem in problems or ()
+    )
+
+
+def _misses_a_file(words: str) -> bool:
+    words = words.lower()
+    return "cannot find file" in words or "not have access" in words
 
 
 def _adopt(

@@ -16,6 +16,7 @@ from overlay import models
 from overlay.errors import (
     APIError,
     APIStatusError,
+    BadRequestError,
     ConfigurationError,
     FileGoneError,
     InvalidInputError,
@@ -71,8 +72,8 @@ def upload(
             sent = models.file(
                 (yield from call(settings, create_file, policy=retry.UPLOAD, profile="upload", body=body))
             )
-        except ConfigurationError:
-            # A body that is not as long as announced cannot be sent.
+        except (ConfigurationError, BadRequestError):
+            # A body that is not as long as announced cannot be sent, and a torn one may be refused.
             if (yield Work(partial(_changed, before, handle))):
                 raise _changed_error(source) from None
             raise

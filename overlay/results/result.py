@@ -209,7 +209,7 @@ class Result(msgspec.Struct, eq=False, gc=False):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            if success.response.status_code < FAILED:
+            if 0 < success.response.status_code < FAILED:
                 self._reading = success
                 return success
         self._reading = reading = read_loosely(self._line)

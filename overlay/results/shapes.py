@@ -21,6 +21,7 @@ from overlay.lines import decode_loosely, decode_text, is_array, is_object
 
 MALFORMED = "malformed_line"
 MISSING = "missing"
+NEVER_RAN = "never_ran"
 FAILED = 400
 """The lowest status that means a failed request (RFC 9110, section 15)."""
 
@@ -36,8 +37,8 @@ class LineError:
     """Why a request failed."""
 
     code: str | None
-    """The service's error code, such as `rate_limit_exceeded` or `batch_expired`. Two are ours: `missing`,
-    for a request that no file answers, and `malformed_line`."""
+    """The service's error code, such as `rate_limit_exceeded` or `batch_expired`. Three are ours: `missing`,
+    for a request that no file answers; `never_ran`, for one whose status is 0; and `malformed_line`."""
     message: str
 
     def __str__(self) -> str:
@@ -112,7 +113,7 @@ def read_loosely(line: bytes) -> Reading:
     fields = body if is_object(body) else {}
     return Reading(
         custom_id=custom_id,
-        status_code=status_code,
+        status_code=status_code or None,
         request_id=_string(response.get("request_id")),
         body=body,
         usage=usage_of(fields.get("usage")),
@@ -161,6 +162,9 @@ def _error(error: Any, status_code: int | None, body: Any) -> LineError | None:
         if is_object(body) and body and not says_something(body.get("error")):
             return None
         return _line_error(body.get("error") if is_object(body) else body, None)
+    if status_code == 0:
+        # OpenAI's own error files hold such lines, with an empty body and no error.
+        return LineError(NEVER_RAN, "the service gave this request up before it ran")
     if status_code < FAILED:
         return None
     return _line_error(_refusal(body), status_code)

@@ -15,7 +15,7 @@ from overlay.lazily import loader
 from overlay.server.public_names import HOMES
 
 if TYPE_CHECKING:  # the one list of public names; `make format` writes public_names.py from it
-    from overlay.server.answers.echoes import echo as echo
+    from overlay.server.answers.echoes.echo import echo as echo
     from overlay.server.answers.forwarding import upstream as upstream
     from overlay.server.clock import (
         ManualClock as ManualClock,
@@ -27,16 +27,36 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         Cut as Cut,
         Delay as Delay,
         Drip as Drip,
-        Fault as Fault,
-        Faults as Faults,
         Gzip as Gzip,
         LagList as LagList,
         LateAccept as LateAccept,
         Linger as Linger,
         Literally as Literally,
+        Pending as Pending,
         Reject as Reject,
         Reset as Reset,
         Silence as Silence,
+    )
+    from overlay.server.faults.listing import (
+        EmptyPages as EmptyPages,
+        Endless as Endless,
+        Odd as Odd,
+        Oldest as Oldest,
+        Overlap as Overlap,
+        Repeat as Repeat,
+        Stale as Stale,
+    )
+    from overlay.server.faults.matching import (
+        Fault as Fault,
+        Faults as Faults,
+    )
+    from overlay.server.faults.results import (
+        ByteOrderMark as ByteOrderMark,
+        OtherIds as OtherIds,
+    )
+    from overlay.server.faults.rewriting import (
+        Miscount as Miscount,
+        Overwrite as Overwrite,
     )
     from overlay.server.http.recorder import RecordedRequest as RecordedRequest
     from overlay.server.running import serve as serve
@@ -44,6 +64,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
     from overlay.server.settings import (
         Limits as Limits,
         Pace as Pace,
+        Traits as Traits,
     )
 else:  # to type checkers it would say that any name will do, a misspelt one too
     __getattr__ = loader(__name__, HOMES)

@@ -1,6 +1,6 @@
 """The service as an ASGI application: every request passes, in this order,
 
-    (control, or) record → faults → gate → routes
+    (control, or) normal path → record → faults → gate → routes
 
 `Application` runs under any ASGI server; `Service` and `serve` run it under uvicorn, which faults that harm the
 connection need.
@@ -22,20 +22,25 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from overlay.server.answers.echoes import echo
+from overlay.server.answers.echoes.echo import echo
 from overlay.server.answers.source import AnswerFunction, Function, Source
 from overlay.server.clock import Clock, Timeline
 from overlay.server.engine.engine import Engine
+from overlay.server.engine.neighbour import Neighbour
 from overlay.server.engine.store import Store
-from overlay.server.faults.kinds import Faults
+from overlay.server.engine.uploads import Uploads
+from overlay.server.faults.matching import Faults
 from overlay.server.faults.middleware import FaultMiddleware
 from overlay.server.http.authentication import Authentication, Tokens
+from overlay.server.http.paths import keep_slashes, normalize, sent_path
 from overlay.server.http.recorder import Recorder, RequestLog
 from overlay.server.refusals import Refusal, refused
 from overlay.server.routes.batches import BatchRoutes
 from overlay.server.routes.control import PREFIX, Control
 from overlay.server.routes.files import FileRoutes
-from overlay.server.settings import Limits, Pace
+from overlay.server.routes.models import ModelRoutes
+from overlay.server.routes.uploads import UploadRoutes
+from overlay.server.settings import Limits, Pace, Traits
 
 logger = logging.getLogger("overlay.server")
 
@@ -51,6 +56,7 @@ class Application:
         *,
         pace: Pace | None = None,
         limits: Limits | None = None,
+        traits: Traits | None = None,
         tokens: Tokens = None,
         state: str | PathLike[str] | None = None,
         clock: Clock | None = None,
@@ -62,13 +68,18 @@ class Application:
         self._temporary = tempfile.TemporaryDirectory(prefix="overlay-server-") if state is None else None
         folder = Path(self._temporary.name if self._temporary else state or "")
         folder.mkdir(parents=True, exist_ok=True)
-        limits = limits or Limits()
+        source = _source(answer)
+        limits = limits or _own_limits(source)
         self.store = Store(folder, ":memory:" if self._temporary else str(folder / "state.sqlite3"))
         self.timeline = Timeline(clock)
-        self.engine = Engine(self.store, self.timeline, _source(answer), pace or Pace(), limits)
+        self.engine = Engine(self.store, self.timeline, source, pace or Pace(), limits, traits=traits)
+        self.neighbour = Neighbour(self.engine)
+        self._uploads = Uploads(self.store, self.timeline, limits)
         routes = [
             *BatchRoutes(self.engine).routes(),
-            *FileRoutes(self.store, self.timeline, limits).routes(),
+            *FileRoutes(self.engine).routes(),
+            *UploadRoutes(self._uploads).routes(),
+            *ModelRoutes(limits, source).routes(),
         ]
         self._routes = Starlette(
             routes=routes,
@@ -80,7 +91,7 @@ class Application:
         faults, requests = faults or Faults(), requests or RequestLog()
         self._faults = FaultMiddleware(wrap(inner) if wrap else inner, faults, self.timeline)
         self._recorder = Recorder(self._faults, requests)
-        controls = Control(faults, requests, self.timeline).routes()
+        controls = Control(faults, requests, self.timeline, self.neighbour).routes()
         self._control = (
             Authentication(Starlette(routes=controls, exception_handlers=_HANDLERS), tokens)
             if control
@@ -88,11 +99,13 @@ class Application:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        keep_slashes(scope)
         if scope["type"] == "lifespan":
             await self._routes(scope, receive, send)
         elif self._control and scope["path"].startswith(PREFIX):
             await self._control(scope, receive, send)
         elif scope["type"] == "http":
+            normalize(scope)
             await self._recorder(scope, receive, send)
 
     def leave(self) -> None:
@@ -102,7 +115,8 @@ class Application:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:
         del app
-        self.engine.start()
+        await self.engine.start()
+        self._uploads.start()
         try:
             yield
         finally:
@@ -120,6 +134,11 @@ def _source(answer: AnswerFunction | Source | None) -> Source:
     return answer
 
 
+def _own_limits(source: Source) -> Limits:
+    own = getattr(source, "limits", None)
+    return own if isinstance(own, Limits) else Limits()
+
+
 async def _refusal(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, Refusal)
@@ -134,7 +153,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
         allowed = {method for each in routes for method in each.methods}
         refusal = Refusal(405, "Method not allowed.", headers={"Allow": ", ".join(sorted(allowed))})
     elif error.status_code == HTTPStatus.NOT_FOUND:
-        refusal = Refusal(404, f"Invalid URL ({request.method} {request.url.path})")
+        refusal = Refusal(404, f"Invalid URL ({request.method} {sent_path(request.scope)})")
     else:
         refusal = Refusal(error.status_code, error.detail)
     return refused(refusal)

@@ -31,10 +31,22 @@ ENDPOINTS = (
     "/v1/videos",
 )
 UPLOAD_PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+NO_DOWNLOAD = frozenset({"assistants", "user_data"})
+"""Purposes of files whose content the API keeps to itself."""
+ORGANIZATION = "org-embedded"
+"""Who the service says that every caller belongs to, in headers and in messages."""
+
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_FILE_ID_LENGTH = 22
 
 
-def new_id(prefix: str) -> str:
-    return prefix + secrets.token_hex(12)
+def new_id(prefix: str = "") -> str:
+    """An id that was never given before, as the real service makes them: 22 characters of base 58 behind `file-`,
+    and 32 hexadecimal digits behind `batch_`, `batch_req_` and `req_`, or behind nothing.
+    """
+    if prefix == "file-":
+        return prefix + "".join(secrets.choice(_BASE58) for _ in range(_FILE_ID_LENGTH))
+    return prefix + secrets.token_hex(16)
 
 
 class Counts(msgspec.Struct):
@@ -114,6 +126,34 @@ class Deleted(msgspec.Struct):
     id: str
     object: str = "file"
     deleted: bool = True
+
+
+class Upload(msgspec.Struct, kw_only=True):
+    """A file that arrives in parts: https://platform.openai.com/docs/api-reference/uploads/object."""
+
+    id: str
+    object: str = "upload"
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: str = "pending"
+    expires_at: int
+    file: File | None = None
+
+
+class UploadPart(msgspec.Struct, kw_only=True):
+    id: str
+    object: str = "upload.part"
+    created_at: int
+    upload_id: str
+
+
+class Model(msgspec.Struct, kw_only=True):
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str
 
 
 class Page(msgspec.Struct):

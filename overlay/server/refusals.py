@@ -23,6 +23,12 @@ class Refusal(Exception):  # noqa: N818  it is an answer to the client, not an e
         self.body = error_body(message, param=param, code=code, kind=kind)
 
 
+def missing_parameter(name: str) -> Refusal:
+    return Refusal(
+        400, f"Missing required parameter: {name!r}.", param=name, code="missing_required_parameter"
+    )
+
+
 def error_object(
     message: str, *, param: str | None = None, code: str | None = None, kind: str = "invalid_request_error"
 ) -> dict[str, dict[str, str | None]]:

@@ -5,7 +5,7 @@ import ipaddress
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from os import PathLike
@@ -16,10 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overlay.server.answers.source import AnswerFunction, Source
 from overlay.server.app import Application
+from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.protocol import WireProtocol
 from overlay.server.http.recorder import RequestLog
-from overlay.server.settings import Limits, Pace
+from overlay.server.settings import Limits, Pace, Traits
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TICK = 0.1
@@ -34,26 +35,34 @@ def serve(
     answer: AnswerFunction | Source | None = None,
     pace: Pace | None = None,
     limits: Limits | None = None,
+    traits: Traits | None = None,
     tokens: Tokens = None,
     state: str | PathLike[str] | None = None,
+    faults: Iterable[Fault] = (),
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then let answers that have begun end, for up to 5 seconds, and return.
 
     `answer` is what answers lines: a callable, `upstream(url)`, or None for the echo. `state` is a folder; batches
     that were interrupted go on when a service is started with it again. None keeps everything until the end.
+    `faults` go wrong from the start.
     `on_ready` is given the base URL once the service answers. Raises `OSError` where the address is taken, and
     `StateInUseError` where the folder is. The paths for tests, /_control/, are only served on a loopback address.
     """
+    trouble = Faults()
+    for fault in faults:
+        trouble.put(fault)
     with listen(host, port) as listener:
         url = base_url(host, listener.getsockname()[1])
         app = Application(
             answer,
             pace=pace,
             limits=limits,
+            traits=traits,
             tokens=tokens,
             state=state,
             control=_is_loopback(host),
+            faults=trouble,
             requests=RequestLog(most=1000),
         )
         asyncio.run(Server(app, lambda: on_ready(url) if on_ready else None).serve(sockets=[listener]))

@@ -7,18 +7,20 @@ from collections.abc import Coroutine, Iterable
 from functools import partial
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
 from overlay.server.answers.source import AnswerFunction, Source
 from overlay.server.app import Application, Wrap
 from overlay.server.clock import Clock
-from overlay.server.faults.kinds import Fault, Faults
+from overlay.server.engine.neighbour import Foreign
+from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.recorder import RecordedRequest, RequestLog
+from overlay.server.refusals import Refusal
 from overlay.server.running import Server, base_url, listen
-from overlay.server.settings import Limits, Pace
+from overlay.server.settings import Limits, Pace, Traits
 
 _T = TypeVar("_T")
 # Given up after so many seconds: whatever is asked of the loop is short, or a test that hangs.
@@ -33,7 +35,8 @@ class Service:
 
     - `answer`: a callable that is given a line of the input as a dict and returns a body, or a status and a body;
       it may be async. `upstream(url)` forwards lines to a real server. None echoes.
-    - `pace`: how long a batch stays in each status; `limits`: what is refused.
+    - `pace`: how long a batch stays in each status; `limits`: what is refused; `traits`: how the service differs
+      from OpenAI's.
     - `tokens`: a token, several, or a callable that says whether one is good. None accepts any that is not empty.
     - `state`: a folder in which everything outlives the service. None keeps it until the service stops.
     - `clock`: a `ManualClock` for tests that move time, or any object with `time()`.
@@ -48,6 +51,7 @@ class Service:
         *,
         pace: Pace | None = None,
         limits: Limits | None = None,
+        traits: Traits | None = None,
         tokens: Tokens = None,
         state: str | PathLike[str] | None = None,
         clock: Clock | None = None,
@@ -66,6 +70,7 @@ class Service:
             answer,
             pace=pace,
             limits=limits,
+            traits=traits,
             tokens=tokens,
             state=state,
             clock=clock,
@@ -109,6 +114,11 @@ class Service:
         return base_url(self._host, self._port)
 
     @property
+    def azure_endpoint(self) -> str:
+        """Where Azure's clients are pointed to; they add `/openai`, or `/openai/v1`, themselves."""
+        return self.base_url.removesuffix("/v1")
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         """Every request so far, in order of arrival."""
         return self._requests.all()
@@ -126,6 +136,42 @@ class Service:
             return [msgspec.to_builtins(app.engine.batch(batch_id)) for batch_id, _ in rows]
 
         return self._call(read())
+
+    def neighbour_creates(
+        self,
+        *,
+        like: str | None = None,
+        requests: int = 1,
+        filename: str = "theirs.jsonl",
+        metadata: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Let somebody else on the same key create a batch, as another program or project would; returns it.
+
+        Its input file, `filename`, holds this many `requests`. `like` is the id of a batch to copy in all but its
+        ids: requests, name of the input file, endpoint, window and metadata. No HTTP is involved: the recorded
+        `requests` do not show it, and it meets no faults.
+
+        Raises `ValueError` where there is no such batch, its input file is gone, or the service refuses.
+        """
+        return self._neighbour("create", Foreign(like, requests, filename, metadata))
+
+    def neighbour_uploads(
+        self, *, like: str | None = None, requests: int = 1, filename: str = "theirs.jsonl"
+    ) -> dict[str, Any]:
+        """Let somebody else upload an input file likewise, without creating a batch of it; returns the file."""
+        return self._neighbour("upload", Foreign(like, requests, filename))
+
+    def _neighbour(self, verb: Literal["create", "upload"], foreign: Foreign) -> dict[str, Any]:
+        act = getattr(self._now_running().app.neighbour, verb)
+
+        async def acted() -> dict[str, Any]:
+            made: dict[str, Any] = msgspec.to_builtins(act(foreign))
+            return made
+
+        try:
+            return self._call(acted())
+        except Refusal as refusal:
+            raise ValueError(str(refusal)) from None
 
     def advance(self, seconds: float) -> None:
         """Move the service's time forward; return when all that was due on the way has happened."""

@@ -1,15 +1,23 @@
-"""How fast the service goes, and where it says no."""
+"""How fast the service goes, what it refuses, and how it differs from OpenAI's."""
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from typing import Any, Literal, get_args, get_type_hints
 
 from overlay.server.objects import ENDPOINTS
+from overlay.server.values import read_pairs, read_value
 
 Seconds = float | timedelta
+UnknownFiles = Literal["fails", "refused"]
+Kind = Literal["batch", "file"]
+Ids = Literal["openai", "uuid", "dashed", "long", "path"] | Callable[[Kind], str]
 
 _WINDOW = re.compile(r"(\d+)([smhd])")
+_LONGEST_PATH = 2048
+# Printable, with nothing that is decoded or resolved on the way: what it is joined to stays in front of it.
+_PATH = re.compile(r"(?:/(?!\.\.?(?:[/?]|$))[\w.~:@!$&'()*+,;=-]*)+(?:\?[!-~]*)?", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -70,12 +78,18 @@ class Pace:
             raise ValueError(
                 f"not a status with a pace: {', '.join(sorted(unknown))}; one of {', '.join(sorted(names))}"
             )
-        return cls(**{name: float(value) for name, value in pairs.items()})
+        try:
+            return cls(**{name: read_value(value, float) for name, value in pairs.items()})
+        except ValueError as error:
+            raise ValueError(f"{text}: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is refused. The defaults are those of https://platform.openai.com/docs/guides/batch and /rate-limits."""
+    """What is refused, or never run.
+
+    The defaults are those of https://platform.openai.com/docs/guides/batch and /rate-limits.
+    """
 
     max_requests: int = 50_000
     """Lines in a batch."""
@@ -84,21 +98,98 @@ class Limits:
     max_embedding_inputs: int = 50_000
     """Inputs over all lines of a batch of embeddings."""
     max_upload_bytes: int = 512 * 1024 * 1024
-    """Size of any uploaded file."""
+    """Size of a file that is uploaded in one request."""
+    max_part_bytes: int = 64 * 1024 * 1024
+    """Size of one part of a file that is uploaded in parts."""
+    max_assembled_bytes: int = 8 * 1024**3
+    """Size of a file that is uploaded in parts, and of the parts that one upload may hold."""
     enqueued_tokens: int | None = None
     """Prompt tokens, estimated, that unfinished batches of one model may hold together; None is no limit."""
+    live_batches: int | None = None
+    """Batches that may be unfinished at once; None is no limit."""
+    caps_refuse: Literal["later", 400, 429] = "later"
+    """How a batch over one of these two caps is refused: it fails when it is validated, or its creation is answered
+    with this status."""
+    caps_code: str | None = None
+    """The code of that refusal; None is `token_limit_exceeded` or `too_many_batches`."""
     creates_per_hour: int | None = None
     """Batches that may be created in an hour; the API's own is 2,000; None is no limit."""
     windows: Collection[str] = ("24h",)
     """Accepted values of `completion_window`: a number and one of s, m, h, d."""
     models: Collection[str] | None = None
     """Models that exist; None is every name."""
-    endpoints: Collection[str] = ENDPOINTS
-    """Endpoints that a batch may name."""
+    endpoints: Collection[str] | None = ENDPOINTS
+    """Endpoints that a batch may name; None is every path."""
+    one_endpoint: bool = True
+    """Each line's `url` must be the endpoint of the batch; else it may be any of `endpoints`."""
+    one_model: bool = True
+    """All lines of a batch must name the same model; else they may name several, or none."""
+    check_uploads: bool = True
+    """Whether a file of purpose `batch` is refused at upload where its name has another extension than .jsonl, it
+    is empty, or a line is not JSON. With False, only the batch that is made of it fails."""
+    unknown_files: UnknownFiles = "fails"
+    """What becomes of a batch whose input file does not exist: it is created and `fails` its validation, which is
+    what OpenAI is said to do (second-hand); or its creation is `refused` with status 400, as others do."""
+    never_run: float = 0.0
+    """The part of each batch's lines, from 0 to 1, that end up in the error file without having run: status_code 0,
+    an empty body, no error. OpenAI's error files hold such lines at times; a callable answers `0, {}` for one."""
 
     def __post_init__(self) -> None:
+        if self.unknown_files not in get_args(UnknownFiles):
+            raise ValueError(f"unknown_files is 'fails' or 'refused', and this is {self.unknown_files!r}")
+        if not 0 <= self.never_run <= 1:
+            raise ValueError(f"never_run is a part from 0 to 1, and this is {self.never_run}")
         for window in self.windows:
             window_seconds(window)
+        if self.caps_refuse not in {"later", 400, 429}:
+            raise ValueError(f'caps_refuse is "later", 400 or 429, not {self.caps_refuse!r}')
+
+    @classmethod
+    def lenient(cls) -> "Limits":
+        """For a server of one's own behind `upstream`: what it takes is for it to say. Sizes are as ever."""
+        return cls(endpoints=None, one_endpoint=False, one_model=False)
+
+    def parse(self, texts: Iterable[str]) -> "Limits":
+        """These limits, with those changed that are given as `requests=5000`, `windows=24h,48h` or `models=none`.
+
+        Names are those of the fields, with or without `max_`. Raises `ValueError` for anything else.
+        """
+        kinds = get_type_hints(type(self))
+        names = {name.removeprefix("max_"): name for name in kinds}
+        changes: dict[str, Any] = {}
+        for given, text in read_pairs(texts).items():
+            short = given.removeprefix("max_")
+            if short not in names:
+                raise ValueError(f"there is no limit {given!r}; there are {', '.join(names)}")
+            if names[short] in changes:
+                raise ValueError(f"{short} is given twice")
+            try:
+                changes[names[short]] = read_value(text, kinds[names[short]])
+            except ValueError as error:
+                raise ValueError(f"{given}: {error}") from None
+        return replace(self, **changes)
+
+    def takes_endpoint(self, endpoint: str) -> bool:
+        """Whether a batch may name it."""
+        if self.endpoints is not None:
+            return endpoint in self.endpoints
+        return len(endpoint) <= _LONGEST_PATH and bool(_PATH.fullmatch(endpoint))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """How this service differs from OpenAI's, as other services do."""
+
+    ids: Ids = "openai"
+    """What ids of batches and files look like: a bare `uuid`; `dashed`, `batch-` or `file-` and a UUID; `long`, 300
+    characters of base64; a `path`, `batches/x` or `files/x`, whose slash is `%2F` in a URL. A function is given
+    "batch" or "file" and returns a new id each time."""
+    partial_results: bool = False
+    """Whether a batch in progress names its output and error files, which grow as lines are answered."""
+
+    def __post_init__(self) -> None:
+        if not callable(self.ids) and self.ids not in {"openai", "uuid", "dashed", "long", "path"}:
+            raise ValueError(f"ids is openai, uuid, dashed, long, path or a function, not {self.ids!r}")
 
 
 def window_seconds(window: str) -> float:

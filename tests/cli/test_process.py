@@ -26,7 +26,9 @@ def service():
 
 @pytest.fixture
 def overlay(tmp_path, service):
-    write_requests(tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m"}) for n in range(3000)))
+    write_requests(
+        tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m", "messages": []}) for n in range(3000))
+    )
     return CommandLine(tmp_path, service.base_url)
 
 
@@ -78,7 +80,7 @@ def test_a_token_file_is_read_again_for_each_request(tmp_path):
         return accepted
 
     (tmp_path / "token").write_text("issued-0\n")
-    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m"})])
+    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m", "messages": []})])
     with Service(tokens=is_good) as service:
         overlay = CommandLine(tmp_path, service.base_url, token=None)
         done = overlay("run", "r.jsonl", "-o", "out.jsonl", "--token-file", "token", *SOON)
@@ -164,7 +166,7 @@ ctypes.CDLL(None).sleep(50)
 
 
 def test_what_is_ignored_stays_ignored(tmp_path):
-    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m"})])
+    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m", "messages": []})])
     with Service(pace=Pace(in_progress=1)) as service:
         overlay = CommandLine(tmp_path, service.base_url)
         done = overlay.shell(

@@ -72,7 +72,9 @@ def test_run_writes_results_in_order(overlay, service, tmp_path):
 def test_lines_are_the_services_own_bytes_and_failures_exit_1(tmp_path):
     with Service(answer) as service:
         overlay = CommandLine(tmp_path, service.base_url)
-        write_requests(tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m"}) for n in range(COUNT)))
+        write_requests(
+            tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m", "messages": []}) for n in range(COUNT))
+        )
         done = overlay("run", "r.jsonl", "-o", "-", *SOON)
         with Client(base_url=service.base_url, token="t") as client:
             (batch,) = client.batches.list()
@@ -136,7 +138,9 @@ def test_a_service_without_a_list_is_served_with_a_warning(overlay, service):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_half_way_it_can_be_gone_on_with(tmp_path, number):
-    write_requests(tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m"}) for n in range(COUNT)))
+    write_requests(
+        tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m", "messages": []}) for n in range(COUNT))
+    )
     with Service(pace=Pace(in_progress=3600)) as service:
         overlay = CommandLine(tmp_path, service.base_url)
         with overlay.start("run", "r.jsonl", "-o", "out.jsonl", "--poll", "0.1") as process:
@@ -157,7 +161,7 @@ def test_stopped_half_way_it_can_be_gone_on_with(tmp_path, number):
 
 
 def test_out_of_time_it_says_how_to_go_on(tmp_path):
-    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m"})])
+    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m", "messages": []})])
     with Service(pace=Pace(in_progress=3600)) as service:
         done = CommandLine(tmp_path, service.base_url)(
             "run",
@@ -176,7 +180,9 @@ def test_out_of_time_it_says_how_to_go_on(tmp_path):
 
 
 def test_an_expired_batch_gives_what_it_has(tmp_path):
-    write_requests(tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m"}) for n in range(COUNT)))
+    write_requests(
+        tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m", "messages": []}) for n in range(COUNT))
+    )
     with Service(pace=Pace(in_progress=100 * 3600)) as service:
         overlay = CommandLine(tmp_path, service.base_url)
         words = ("run", "r.jsonl", "-o", "out.jsonl", "--poll", "0.1", "--max-attempts", "1")
@@ -200,7 +206,9 @@ def test_a_batch_that_the_service_will_not_create_is_an_error(overlay, tmp_path)
 
 
 def test_a_batch_that_the_service_finds_fault_with_exits_1(tmp_path):
-    write_requests(tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m"}) for n in range(COUNT)))
+    write_requests(
+        tmp_path / "r.jsonl", (Request(f"id-{n}", {"model": "m", "messages": []}) for n in range(COUNT))
+    )
     with Service(limits=Limits(max_requests=10)) as service:
         done = CommandLine(tmp_path, service.base_url)("run", "r.jsonl", "-o", "out.jsonl", *SOON)
     assert done.returncode == 1

@@ -1,11 +1,7 @@
-"""`overlay batches …`, `overlay files …` and `overlay serve`, as processes."""
+"""`overlay batches …` and `overlay files …`, as processes."""
 
 import json
 import re
-import signal
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 from support.command_line import CANARY, CommandLine, lines_until
@@ -123,7 +119,7 @@ def test_lists_for_people_and_for_machines(overlay, client, file_id):
 
 
 def test_cancel_and_wait_for_what_will_not_complete(tmp_path):
-    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m"})])
+    write_requests(tmp_path / "r.jsonl", [Request("a", {"model": "m", "messages": []})])
     with (
         Service(pace=Pace(in_progress=3600)) as service,
         Client(base_url=service.base_url, token="t") as client,
@@ -164,7 +160,7 @@ def test_what_cannot_be_done_is_said_and_has_its_status(overlay, words, status):
 
 
 def test_what_a_service_sends_cannot_write_to_the_terminal(overlay, client, tmp_path):
-    (tmp_path / "evil").write_text("x\n")
+    (tmp_path / "evil").write_text("{}\n")
     client.files.upload(tmp_path / "evil", filename="a[red]b\x1b[2Jc.jsonl")
     shown = overlay("files", "list").stdout
     assert "\x1b" not in shown
@@ -180,76 +176,6 @@ def test_help(overlay, noun):
     assert done.stdout.startswith("Usage: ")
     if not noun:
         assert "Exit status" in done.stdout
-
-
-def serving(process):
-    return json.loads(process.stdout.readline())["base_url"]
-
-
-def test_serve_until_stopped_and_go_on_from_its_state(tmp_path, overlay):
-    words = ("serve", "--port", "0", "--json", "--state", tmp_path / "state", "--token", CANARY)
-    for round_ in range(2):
-        with overlay.start(*words) as process:
-            client = CommandLine(tmp_path, serving(process))
-            if round_:
-                assert [
-                    json.loads(line)["status"]
-                    for line in client("batches", "list", "--json").stdout.splitlines()
-                ] == ["completed"]
-            else:
-                assert client("run", "r.jsonl", "-o", "out.jsonl", "--poll", "0.1").returncode == 0
-                client.env["OPENAI_API_KEY"] = "other-token"
-                assert client("batches", "list").returncode == 3
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=20) == 0
-
-
-class Model(BaseHTTPRequestHandler):
-    """An OpenAI-compatible server that has no batches."""
-
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = f"{asked['model']}, asked with {self.headers['Authorization']}"
-        answer = json.dumps({"choices": [{"message": {"content": text}}]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_):
-        pass
-
-
-@contextmanager
-def model_server():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
-        Thread(target=server.serve_forever).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-
-
-def test_serve_forwards_lines_to_a_server(tmp_path, overlay):
-    with model_server() as url:
-        overlay.env["OVERLAY_UPSTREAM_API_KEY"] = "key-xyz"
-        with overlay.start("serve", "--port", "0", "--json", "--upstream", url) as process:
-            client = CommandLine(tmp_path, serving(process))
-            done = client("run", "r.jsonl", "-o", "-", "--poll", "0.1")
-            process.terminate()
-    assert done.returncode == 0
-    answers = [json.loads(line)["response"]["body"]["choices"] for line in done.stdout.splitlines()]
-    assert answers == [[{"message": {"content": "m, asked with Bearer key-xyz"}}]] * 3
-
-
-def test_serve_says_what_is_in_its_way(overlay, service):
-    port = service.base_url.rpartition(":")[2].removesuffix("/v1")
-    taken = overlay("serve", "--port", port)
-    assert taken.returncode == 2
-    assert taken.stderr.count("\n") == 1
-    assert overlay("serve", "--port", "0", "--pace", "quick").returncode == 2
-    assert overlay("serve", "--port", "0", "--upstream", "localhost").returncode == 2
 
 
 def test_progress_of_a_wait_is_on_stderr(overlay, batch_id):

@@ -4,7 +4,7 @@ import pytest
 from support.job_scene import GRACE, TWO
 from support.job_steps import chats, custom_ids
 
-from overlay import WaitTimeoutError
+from overlay import BatchFailedError, RateLimitError, WaitTimeoutError
 from overlay.operations.marks import mark_of
 
 
@@ -70,6 +70,65 @@ def test_a_create_that_comes_through_after_the_fence_can_only_fail(scene):
     assert scene.finish().ok == 2
     assert len(scene.fake.batches) == 1
     assert not scene.fake.late
+
+
+@pytest.mark.parametrize("seconds", [0, 3, 60])
+def test_a_create_that_comes_through_after_the_fence_may_be_answered_and_fail(scene, seconds):
+    """As at OpenAI: a batch is made of a file that is gone, and fails after a while."""
+    scene.fake.failing_after = seconds
+    scene.fake.creates.append(("late", GRACE + 50))
+    scene.submit()
+    job = scene.finish()
+    assert (job.ok, job.duplicates_cancelled) == (2, 0)
+    assert [batch.status for batch in scene.fake.batches.values()] == ["failed", "completed"]
+    assert scene.fake.count("POST", "/batches/*/cancel") == 0
+    assert "duplicate" not in scene.kinds
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_batch_that_fails_behind_the_fence_does_not_say_that_no_other_is_on_its_way(scene, seconds):
+    """A gateway sent the POST twice, and where the second arrives the file lingers."""
+    fake, accept = scene.fake, scene.fake._accept_without_file
+
+    def accept_and_repeat(body, at):
+        fake.linger = 1000.0
+        fake.late.append((at + 30, body))
+        return accept(body, at)
+
+    fake._accept_without_file, fake.failing_after = accept_and_repeat, seconds
+    fake.creates.append(("late", GRACE + 50))
+    scene.submit()
+    job = scene.finish()
+    assert (job.ok, job.duplicates_cancelled) == (2, 0)
+    assert [batch.status for batch in fake.batches.values()] == ["failed", "completed"]
+    assert fake.count("POST", "/batches") == fake.count("POST", "/files") == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 30])
+def test_a_batch_whose_file_was_not_there_is_made_anew(scene, seconds):
+    scene.fake.creates.append(("refused",))
+    scene.api.settings.max_retries = 0
+    with pytest.raises(RateLimitError):
+        scene.submit()
+    scene.fake.files.clear()  # somebody has tidied up
+    scene.fake.failing_after = seconds
+    scene.submit()
+    job = scene.finish()
+    assert (job.ok, job.duplicates_cancelled) == (2, 0)
+    assert [batch.status for batch in scene.fake.batches.values()] == ["failed", "completed"]
+    assert scene.fake.count("POST", "/files") == 2
+
+
+def test_a_service_that_never_finds_a_file_is_not_sent_it_for_ever(scene):
+    scene.fake.failing_after = 0
+    usable, scene.fake._usable = scene.fake._usable, lambda file_id, moment: False
+    scene.submit()
+    with pytest.raises(BatchFailedError, match="Cannot find file"):
+        scene.wait()
+    assert scene.fake.count("POST", "/files") == 5
+    assert scene.states() == ["planned"]
+    scene.fake._usable = usable
+    assert scene.finish().ok == 2
 
 
 def test_a_create_that_comes_through_on_a_deleted_file_is_adopted(scene):

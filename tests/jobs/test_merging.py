@@ -69,7 +69,7 @@ def verdicts(folder):
     ("verdict", "again"),
     [
         *((status, False) for status in (200, 400, 401, 403, 404, 413, 422)),
-        *((status, True) for status in (408, 409, 425, 429, 500, 502, 503, 529)),
+        *((status, True) for status in (0, 408, 409, 425, 429, 500, 502, 503, 529)),
         *((code, True) for code in ("batch_expired", "batch_cancelled", "missing")),
         ("content_filter", False),
     ],

@@ -88,9 +88,10 @@ class JobMachine(RuleBasedStateMachine):
 
     # What the caller does.
 
-    @initialize(tidy=st.booleans())
-    def begin(self, tidy):
+    @initialize(tidy=st.booleans(), failing_after=st.sampled_from([None, 0.0, 30.0]))
+    def begin(self, tidy, failing_after):
         self.tidy = tidy
+        self.fake.failing_after = failing_after
 
     @rule(dies=dying)
     def submit_and_die(self, dies):

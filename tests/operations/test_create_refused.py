@@ -1,10 +1,10 @@
 """Creating a batch where the answer is clear: refused, or to be asked again later."""
 
 import pytest
-from support.calling import create, once
+from support.calling import FakeClock, advancing, create, once
 
-from overlay import APIConnectionError, APIStatusError, BadRequestError, RateLimitError
-from overlay.server import CloseAfter, Literally, Reject
+from overlay import APIConnectionError, APIStatusError, BadRequestError, BatchFailedError, RateLimitError
+from overlay.server import CloseAfter, Limits, Literally, Reject, Service
 
 CREATE = "POST /batches"
 
@@ -35,10 +35,19 @@ def test_a_file_that_is_not_known_yet_is_waited_for(api, service, clock, file_id
     assert len(service.batches()) == 1
 
 
-def test_a_file_that_stays_unknown_is_refused_after_a_minute(api, service, clock):
-    with pytest.raises(BadRequestError, match="file-unknown"):
-        create(api, "file-unknown")
+def test_a_file_that_stays_unknown_is_refused_after_a_minute(connect):
+    with Service(limits=Limits(unknown_files="refused")) as service:
+        clock = FakeClock(advancing(service))
+        with pytest.raises(BadRequestError, match="file-unknown"):
+            create(connect(service.base_url, clock=clock), "file-unknown")
     assert 60 <= sum(clock.slept) < 90
+
+
+def test_a_file_that_stays_unknown_fails_the_batch(api, clock):
+    """As OpenAI is said to do it: the create is answered."""
+    batch = create(api, "file-unknown")
+    with pytest.raises(BatchFailedError, match="Cannot find file file-unknown, or organization"):
+        list(api.batches.results(api.batches.wait(batch.id).id))
 
 
 def test_too_many_requests_are_spread_out(api, service, clock, file_id):
@@ -78,8 +87,9 @@ def test_a_service_that_cannot_be_reached_is_tried_again(connect, api, service, 
     assert caught.value.sent is False
     assert len(clock.slept) == 5
     clock.passed.append(once(service.start))
-    with pytest.raises(BadRequestError, match="Cannot find file"):  # its state was not kept
-        create(api, file_id)
+    batch = create(api, file_id)
+    with pytest.raises(BatchFailedError, match=f"Cannot find file {file_id}"):  # its state was not kept
+        list(api.batches.results(api.batches.wait(batch.id).id))
 
 
 def test_every_create_has_a_connection_of_its_own(api, service, file_id):

@@ -35,7 +35,7 @@ def stored(api, tmp_path, content):
     """The id of a file with this content."""
     path = tmp_path / "stored"
     path.write_bytes(content)
-    return api.files.upload(path).id
+    return api.files.upload(path, purpose="evals").id
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_refused_token_is_renewed(connect, target):
     with Service(tokens="sk-that-is-new") as service:
         api = connect(service.base_url, token=lambda: next(tokens))
         target.write_bytes(SOME)
-        file = api.files.upload(target)
+        file = api.files.upload(target, purpose="evals")
         assert api.files.download(file.id, target).read_bytes() == SOME
         assert [each.status for each in service.requests] == [200, 401, 200]
 
@@ -297,7 +297,7 @@ fetch()
 def test_a_full_disk_leaves_a_part_to_go_on_with(kind, service, api, target):
     content = os.urandom(4_000_000)
     target.write_bytes(content)
-    file_id = api.files.upload(target).id
+    file_id = api.files.upload(target, purpose="evals").id
     target.write_bytes(b"an older good file")
     command = [sys.executable, "-c", FULL, service.base_url, file_id, target, kind]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -31,7 +31,7 @@ def arrived(api, file_id, tmp_path):
 def test_every_byte_arrives(api, tmp_path, content):
     path = tmp_path / "in.jsonl"
     path.write_bytes(content)
-    file = api.files.upload(path)
+    file = api.files.upload(path, purpose="evals")
     assert file.bytes == len(content)
     assert arrived(api, file.id, tmp_path) == content
 
@@ -102,7 +102,7 @@ def test_an_upload_is_sent_again_from_its_start(api, service, tmp_path, trouble)
     path = tmp_path / "in.jsonl"
     path.write_bytes(os.urandom(300_000))
     service.faults.add(SEND, trouble, times=2)
-    assert arrived(api, api.files.upload(path).id, tmp_path) == path.read_bytes()
+    assert arrived(api, api.files.upload(path, purpose="evals").id, tmp_path) == path.read_bytes()
     assert len(list(api.files.list())) == 1
 
 
@@ -127,7 +127,7 @@ def test_a_refused_token_is_renewed_and_the_body_sent_again(connect, tmp_path, s
     tokens = iter(["sk-that-is-old", "sk-that-is-new"] + ["sk-that-is-new"] * 3)
     with Service(tokens="sk-that-is-new") as service:
         api = connect(service.base_url, token=lambda: next(tokens))
-        assert arrived(api, api.files.upload(path).id, tmp_path) == path.read_bytes()
+        assert arrived(api, api.files.upload(path, purpose="evals").id, tmp_path) == path.read_bytes()
         assert [each.status for each in service.requests] == [401, 200, 200]
         assert len(list(api.files.list())) == 1
 

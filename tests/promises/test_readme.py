@@ -71,6 +71,8 @@ def test_python(code, service, capsys):
         capsys.readouterr()
     run(code.replace(AZURE, service.base_url))
     printed = capsys.readouterr().out
+    if "echo(" in code:
+        assert printed.strip() == code.rpartition("# ")[2].strip()
     if ".results(" in code or ".run(" in code:
         answer = "True" if "parse(" in code else FRIENDLY
         assert [f"review-{number} {answer}" for number in (1, 2, 3)] == printed.splitlines()[-3:]

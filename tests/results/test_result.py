@@ -44,6 +44,13 @@ def test_a_request_that_never_ran(code):
     assert (result.ok, result.status_code, result.body) == (False, None, None)
 
 
+def test_a_request_that_was_given_up_without_a_word():
+    """OpenAI's own error files hold such lines."""
+    result = Result(answer(body={}, status_code=0))
+    assert result.error == LineError("never_ran", "the service gave this request up before it ran")
+    assert (result.ok, result.status_code, result.request_id) == (False, None, "req-a")
+
+
 def test_a_missing_answer_is_a_line_like_others():
     result = missing_result('quoted " ü')
     assert result.error.code == "missing"

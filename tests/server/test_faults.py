@@ -190,7 +190,7 @@ def test_delay_before_and_after(service, http, file):
 @pytest.mark.parametrize("reset", [False, True])
 def test_cut(service, http, framing, reset):
     content = bytes(range(256)) * 4000
-    file = upload(http, content, purpose="user_data")
+    file = upload(http, content, purpose="evals")
     service.faults.add("GET /files/*/content", Cut(after=300_000, framing=framing, reset=reset))
     got, end = raw_get(service, f"/files/{file['id']}/content")
     head, _, body = got.partition(b"\r\n\r\n")
@@ -208,7 +208,7 @@ def test_cut(service, http, framing, reset):
 
 
 def test_a_cut_is_told_by_its_framing_alone(service, http):
-    file = upload(http, b"x" * 1000, purpose="user_data")
+    file = upload(http, b"x" * 1000, purpose="evals")
     path = f"/files/{file['id']}/content"
     for framing in ("length", "chunked"):
         service.faults.add("GET /files/*/content", Cut(after=100, framing=framing))
@@ -257,7 +257,20 @@ def test_accepted_late_after_the_file_was_deleted(service, http, file):
         http.post("/batches", json=creation(file))
     http.delete(f"/files/{file['id']}")
     service.advance(10)
-    assert service.batches() == []
+    (batch,) = service.batches()
+    assert (batch["input_file_id"], batch["status"]) == (file["id"], "failed")
+    assert batch["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
+
+
+def test_accepted_late_after_the_file_was_deleted_and_refused(clock):
+    with Service(clock=clock, limits=Limits(unknown_files="refused")) as service, http_to(service) as http:
+        file = upload(http, jsonl(3))
+        service.faults.add("POST /batches", LateAccept(3))
+        with pytest.raises(httpx.TransportError):
+            http.post("/batches", json=creation(file))
+        http.delete(f"/files/{file['id']}")
+        service.advance(10)
+        assert service.batches() == []
 
 
 def test_a_list_that_lags(service, http, file):
@@ -281,7 +294,9 @@ def test_a_deleted_file_that_lingers(service, http, file):
     batch = create(http, file)
     service.advance(4)
     assert http.get(f"/batches/{batch['id']}").json()["status"] == "completed"
-    assert http.post("/batches", json=creation(file)).status_code == 400
+    batch = create(http, file)
+    service.settle()
+    assert http.get(f"/batches/{batch['id']}").json()["status"] == "failed"
 
 
 def test_a_drip_comes_byte_by_byte(service):
@@ -323,7 +338,7 @@ def test_a_connection_closed_without_a_word(service, moment):
 
 def test_gzip_and_a_cut_of_it(service, http):
     content = b"0123456789" * 100_000
-    file = upload(http, content, purpose="user_data")
+    file = upload(http, content, purpose="evals")
     path = f"/files/{file['id']}/content"
     service.faults.add("GET /files/*/content", Gzip())
     with http.stream("GET", path, headers={"Accept-Encoding": "identity"}) as answer:
@@ -408,7 +423,7 @@ def test_creates_per_hour(clock):
 
 def test_a_body_that_never_ends_in_time(service, http):
     """http.client sees a cut body as what it is: a sanity check of the fault itself, with another client."""
-    file = upload(http, b"y" * 5000, purpose="user_data")
+    file = upload(http, b"y" * 5000, purpose="evals")
     service.faults.add("GET /files/*/content", Cut(after=10))
     host, port = service.base_url.removeprefix("http://").removesuffix("/v1").split(":")
     connection = HTTPConnection(host, int(port), timeout=20)

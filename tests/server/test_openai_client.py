@@ -4,17 +4,16 @@ also held against `strict_schema.json`, which leaves nothing open. Services that
 import asyncio
 import json
 import re
-from pathlib import Path
 
 import openai
 import pytest
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import ValidationError
 from starlette.responses import Response
 from support.service_http import ENDPOINT, jsonl, line
+from support.strictness import check
 
 from overlay.server import Limits, ManualClock, Pace, Service
 
-SCHEMA = json.loads((Path(__file__).parents[1] / "support/strict_schema.json").read_text())
 KINDS = [
     ("GET", r"/v1/batches", "batch_page"),
     ("POST", r"/v1/batches", "batch"),
@@ -27,10 +26,6 @@ KINDS = [
 ]
 
 
-def check(kind, value):
-    Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{kind}"}).validate(value)
-
-
 class Strict:
     """A hook for the client's HTTP library: validates what comes, and notes which operations were seen."""
 
@@ -39,6 +34,7 @@ class Strict:
 
     def __call__(self, response):
         request = response.request
+        check("headers", dict(response.headers))
         if request.url.path.endswith("/content"):
             self.seen.add(("GET", "content"))
             return
@@ -97,13 +93,25 @@ def drive(service):
         for each in lines:
             check("output_line", json.loads(each))
 
-        bad = client.files.create(file=("bad.jsonl", b"{\n" + jsonl([line("a"), line("a")])), purpose="batch")
+        for refused in (("in.jsonl", b"{\n"), ("in.json", jsonl(1))):
+            with pytest.raises(openai.BadRequestError, match="Invalid file format for Batch API"):
+                client.files.create(file=refused, purpose="batch")
+        bad = client.files.create(
+            file=("bad.jsonl", jsonl([[], line("a"), line("a", stream=True), {}])), purpose="batch"
+        )
         failed = later(service, client, client.batches.create(input_file_id=bad.id, **create))
-        assert [each.code for each in failed.errors.data] == ["invalid_json_line", "duplicate_custom_id"]
+        assert [each.code for each in failed.errors.data] == [
+            "invalid_json_line",
+            "duplicate_custom_id",
+            "streaming_unsupported",
+            *["missing_required_parameter"] * 4,
+        ]
 
         cancelled = client.batches.cancel(client.batches.create(input_file_id=file.id, **create).id)
         assert cancelled.status == "cancelling"
-        assert later(service, client, cancelled).status == "cancelled"
+        cancelled = later(service, client, cancelled)
+        assert cancelled.status == "cancelled"
+        assert client.batches.cancel(cancelled.id) == cancelled
 
         listed = [each.id for each in client.batches.list(limit=2)]
         assert listed == [cancelled.id, failed.id, batch.id]
@@ -112,8 +120,9 @@ def drive(service):
         assert client.files.delete(file.id).deleted
         with pytest.raises(openai.NotFoundError):
             client.files.retrieve(file.id)
-        with pytest.raises(openai.BadRequestError, match="Cannot find file"):
-            client.batches.create(input_file_id=file.id, **create)
+        without = later(service, client, client.batches.create(input_file_id=file.id, **create))
+        assert without.status == "failed"
+        assert [(each.code, each.param) for each in without.errors.data] == [("invalid_request", "file_id")]
         with pytest.raises(openai.ConflictError):
             client.batches.cancel(batch.id)
     assert strict.seen == EVERY
@@ -169,8 +178,48 @@ def test_lines_that_did_not_run_have_the_documented_form():
             check("output_line", json.loads(each))
 
 
-def mutant(change):
-    """A service whose JSON answers are changed on their way out."""
+def test_lines_that_were_given_up_have_the_recorded_form():
+    with (
+        clocked(limits=Limits(never_run=0.5)) as service,
+        client_for(service, lambda response: None) as client,
+    ):
+        file = client.files.create(file=("in.jsonl", jsonl(4)), purpose="batch")
+        batch = client.batches.create(input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h")
+        batch = later(service, client, batch)
+        assert batch.status == "completed"
+        for file_id, codes in ((batch.output_file_id, {200}), (batch.error_file_id, {0})):
+            lines = [json.loads(each) for each in client.files.content(file_id).text.splitlines()]
+            assert {each["response"]["status_code"] for each in lines} == codes
+            for each in lines:
+                check("output_line", each)
+
+
+GIVEN_UP = {
+    "id": "batch_req_" + "0" * 32,
+    "custom_id": "a",
+    "response": {"status_code": 0, "request_id": "0" * 32, "body": {}},
+    "error": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        ({"status_code": 0, "body": {"error": {}}}, None),
+        ({"status_code": 1}, None),
+        ({"status_code": 200}, None),
+        ({"request_id": "req_" + "0" * 32}, None),
+        ({}, {"code": "batch_expired", "message": "late"}),
+    ],
+)
+def test_the_schema_finds_lines_of_another_form_out(response, error):
+    check("output_line", GIVEN_UP)
+    with pytest.raises(ValidationError):
+        check("output_line", {**GIVEN_UP, "response": {**GIVEN_UP["response"], **response}, "error": error})
+
+
+def mutant(change, **headers):
+    """A service whose JSON answers are changed on their way out, or carry other headers."""
 
     def wrap(app):
         async def changed(scope, receive, send):
@@ -188,7 +237,8 @@ def mutant(change):
                 types = [value for name, value in start["headers"] if name == b"content-type"]
                 if types == [b"application/json"] and start["status"] == 200:
                     value = json.dumps(change(json.loads(body))).encode()
-                    await Response(value, media_type="application/json")(scope, receive, send)
+                    answer = Response(value, headers=headers, media_type="application/json")
+                    await answer(scope, receive, send)
                 else:
                     await send(start)
                     await send({"type": "http.response.body", "body": body})
@@ -227,6 +277,13 @@ def having(**fields):
     )
 
 
+def with_other_codes(value):
+    if not value.get("errors"):
+        return value
+    problems = [{**each, "code": "url_mismatch"} for each in value["errors"]["data"]]
+    return {**value, "errors": {**value["errors"], "data": problems}}
+
+
 MUTANTS = {
     "only ids": only_ids,
     "nothing": lambda value: {},
@@ -240,7 +297,10 @@ MUTANTS = {
     "times as fractions": having(created_at=1_750_000_000.5),
     "another kind of object": having(object="thing"),
     "ids of another kind": having(input_file_id="0f0f"),
+    "batch ids that are too short": everywhere(lambda value: {**value, "id": value["id"][:-8]}),
+    "file ids of another alphabet": having(input_file_id="file-" + "0" * 22),
     "an empty file id": having(error_file_id=""),
+    "codes of problems that clients do not know": everywhere(with_other_codes),
     "a field too many": everywhere(lambda value: {**value, "surprise": 1}),
     "pages that do not say whether more is to come": lambda value: {
         k: v for k, v in value.items() if k != "has_more"
@@ -255,9 +315,27 @@ def test_a_service_that_answers_something_else_is_found_out(change):
         drive(service)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("openai-version", ""),
+        ("openai-organization", ""),
+        ("openai-processing-ms", "0.5"),
+        ("x-request-id", "7"),
+        ("x-content-type-options", "sniff"),
+    ],
+)
+def test_a_service_with_other_headers_is_found_out(name, value):
+    with (
+        mutant(lambda value: value, **{name: value}) as service,
+        pytest.raises(ValidationError, match=name),
+    ):
+        drive(service)
+
+
 def test_the_schema_alone_finds_a_service_that_answers_only_ids_out():
     """The package's own validation is not what catches it."""
-    for kind in ("batch", "file", "deleted_file", "batch_page", "file_page"):
+    for kind in ("batch", "file", "deleted_file", "batch_page", "file_page", "headers"):
         with pytest.raises(ValidationError):
             check(kind, {"id": "batch_1", "data": []})
 

@@ -158,14 +158,31 @@ def test_a_deleted_file_is_gone(http):
     assert http.get(f"/files/{file['id']}").status_code == 404
     assert http.get(f"/files/{file['id']}/content").status_code == 404
     assert http.delete(f"/files/{file['id']}").status_code == 404
-    answer = http.post("/batches", json=creation(file))
-    assert answer.status_code == 400
-    assert f"Cannot find file {file['id']}" in answer.json()["error"]["message"]
+    batch = until(http, create(http, file))
+    assert batch["status"] == "failed"
+    assert f"Cannot find file {file['id']}" in batch["errors"]["data"][0]["message"]
+
+
+def test_a_deleted_file_can_be_refused_at_once():
+    with Service(limits=Limits(unknown_files="refused")) as service, http_to(service) as http:
+        file = upload(http, jsonl(1))
+        http.delete(f"/files/{file['id']}")
+        answer = http.post("/batches", json=creation(file))
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "input_file_id"
+        assert f"Cannot find file {file['id']}" in answer.json()["error"]["message"]
+        assert service.batches() == []
+
+
+@pytest.mark.parametrize("limits", [{"unknown_files": "ignored"}, {"never_run": 1.1}, {"never_run": -0.1}])
+def test_a_limit_that_is_none(limits):
+    with pytest.raises(ValueError, match=next(iter(limits))):
+        Limits(**limits)
 
 
 def test_content_in_ranges(http):
     content = bytes(range(256)) * 20
-    file = upload(http, content, "b.bin", purpose="user_data")
+    file = upload(http, content, "b.bin", purpose="evals")
     path = f"/files/{file['id']}/content"
     whole = http.get(path)
     assert whole.content == content
@@ -188,7 +205,7 @@ def test_content_in_ranges(http):
     "filename", ["in.jsonl", 'quo"te.jsonl', "ünï.jsonl", "../../etc/passwd", "a b;c.jsonl"]
 )
 def test_an_upload_comes_back_as_it_was(http, content, filename):
-    file = upload(http, content, filename, purpose="user_data")
+    file = upload(http, content, filename, purpose="evals")
     assert file["bytes"] == len(content)
     assert file["filename"].replace("%22", '"') == filename
     assert http.get(f"/files/{file['id']}/content").content == content
@@ -240,15 +257,15 @@ def test_a_form_that_is_none_is_refused(http, content_type, body):
 
 def test_an_upload_over_the_limit_is_refused():
     with Service(limits=Limits(max_upload_bytes=1000)) as service, http_to(service) as http:
-        upload(http, b"x" * 1000)
-        answer = http.post("/files", data={"purpose": "batch"}, files={"file": b"x" * 1001})
+        upload(http, b"1" * 1000)
+        answer = http.post("/files", data={"purpose": "batch"}, files={"file": b"1" * 1001})
         assert answer.status_code == 413
 
 
 def test_files_expire(http):
-    file = upload(http, b"x", **{"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"})
+    file = upload(http, b"{}", **{"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"})
     assert file["expires_at"] == file["created_at"] + 3600
-    assert upload(http, b"x")["expires_at"] == pytest.approx(file["created_at"] + 30 * 86400, abs=60)
+    assert upload(http, b"{}")["expires_at"] == pytest.approx(file["created_at"] + 30 * 86400, abs=60)
     assert upload(http, b"x", purpose="user_data")["expires_at"] is None
 
 

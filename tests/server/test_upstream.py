@@ -5,14 +5,15 @@ import json
 import logging
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
-from support.service_http import create, http_to, jsonl, line, results, retrieve, run, until, upload
+from support.service_http import create, creation, http_to, jsonl, line, results, retrieve, run, until, upload
 
-from overlay.server import Literally, Reject, Reset, Service, Silence, upstream
+from overlay.server import Limits, Literally, Reject, Reset, Service, Silence, upstream
 
 CHAT = "POST /chat/completions"
 
@@ -202,7 +203,8 @@ def test_an_answer_on_many_lines_becomes_one_with_its_numbers_as_they_were(serve
 
 def test_a_line_that_asks_for_a_stream_fails(server):
     with forwarding(server) as service, http_to(service) as http:
-        batch = run(http, [line("a", stream=True), line("b", stream=False)])
+        # `true` does not get past the validation of the batch.
+        batch = run(http, [line("a", stream=1), line("b", stream=False)])
         assert batch["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
         assert results(http, batch["error_file_id"])["a"]["response"]["body"]["error"]["param"] == "stream"
 
@@ -244,3 +246,77 @@ def test_the_key_is_nowhere(server, capfd, caplog):
         content = http.get(f"/files/{batch['error_file_id']}/content").text
     out = capfd.readouterr()
     assert "canary" not in out.out + out.err + content + caplog.text
+
+
+def test_a_file_may_name_any_endpoint_and_several_models(server, model):
+    lines = [
+        line("a", url="/v1/score", model="one", text_1="x"),
+        line("b", url="/v1/rerank", model="two", query="x"),
+        line("c", url="/pooling?truncate=1", model=None),
+        {"custom_id": "d", "method": "POST", "url": "/v1/score", "body": {"text_1": "x"}},
+    ]
+    with forwarding(server) as service, http_to(service) as http:
+        batch = run(http, lines, endpoint="/v1/score")
+        assert (batch["status"], batch["request_counts"]["completed"]) == ("completed", 4)
+        assert (batch["endpoint"], batch["model"]) == ("/v1/score", None)
+        answers = results(http, batch["output_file_id"])
+        for each in lines:
+            assert answers[each["custom_id"]]["response"]["body"]["you"] == each["body"]
+    assert sorted(model.paths) == ["/pooling", "/v1/rerank", "/v1/score", "/v1/score"]
+
+
+def test_a_file_of_one_model_has_a_batch_of_it(server):
+    with forwarding(server) as service, http_to(service) as http:
+        assert run(http, [line(name, model="one") for name in "abc"])["model"] == "one"
+        assert run(http, [line(name, model=name) for name in "aab"])["model"] is None
+        assert run(http, [line(name, model=name) for name in "aba"])["model"] is None
+
+
+NO_PATHS = [
+    "@192.0.2.1/v1/score",
+    ":80@192.0.2.1/",
+    ".example/v1/score",
+    "http://192.0.2.1/v1/score",
+    "/v1/../admin",
+    "/..",
+    "/v1/./score",
+    "/v1/%2e%2e/admin",
+    "/v1/score#x",
+    "/v1/sc ore",
+    "/v1/sc\nore",
+    "/v1/sc\\ore",
+    "/v1/ü",
+    "v1/score",
+    "",
+    "/" + "x" * 3000,
+]
+
+
+@pytest.mark.parametrize("url", NO_PATHS)
+def test_what_is_no_path_reaches_no_server(server, model, url):
+    """A line must not be able to send the server's key elsewhere."""
+    with forwarding(server) as service, http_to(service) as http:
+        failed = run(http, [line("a", url=url)], endpoint="/v1/score")
+        assert failed["status"] == "failed"
+        assert [each["param"] for each in failed["errors"]["data"]] == ["url"]
+        answer = http.post("/batches", json=creation({"id": "file-x"}, endpoint=url))
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "endpoint")
+    assert model.bodies == []
+
+
+def test_limits_that_are_given_hold_for_a_server_behind_as_well(server, model):
+    limits = replace(Limits.lenient(), endpoints=["/v1/score", "/v1/rerank"], models=["one"])
+    with (
+        Service(upstream(server.base_url, api_key="k"), limits=limits) as service,
+        http_to(service) as http,
+    ):
+        lines = [line("a", url="/v1/score", model="one"), line("b", url="/v1/rerank", model="one")]
+        assert run(http, lines, endpoint="/v1/score")["status"] == "completed"
+        lines = [line("a", url="/v1/score", model="two"), line("b", url="/v1/pooling", model="one")]
+        failed = run(http, lines, endpoint="/v1/score")
+        assert [each["param"] for each in failed["errors"]["data"]] == ["body.model", "url"]
+        answer = http.post("/batches", json=creation({"id": "file-x"}, endpoint="/v1/pooling"))
+        assert answer.status_code == 400
+    with Service(upstream(server.base_url), limits=Limits()) as service, http_to(service) as http:
+        failed = run(http, [line("a", model="x"), line("b", model="y"), line("c", url="/v1/score")])
+        assert {each["param"] for each in failed["errors"]["data"]} == {"body.model", "url"}

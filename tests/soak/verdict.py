@@ -129,10 +129,17 @@ def account(batches: list[dict[str, Any]], troubled: TroubledService) -> Counter
             "creates sent": service.count("POST", "/batches"),
             "of these accepted late": troubled.late.hits if troubled.late else 0,
             "batches made": len(batches),
+            "of these without an input file": sum(map(_came_too_late, batches)),
             "input files uploaded": service.count("POST", "/files"),
             "of these still there and never of use": left,
         }
     )
+
+
+def _came_too_late(batch: dict[str, Any]) -> bool:
+    """Whether a batch was created behind the fence: its input file was gone, and so it failed and costs nothing."""
+    problems = batch["errors"]["data"] if batch["errors"] else ()
+    return batch["status"] == "failed" and {problem["param"] for problem in problems} == {"file_id"}
 
 
 def at_service(
@@ -140,9 +147,10 @@ def at_service(
 ) -> Faults:
     """By what the service was asked for and what it did; the user has so many `successes` of it."""
     faults = Faults()
-    marks = [(batch, mark_of(batch["metadata"])) for batch in batches]
-    ours = [batch for batch, mark in marks if mark is not None and mark.job == job_id]
-    units = Counter(mark.key for _, mark in marks if mark is not None and mark.job == job_id)
+    found = [(batch, mark_of(batch["metadata"])) for batch in batches if not _came_too_late(batch)]
+    marks = [(batch, mark) for batch, mark in found if mark is not None and mark.job == job_id]
+    ours = [batch for batch, _ in marks]
+    units = Counter(mark.key for _, mark in marks)
     for (shard, generation, _), count in units.items():
         if count > 1:
             faults.duplicates.append(f"{job_id}: {count} batches of shard {shard}, generation {generation}")

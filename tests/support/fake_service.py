@@ -41,6 +41,8 @@ class StoredBatch:
     answered: int = 0
     good: set = attrs.field(factory=set, repr=False)
     problems: list | None = None
+    fails_at: float = float("inf")
+    """When a batch fails whose input file was not there."""
     injected: bool = False
     forgotten: bool = False
 
@@ -69,6 +71,8 @@ class FakeService:
         """Bytes that every answer has more than it needs."""
         self.lag = 0.0
         self.linger = 0.0
+        self.failing_after = None
+        """After how many seconds a batch fails whose input file is not there; None refuses its creation."""
         self.down = False
         self.enqueued_tokens = None
         """How many prompt tokens of a model may be waiting; a batch over it fails."""
@@ -83,7 +87,8 @@ class FakeService:
     # What the test does.
 
     def live(self):
-        return [batch for batch in self.batches.values() if batch.live]
+        """The batches that run, or may."""
+        return [batch for batch in self.batches.values() if batch.live and batch.lines]
 
     def complete(self, batch, status_of=lambda custom_id: 200):
         self._answer(batch, [(line, status_of(line["custom_id"])) for line in batch.lines])
@@ -136,11 +141,16 @@ class FakeService:
 
     def _accept_what_is_due(self):
         now = self.clock.time()
+        for batch in self.batches.values():
+            if batch.live and batch.fails_at <= now:
+                self._fail_for_its_file(batch)
         due = [each for each in self.late if each[0] <= now]
         self.late = [each for each in self.late if each[0] > now]
         for moment, body in sorted(due, key=lambda each: each[0]):
             if self._usable(body["input_file_id"], moment):
                 self._accept(body, at=moment)
+            elif self.failing_after is not None:
+                self._accept_without_file(body, moment)
 
     def _usable(self, file_id, moment):
         file = self.files.get(file_id)
@@ -165,9 +175,25 @@ class FakeService:
             self.most_enqueued = max(self.most_enqueued, enqueued)
         return batch
 
+    def _accept_without_file(self, body, at):
+        """A batch that can only fail."""
+        self._ids += 1
+        batch = StoredBatch(f"batch_{self._ids}", body, at, at + self.lag, "validating")
+        batch.fails_at = at + self.failing_after
+        self.batches[batch.id] = batch
+        if batch.fails_at <= self.clock.time():
+            self._fail_for_its_file(batch)
+        return batch
+
+    def _fail_for_its_file(self, batch):
+        message = (
+            f"Cannot find file {batch.body['input_file_id']}, or organization o does not have access to it."
+        )
+        self.fail(batch, "invalid_request", message=message, param="file_id")
+
     def _counts(self, batch):
         """Whether another batch of the same requests would be paid for a second time."""
-        return not batch.injected and (batch.live or batch.answered)
+        return not batch.injected and (batch.answered or (batch.live and batch.lines))
 
     def _answer(self, batch, verdicts):
         files = {"output": [], "error": []}
@@ -209,6 +235,8 @@ class FakeService:
         if fate == ("refused",):
             return _refusal(429, "slow down")
         if not self._usable(body["input_file_id"], self.clock.time()):
+            if self.failing_after is not None:
+                return self._batch(self._accept_without_file(body, self.clock.time()))
             return _refusal(400, f"Cannot find file {body['input_file_id']}.")
         if fate is None:
             return self._batch(self._accept(body))

@@ -58,6 +58,18 @@ def until(http, batch, *statuses):
     raise AssertionError(f"still {batch['status']}")
 
 
+def pages(http, path, **query):
+    """The pages of a list, by the cursor that each gives, as long as it says that there are more; at most 100."""
+    for _ in range(100):
+        answer = http.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        yield (page := answer.json())
+        if not page["has_more"]:
+            return
+        query["after"] = page["last_id"]
+    raise AssertionError("a list without an end")
+
+
 def run(http, lines, **fields):
     """Upload, create, wait: the final batch."""
     return until(http, create(http, upload(http, jsonl(lines)), **fields))

@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import BinaryIO
 
 import msgspec
 
 from overlay.server.answers.input_lines import Lines
-from overlay.server.answers.source import Outcome, Source, not_run, reread
+from overlay.server.answers.source import Outcome, Source, never_ran, not_run, reread
 from overlay.server.objects import Counts, Usage
 
 
@@ -29,15 +30,29 @@ _PIECE = 1 << 20
 class BatchLines:
     """The state of the lines: which are answered, and where the next ones come from.
 
-    `counts` and `usage` are the batch's own objects and move as lines are answered.
+    `counts` and `usage` are the batch's own objects and move as lines are answered. `never_run` is the part of the
+    lines that no source is asked for, from 0 to 1; which they are follows from `seed`.
     """
 
-    def __init__(self, source: Path, output: Path, errors: Path, counts: Counts, usage: Usage) -> None:
+    def __init__(
+        self,
+        source: Path,
+        output: Path,
+        errors: Path,
+        counts: Counts,
+        usage: Usage,
+        *,
+        never_run: float = 0.0,
+        seed: str = "",
+    ) -> None:
         self.counts = counts
         self.usage = usage
         self._lines = Lines(source)
         self._answered = bytearray(len(self._lines))
         self._output_path, self._errors_path = output, errors
+        # By the batch, so that a line that is sent again in another has its chance.
+        picked = Random(seed).sample(range(len(self._lines)), round(never_run * len(self._lines)))  # noqa: S311
+        self._never_run = frozenset(picked)
         self._recover()
         self._output: BinaryIO = output.open("ab")
         self._errors: BinaryIO = errors.open("ab")
@@ -52,7 +67,10 @@ class BatchLines:
 
     async def answer(self, most: int, source: Source, token: str | None) -> None:
         """Answer up to `most` lines. Cancelled, it leaves no line half written."""
-        portion = iter(list(islice(self._left, most)))
+        due = list(islice(self._left, most))
+        passed_over = [number for number in due if number in self._never_run]
+        self._write(passed_over, [never_ran(self._custom_id(number)) for number in passed_over])
+        portion = iter([number for number in due if number not in self._never_run])
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(source.at_once, most)):
                 workers.create_task(self._work(portion, source, token))
@@ -62,7 +80,7 @@ class BatchLines:
         piece: list[bytes] = []
         for number, answered in enumerate(self._answered):
             if not answered:
-                piece.append(not_run(_custom_id.decode(self._lines[number]).custom_id, code, message))
+                piece.append(not_run(self._custom_id(number), code, message))
                 self.counts.failed += 1
                 if len(piece) * 100 > _PIECE:
                     self._errors.write(b"".join(piece))
@@ -73,6 +91,9 @@ class BatchLines:
     def close(self) -> None:
         for each in (self._lines, self._output, self._errors):
             each.close()
+
+    def _custom_id(self, number: int) -> str:
+        return _custom_id.decode(self._lines[number]).custom_id
 
     def _recover(self) -> None:
         """Take over what an earlier run wrote, and cut off a last line that it did not finish."""

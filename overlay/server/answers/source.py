@@ -3,6 +3,9 @@ back outcomes, ready to be written.
 
     Function    any Python callable, sync or async; `echo` is the one by default
     Upstream    a real OpenAI-compatible server (in forwarding.py)
+
+What the service encodes itself has no U+2028, U+2029 or U+0085 in it, at which some readers cut lines, and no half
+of a surrogate pair; what an upstream server sent stays as it is.
 """
 
 import asyncio
@@ -14,6 +17,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
+from overlay.lines import is_array, is_object
 from overlay.server.objects import new_id
 from overlay.server.refusals import error_object
 
@@ -38,7 +42,11 @@ class Outcome(msgspec.Struct):
 
 
 class Source(Protocol):
-    """Answers lines. `at_once` calls may be under way together, each given up to `batch_of` lines."""
+    """Answers lines. `at_once` calls may be under way together, each given up to `batch_of` lines.
+
+    A source may also have `limits`, which the service has unless it is given others, and `models`: see
+    `routes.models.KnowsModels`.
+    """
 
     at_once: int
     batch_of: int
@@ -99,20 +107,37 @@ class _NotRun(msgspec.Struct):
 
 class _OutputLine(msgspec.Struct):
     id: str
-    custom_id: str
+    custom_id: str | msgspec.Raw
     response: _Answered | None
     error: _NotRun | None
 
 
+class _Reread(msgspec.Struct):
+    custom_id: str
+    response: _Answered | None
+
+
 _encoder = msgspec.json.Encoder()
-_line_decoder = msgspec.json.Decoder(_OutputLine)
+_line_decoder = msgspec.json.Decoder(_Reread)
+_SEPARATORS = {b"\xe2\x80\xa8": rb"\u2028", b"\xe2\x80\xa9": rb"\u2029", b"\xc2\x85": rb"\u0085"}
 
 
 def outcome(custom_id: str, status: int, body: bytes, request_id: str | None = None) -> Outcome:
-    """A line that was answered, with `body` as JSON on one line."""
-    answered = _Answered(status, request_id or new_id("req_"), msgspec.Raw(body))
-    line = _encoder.encode(_OutputLine(new_id("batch_req_"), custom_id, answered, None)) + b"\n"
+    """A line that was answered, with `body` as JSON on one line. Status 0 is that of one that never ran.
+
+    A `request_id` that is not ASCII is replaced.
+    """
+    if not request_id or not request_id.isascii():
+        # A line's own request id is bare: 32 hexadecimal digits, or a UUID.
+        request_id = new_id()
+    answered = _Answered(status, request_id, msgspec.Raw(body))
+    line = _encoder.encode(_OutputLine(new_id("batch_req_"), _named(custom_id), answered, None)) + b"\n"
     return _measured(line, answered)
+
+
+def never_ran(custom_id: str) -> Outcome:
+    """A line that the service gave up without a word: OpenAI's error files hold such."""
+    return outcome(custom_id, 0, b"{}")
 
 
 def reread(line: bytes) -> tuple[str, Outcome]:
@@ -122,7 +147,7 @@ def reread(line: bytes) -> tuple[str, Outcome]:
 
 
 def _measured(line: bytes, answered: _Answered | None) -> Outcome:
-    if answered is None or answered.status_code >= _FIRST_ERROR_STATUS:
+    if answered is None or not 0 < answered.status_code < _FIRST_ERROR_STATUS:
         return Outcome(line, ok=False)
     try:
         usage = _body_decoder.decode(answered.body).usage
@@ -144,11 +169,38 @@ def _measured(line: bytes, answered: _Answered | None) -> Outcome:
 
 def not_run(custom_id: str, code: str, message: str) -> bytes:
     """The line of a request that was never run."""
-    return _encoder.encode(_OutputLine(new_id("batch_req_"), custom_id, None, _NotRun(code, message))) + b"\n"
+    line = _OutputLine(new_id("batch_req_"), _named(custom_id), None, _NotRun(code, message))
+    return _encoder.encode(line) + b"\n"
+
+
+def _named(custom_id: str) -> str | msgspec.Raw:
+    return custom_id if custom_id.isascii() else msgspec.Raw(_encoded(custom_id))
+
+
+def _encoded(value: Any) -> bytes:
+    """JSON that is one line to every reader."""
+    try:
+        encoded = _encoder.encode(value)
+    except UnicodeEncodeError:
+        encoded = _encoder.encode(_mended(msgspec.to_builtins(value)))
+    if not encoded.isascii():
+        for separator, escape in _SEPARATORS.items():
+            encoded = encoded.replace(separator, escape)
+    return encoded
+
+
+def _mended(value: Any) -> Any:
+    """The same with U+FFFD for each half of a surrogate pair, which UTF-8 does not have."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if is_array(value):
+        return [_mended(each) for each in value]
+    return {_mended(name): _mended(each) for name, each in value.items()} if is_object(value) else value
 
 
 class Function:
-    """Answers from a callable, given a line as a dict and returning a body, or a status and a body.
+    """Answers from a callable, given a line as a dict and returning a body, or a status and a body; `0, {}` is the
+    answer of a line that never ran.
 
     A sync callable runs in threads, `at_once` of them; an async one in as many tasks. What it raises becomes the
     answer of its line, with status 500.
@@ -197,9 +249,9 @@ class Function:
 
 def _replied(request: dict[str, Any], reply: Any) -> Outcome:
     status, body = cast("tuple[int, Any]", reply) if isinstance(reply, tuple) else (200, reply)
-    return outcome(request["custom_id"], status, _encoder.encode(body))
+    return outcome(request["custom_id"], status, _encoded(body))
 
 
 def _raised(request: dict[str, Any], error: Exception) -> Outcome:
     body = error_object(f"{type(error).__name__}: {error}", kind="server_error")
-    return outcome(request["custom_id"], 500, _encoder.encode(body))
+    return outcome(request["custom_id"], 500, _encoded(body))

@@ -2,12 +2,13 @@
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from overlay.lines import is_object
-from overlay.server.refusals import Refusal
+from overlay.server.refusals import Refusal, missing_parameter
 from overlay.server.settings import Limits
 
 _PARAMETERS = frozenset(
@@ -29,24 +30,30 @@ class Creation(msgspec.Struct):
     """Seconds."""
 
 
-def read_creation(body: bytes, limits: Limits) -> Creation:
-    """Decode and check. Raises `Refusal`."""
+def read_creation(body: bytes, limits: Limits, *, azure: bool = False) -> Creation:
+    """Decode and check. `azure` says that endpoints are taken with and without /v1. Raises `Refusal`."""
+    asked = read_parameters(body, _PARAMETERS)
+    windows = list(limits.windows)
+    return Creation(
+        input_file_id=read_text(asked, "input_file_id"),
+        endpoint=_endpoint(read_text(asked, "endpoint"), limits, azure=azure),
+        completion_window=_one_of(read_text(asked, "completion_window"), windows, "completion_window"),
+        metadata=_metadata(asked.get("metadata")),
+        keep_output=keep_time(asked.get("output_expires_after"), "output_expires_after"),
+    )
+
+
+def read_parameters(body: bytes, known: Collection[str]) -> dict[str, Any]:
+    """The JSON object that a body is. Raises `Refusal` for any other, and for a parameter that is not known."""
     try:
         asked = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Refusal(400, "We could not parse the JSON body of your request.") from None
     if not is_object(asked):
         raise Refusal(400, "The body of the request must be a JSON object.")
-    if unknown := sorted(asked.keys() - _PARAMETERS):
+    if unknown := sorted(asked.keys() - set(known)):
         raise Refusal(400, f"Unknown parameter: {unknown[0]!r}.", param=unknown[0], code="unknown_parameter")
-    windows = list(limits.windows)
-    return Creation(
-        input_file_id=_text(asked, "input_file_id"),
-        endpoint=_one_of(_text(asked, "endpoint"), list(limits.endpoints), "endpoint"),
-        completion_window=_one_of(_text(asked, "completion_window"), windows, "completion_window"),
-        metadata=_metadata(asked.get("metadata")),
-        keep_output=keep_time(asked.get("output_expires_after"), "output_expires_after"),
-    )
+    return asked
 
 
 def keep_time(policy: Any, param: str) -> int | None:
@@ -76,15 +83,27 @@ def keep_time(policy: Any, param: str) -> int | None:
     return seconds
 
 
-def _text(asked: dict[str, Any], name: str) -> str:
+def read_text(asked: dict[str, Any], name: str) -> str:
+    """A parameter that must be there, and be a string. Raises `Refusal`."""
     value = asked.get(name)
     if value is None:
-        raise Refusal(
-            400, f"Missing required parameter: {name!r}.", param=name, code="missing_required_parameter"
-        )
+        raise missing_parameter(name)
     if not isinstance(value, str):
         raise Refusal(400, f"Invalid type for {name!r}: expected a string.", param=name, code="invalid_type")
     return value
+
+
+def _endpoint(value: str, limits: Limits, *, azure: bool) -> str:
+    if limits.takes_endpoint(value) or (azure and limits.takes_endpoint(f"/v1{value}")):
+        return value
+    if limits.endpoints is None:
+        raise Refusal(
+            400,
+            f"Invalid value: {value!r}. Expected a path such as '/v1/score'.",
+            param="endpoint",
+            code="invalid_value",
+        )
+    return _one_of(value, list(limits.endpoints), "endpoint")
 
 
 def _one_of(value: Any, known: list[str], param: str) -> str:

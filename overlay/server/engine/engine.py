@@ -3,16 +3,22 @@
 import asyncio
 import math
 from collections import deque
+from itertools import takewhile
 
 from overlay.server.answers.source import Source
 from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
+from overlay.server.engine.caps import over_caps, refusal
 from overlay.server.engine.creation import Creation
+from overlay.server.engine.ids import ids
 from overlay.server.engine.lifecycle import Lifecycle, Live
+from overlay.server.engine.pending import PendingFiles
 from overlay.server.engine.store import Progress, Store
-from overlay.server.objects import Batch, new_id
+from overlay.server.engine.validation import Report, inspect, no_file
+from overlay.server.models import snapshot
+from overlay.server.objects import FINAL, Batch, Problem
 from overlay.server.refusals import Refusal
-from overlay.server.settings import Limits, Pace, window_seconds
+from overlay.server.settings import Limits, Pace, Traits, window_seconds
 
 _HOUR = 3600.0
 
@@ -20,21 +26,46 @@ _HOUR = 3600.0
 class Engine:
     """Belongs to one event loop."""
 
-    def __init__(self, store: Store, timeline: Timeline, source: Source, pace: Pace, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        timeline: Timeline,
+        source: Source,
+        pace: Pace,
+        limits: Limits,
+        *,
+        traits: Traits | None = None,
+    ) -> None:
         self.store = store
         self.timeline = timeline
         self.limits = limits
+        self.traits = traits or Traits()
+        self.new_id = ids(self.traits.ids)
+        self.pending = PendingFiles()
         self._source = source
-        self._lifecycle = Lifecycle(store, timeline, source, pace, limits, enqueued=self._enqueued)
+        self._lifecycle = Lifecycle(
+            store,
+            timeline,
+            source,
+            pace,
+            limits,
+            partial_results=self.traits.partial_results,
+            new_id=self.new_id,
+            over_caps=self._over_caps,
+        )
         self._live: dict[str, Live] = {}
         self._created: deque[float] = deque()
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """Take up what an earlier run left unfinished. Returns when every batch shows what it showed before."""
         unfinished = self.store.unfinished()
         written = {name for _, progress in unfinished for name in (progress.output_id, progress.error_id)}
         self.store.sweep(self.timeline.now(), written)
-        for batch, progress in unfinished:
-            self._launch(Live(batch, progress))
+        lives = [Live(batch, progress) for batch, progress in unfinished]
+        for live in lives:
+            await self._lifecycle.recover(live)
+        for live in lives:
+            self._launch(live)
 
     async def close(self) -> None:
         """Stop where everything stands; a later start goes on from there."""
@@ -53,46 +84,71 @@ class Engine:
         live = self._live.get(batch_id)
         return live.batch if live else None
 
-    def create(self, asked: Creation, token: str | None) -> Batch:
-        """Raises `Refusal` when the input file is not there or too many batches were created."""
+    async def measure(self, asked: Creation) -> Report | None:
+        """What the input file holds, where caps refuse creates; None where they do not.
+
+        Raises `Refusal` for a batch over a cap.
+        """
+        limits, file = self.limits, self.store.usable_file(asked.input_file_id, self.timeline.now())
+        unlimited = limits.live_batches is None and limits.enqueued_tokens is None
+        if limits.caps_refuse == "later" or unlimited or file is None:
+            return None
+        report = await asyncio.to_thread(inspect, self.store.content(file.id), asked.endpoint, limits)
+        # Nothing is awaited between here and the creation, so no other batch comes in between.
+        enqueued = self._enqueued(report.model)
+        if problem := over_caps(report, len(self._unfinished()), enqueued, limits):
+            raise refusal(problem, limits.caps_refuse)
+        return report
+
+    def create(self, asked: Creation, token: str | None, report: Report | None = None) -> Batch:
+        """`report` is what `measure` found. Raises `Refusal` when the input file is for another purpose, or not
+        ready, or too many batches were created.
+
+        A batch of a file that is not there is created and then fails, or is refused: `Limits.unknown_files`.
+        """
         now = self.timeline.now()
         self._admit(now)
         file = self.store.usable_file(asked.input_file_id, now)
-        if file is None:
-            raise Refusal(
-                400,
-                f"Cannot find file {asked.input_file_id}, or your organization does not have access to it.",
-                param="input_file_id",
-            )
-        if file.purpose != "batch":
+        if file is None and self.limits.unknown_files == "refused":
+            raise Refusal(400, no_file(asked.input_file_id), param="input_file_id")
+        # What the real service does with a file of another purpose is not known.
+        if file is not None and file.purpose != "batch":
             raise Refusal(
                 400,
                 f"The input file must have the purpose 'batch', and has {file.purpose!r}.",
                 param="input_file_id",
             )
+        if file is not None:
+            self.pending.check(file.id, now)
         window = window_seconds(asked.completion_window)
         batch = Batch(
-            id=new_id("batch_"),
+            id=self.new_id("batch"),
             endpoint=asked.endpoint,
-            input_file_id=file.id,
+            input_file_id=asked.input_file_id,
             completion_window=asked.completion_window,
             created_at=int(now),
             expires_at=int(now + window),
             metadata=asked.metadata,
         )
         progress = Progress(born=now, entered=now, window=window, keep_output=asked.keep_output)
-        self.store.keep_input(file.id, batch.id)
+        if report is not None:
+            progress.model = None if report.model is None else snapshot(report.model)
+            progress.prompt_tokens = report.prompt_tokens
+        if file is not None:
+            self.store.keep_input(file.id, batch.id)
         self.store.add_batch(batch, progress)
         self._created.append(now)
         self._launch(Live(batch, progress, token))
         return batch
 
     def cancel(self, batch_id: str) -> Batch:
-        """Raises `Refusal` when there is no such batch, or it is past being cancelled."""
+        """Raises `Refusal` when there is no such batch, or it has ended in another way."""
         batch = self.batch(batch_id)
         if batch is None:
             raise no_batch(batch_id)
-        if batch.status == "cancelling":
+        # A second cancel is no conflict, not even once the batch is cancelled: second-hand, from an independent
+        # server's tests, which compare with OpenAI.
+        if batch.status in {"cancelling", "cancelled"}:
             return batch
         live = self._live.get(batch_id)
         if live is None or not transitions.may_enter(batch, "cancelling"):
@@ -127,8 +183,21 @@ class Engine:
         await self._lifecycle.drive(live)
         del self._live[live.batch.id]
 
+    def _unfinished(self) -> list[Live]:
+        """In the order of their creation."""
+        return [live for live in self._live.values() if live.batch.status not in FINAL]
+
     def _enqueued(self, model: str | None) -> int:
-        return sum(live.progress.prompt_tokens for live in self._live.values() if live.batch.model == model)
+        """What batches of a model hold; its alias and its snapshot share a cap."""
+        dated = None if model is None else snapshot(model)
+        return sum(live.progress.prompt_tokens for live in self._unfinished() if live.progress.model == dated)
+
+    def _over_caps(self, live: Live, report: Report) -> Problem | None:
+        """Why a valid batch may not go on, where that was not settled when it was created."""
+        if self.limits.caps_refuse != "later":
+            return None
+        ahead = list(takewhile(lambda other: other is not live, self._unfinished()))
+        return over_caps(report, len(ahead), self._enqueued(report.model), self.limits)
 
 
 def no_batch(batch_id: str) -> Refusal:

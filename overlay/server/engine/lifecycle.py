@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -14,9 +15,10 @@ from overlay.server.answers.source import Source
 from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
 from overlay.server.engine.store import Progress, Store
-from overlay.server.engine.validation import inspect, over_cap
-from overlay.server.objects import FINAL, Batch, File, Problem, Problems, Usage, new_id
-from overlay.server.settings import Limits, Pace
+from overlay.server.engine.validation import Report, inspect, no_input
+from overlay.server.models import snapshot
+from overlay.server.objects import FINAL, Batch, File, Problem, Problems, Usage
+from overlay.server.settings import Kind, Limits, Pace
 
 logger = logging.getLogger("overlay.server")
 
@@ -39,7 +41,7 @@ class Live:
 class Lifecycle:
     """Takes batches from whatever status they are in to a final one.
 
-    `enqueued` gives the prompt tokens that unfinished batches of a model hold.
+    `new_id` makes ids of files; `over_caps` says why a valid batch may not go on.
     """
 
     def __init__(
@@ -50,14 +52,18 @@ class Lifecycle:
         pace: Pace,
         limits: Limits,
         *,
-        enqueued: Callable[[str | None], int],
+        partial_results: bool,
+        new_id: Callable[[Kind], str],
+        over_caps: Callable[[Live, Report], Problem | None],
     ) -> None:
         self._store = store
         self._timeline = timeline
         self._source = source
         self._pace = pace
         self._limits = limits
-        self._enqueued = enqueued
+        self._partial_results = partial_results
+        self._new_id = new_id
+        self._over_caps = over_caps
         self._steps: dict[str, Callable[[Live], Awaitable[None]]] = {
             "validating": self._validate,
             "in_progress": self._answer,
@@ -73,10 +79,20 @@ class Lifecycle:
         except Exception:
             logger.exception("batch %s cannot go on", live.batch.id)
             live.batch.errors = Problems([Problem("server_error", "The service met an error of its own.")])
+            live.batch.output_file_id = live.batch.error_file_id = None
             self.enter(live, "failed")
         finally:
             if live.batch.status in FINAL:
                 self._clean_up(live)
+
+    async def recover(self, live: Live) -> None:
+        """Count what an earlier run answered, before the batch is shown to anybody.
+
+        What cannot be read is left for the batch's own course to fail of.
+        """
+        if live.batch.in_progress_at is not None:
+            with suppress(Exception):
+                await self._lines(live)
 
     def enter(self, live: Live, status: str) -> None:
         now = self._timeline.now()
@@ -87,17 +103,21 @@ class Lifecycle:
     async def _validate(self, live: Live) -> None:
         await self._timeline.sleep_until(live.progress.entered + self._pace.validating)
         batch = live.batch
-        report = await _whole(inspect, self._store.input_of(batch.id), batch.endpoint, self._limits)
-        if not report.problems and (problem := over_cap(report, self._enqueued(report.model), self._limits)):
+        source = self._store.input_of(batch.id)
+        if source.exists():
+            report = await _whole(inspect, source, batch.endpoint, self._limits)
+        else:
+            report = Report(problems=[no_input(batch.input_file_id)])
+        if not report.problems and (problem := self._over_caps(live, report)):
             report.problems.append(problem)
-        batch.model = report.model
+        batch.model = live.progress.model = None if report.model is None else snapshot(report.model)
         if report.problems:
             batch.errors = Problems(report.problems)
             self.enter(live, "failed")
             return
         batch.request_counts.total = report.total
         live.progress.prompt_tokens = report.prompt_tokens
-        live.progress.output_id, live.progress.error_id = new_id("file-"), new_id("file-")
+        live.progress.output_id, live.progress.error_id = self._new_id("file"), self._new_id("file")
         self.enter(live, "in_progress")
 
     async def _answer(self, live: Live) -> None:
@@ -105,7 +125,7 @@ class Lifecycle:
         lines = await self._lines(live)
         total = len(lines)
         duration = max(pace.in_progress, pace.per_line * total)
-        portions = min(total, _PORTIONS) if duration else 1
+        portions = min(total, _PORTIONS) if duration or self._partial_results else 1
         try:
             async with self._timeline.until(progress.born + progress.window):
                 for portion in range(1, portions + 1):
@@ -113,6 +133,9 @@ class Lifecycle:
                     due = math.ceil(total * portion / portions) - lines.done
                     if due > 0:
                         await lines.answer(due, self._source, live.token)
+                    if self._partial_results:
+                        self._put_files(live, expires=None)
+                        self._store.save_batch(live.batch, progress)
         except TimeoutError:
             progress.outcome = "expired"
         self.enter(live, "finalizing")
@@ -148,6 +171,8 @@ class Lifecycle:
                 content(live.progress.error_id),
                 live.batch.request_counts,
                 live.batch.usage,
+                never_run=self._limits.never_run,
+                seed=live.batch.id,
             )
 
         if live.lines is None:
@@ -157,40 +182,53 @@ class Lifecycle:
 
     def _publish(self, live: Live, status: str) -> None:
         """Make files of what was written, and end the batch, in one transaction."""
-        batch, progress, now = live.batch, live.progress, self._timeline.now()
         assert live.lines
         live.lines.close()
-        expires = None if progress.keep_output is None else int(now) + progress.keep_output
+        keep = live.progress.keep_output
         with self._store.transaction():
-            for field, kind, file_id in (
-                ("output_file_id", "output", progress.output_id),
-                ("error_file_id", "error", progress.error_id),
-            ):
-                size = self._store.content(file_id).stat().st_size
-                if not size:
-                    self._store.drop_content(file_id)
-                    continue
-                name = f"{batch.id}_{kind}.jsonl"
-                self._store.add_file(
-                    File(
-                        id=file_id,
-                        bytes=size,
-                        created_at=int(now),
-                        expires_at=expires,
-                        filename=name,
-                        purpose="batch_output",
-                    )
-                )
-                setattr(batch, field, file_id)
+            self._put_files(live, expires=None if keep is None else int(self._timeline.now()) + keep)
             self.enter(live, status)
+        for file_id in (live.progress.output_id, live.progress.error_id):
+            if not self._size(file_id):
+                self._store.drop_content(file_id)
+
+    def _put_files(self, live: Live, *, expires: int | None) -> None:
+        """Make files of what is written by now; one that is empty is none."""
+        batch, now = live.batch, self._timeline.now()
+        for field, kind, file_id in (
+            ("output_file_id", "output", live.progress.output_id),
+            ("error_file_id", "error", live.progress.error_id),
+        ):
+            size = self._size(file_id)
+            if not size:
+                continue
+            begun = self._store.file(file_id, now)
+            self._store.grow_file(
+                File(
+                    id=file_id,
+                    bytes=size,
+                    created_at=begun.created_at if begun else int(now),
+                    expires_at=expires,
+                    filename=f"{batch.id}_{kind}.jsonl",
+                    purpose="batch_output",
+                )
+            )
+            setattr(batch, field, file_id)
+
+    def _size(self, file_id: str) -> int:
+        """Of a content, or 0: a client may delete a file that is still being written."""
+        path = self._store.content(file_id)
+        return path.stat().st_size if path.exists() else 0
 
     def _clean_up(self, live: Live) -> None:
         if live.lines:
             live.lines.close()
         self._store.input_of(live.batch.id).unlink(missing_ok=True)
         if live.batch.status == "failed" and live.progress.output_id:
-            self._store.drop_content(live.progress.output_id)
-            self._store.drop_content(live.progress.error_id)
+            now = self._timeline.now()
+            for file_id in (live.progress.output_id, live.progress.error_id):
+                self._store.delete_file(file_id, now, now)
+                self._store.drop_content(file_id)
 
 
 async def _whole(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:

@@ -5,7 +5,9 @@ number orders each kind, and is what cursors resolve to: a page costs the same w
 Deleted files leave a row behind, so that a cursor that names one still has its place.
 """
 
+import hashlib
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Generator
@@ -51,9 +53,21 @@ class Progress(msgspec.Struct):
     """Seconds for which output and error files are kept, or None for ever."""
     outcome: str = "completed"
     """What comes after `finalizing`."""
+    model: str | None = None
+    """The one that its lines name, once they have been read."""
     prompt_tokens: int = 0
     output_id: str = ""
     error_id: str = ""
+
+
+# Ids that can be the name of a file: others are too long, or have slashes.
+_PLAIN = re.compile(r"\w[\w-]{0,127}", re.ASCII)
+
+
+def _name(identifier: str) -> str:
+    if _PLAIN.fullmatch(identifier):
+        return identifier
+    return hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class StateInUseError(RuntimeError):
@@ -66,7 +80,9 @@ class Store:
     def __init__(self, folder: Path, database: str) -> None:
         self._contents = folder / "files"
         self._inputs = folder / "inputs"
-        for each in (self._contents, self._inputs):
+        self.parts = folder / "parts"
+        """The folder of files that are on their way, part by part: see `engine.uploads`."""
+        for each in (self._contents, self._inputs, self.parts):
             each.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=0.2)
         # One process owns a state folder: two would write each other's output files. The lock is taken by the first
@@ -91,6 +107,11 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def database(self) -> sqlite3.Connection:
+        """For what keeps tables of its own beside files and batches."""
+        return self._db
+
     @contextmanager
     def transaction(self) -> Generator[None]:
         self._db.execute("BEGIN IMMEDIATE")
@@ -104,10 +125,10 @@ class Store:
     # Contents
 
     def content(self, file_id: str) -> Path:
-        return self._contents / file_id
+        return self._contents / _name(file_id)
 
     def input_of(self, batch_id: str) -> Path:
-        return self._inputs / batch_id
+        return self._inputs / _name(batch_id)
 
     def keep_input(self, file_id: str, batch_id: str) -> None:
         """Give a batch a name of its own for its input, which outlives the deletion of the file."""
@@ -126,7 +147,7 @@ class Store:
         `unfinished` names those that are still being written.
         """
         query = "SELECT id FROM files WHERE usable_until IS NULL OR usable_until > ?"
-        kept = unfinished.union(row[0] for row in self._db.execute(query, (now,)))
+        kept = {_name(each) for each in unfinished.union(row[0] for row in self._db.execute(query, (now,)))}
         for path in self._contents.iterdir():
             if path.name not in kept:
                 path.unlink()
@@ -136,6 +157,15 @@ class Store:
     def add_file(self, file: File) -> None:
         self._db.execute(
             "INSERT INTO files (id, purpose, gone_at, usable_until, document) VALUES (?, ?, ?, ?, ?)",
+            (file.id, file.purpose, file.expires_at, file.expires_at, msgspec.json.encode(file)),
+        )
+
+    def grow_file(self, file: File) -> None:
+        """Add a file that is still being written, or update it; one that was deleted stays so."""
+        self._db.execute(
+            "INSERT INTO files (id, purpose, gone_at, usable_until, document) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET document = excluded.document, gone_at = excluded.gone_at,"
+            " usable_until = excluded.usable_until WHERE usable_until IS NULL",
             (file.id, file.purpose, file.expires_at, file.expires_at, msgspec.json.encode(file)),
         )
 

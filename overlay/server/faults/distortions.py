@@ -3,12 +3,15 @@
 import zlib
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overlay.server.faults.kinds import CloseAfter, Cut, Drip, Gzip
+from overlay.server.faults.results import LineEffect, spoiled
+from overlay.server.faults.rewriting import Rewriting, rewritten
 from overlay.server.http.protocol import gone, pause_of, wire_of
 from overlay.server.http.recorder import RecordedRequest
 
@@ -18,7 +21,8 @@ _GZIP = 31
 
 
 async def _cut(effect: Cut, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    wire, left, over = wire_of(scope), effect.after, False
+    wire, over = wire_of(scope), False
+    left = effect.after if effect.lines is None else effect.lines
 
     async def until_cut(message: Message) -> None:
         nonlocal left, over
@@ -27,9 +31,9 @@ async def _cut(effect: Cut, app: ASGIApp, scope: Scope, receive: Receive, send: 
         if message["type"] == "http.response.start":
             await _announce(message, effect, scope, send)
             return
-        body: bytes = message.get("body", b"")
-        over = len(body) >= left or (effect.framing == "close" and not message.get("more_body"))
-        piece, left = body[:left], left - len(body)
+        assert left is not None
+        piece, left = _before(effect, message.get("body", b""), left)
+        over = not left or (effect.framing == "close" and not message.get("more_body"))
         if effect.framing == "close":
             wire.write(piece)
         elif piece or not over:
@@ -44,6 +48,16 @@ async def _cut(effect: Cut, app: ASGIApp, scope: Scope, receive: Receive, send: 
         await gone(receive)
 
 
+def _before(cut: Cut, body: bytes, left: int) -> tuple[bytes, int]:
+    """What of a piece of the body comes before the cut, and how many bytes or lines are left to come."""
+    if cut.lines is None:
+        return body[:left], max(0, left - len(body))
+    end = 0
+    while left and (found := body.find(b"\n", end)) >= 0:
+        left, end = left - 1, found + 1
+    return (body if left else body[:end]), left
+
+
 async def _announce(start: Message, effect: Cut, scope: Scope, send: Send) -> None:
     """Send the head of the answer in the framing that was asked for."""
     headers = MutableHeaders(scope=start)
@@ -55,7 +69,8 @@ async def _announce(start: Message, effect: Cut, scope: Scope, send: Send) -> No
     # h11 frames the body of every HTTP/1.1 answer; one that only the connection's end ends is written by hand.
     request: RecordedRequest = scope["overlay.request"]
     request.status = start["status"]
-    headers["x-request-id"], headers["connection"] = request.request_id, "close"
+    request.stamp(headers)
+    headers["connection"] = "close"
     lines = [f"HTTP/1.1 {request.status} {HTTPStatus(start['status']).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     wire_of(scope).write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
@@ -108,5 +123,51 @@ async def _gzip(_: Gzip, app: ASGIApp, scope: Scope, receive: Receive, send: Sen
     await app(scope, receive, packed)
 
 
+async def _rewrite(effect: Rewriting, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    def changed(body: bytes, media_type: str) -> bytes:
+        # A file's content may be JSON, too, and is no object of the API.
+        if media_type != "application/json":
+            return body
+        return msgspec.json.encode(rewritten(effect, msgspec.json.decode(body)))
+
+    await _change(changed, app, scope, receive, send)
+
+
+async def _spoil(effect: LineEffect, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _change(lambda body, _: spoiled(effect, body), app, scope, receive, send)
+
+
+async def _change(
+    changed: Callable[[bytes, str], bytes], app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Send what `changed` makes of a good answer's body and media type. The whole body is held in memory."""
+    # A range would be one of the true body.
+    whole = {**scope, "headers": [each for each in scope["headers"] if each[0] != b"range"]}
+    head: Message = {}
+    pieces: list[bytes] = []
+
+    async def held_back(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            head.update(message)
+            return
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            headers, body = MutableHeaders(scope=head), b"".join(pieces)
+            if head["status"] == HTTPStatus.OK:
+                body = changed(body, headers.get("content-type", ""))
+            headers["content-length"] = str(len(body))
+            await send(head)
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    await app(whole, receive, held_back)
+
+
 Distortion = Callable[[Any, ASGIApp, Scope, Receive, Send], Awaitable[None]]
-DISTORTIONS: dict[type[Any], Distortion] = {Cut: _cut, Drip: _drip, CloseAfter: _close_after, Gzip: _gzip}
+DISTORTIONS: dict[type[Any], Distortion] = {
+    Cut: _cut,
+    Drip: _drip,
+    CloseAfter: _close_after,
+    Gzip: _gzip,
+    **dict.fromkeys(get_args(Rewriting), _rewrite),
+    **dict.fromkeys(get_args(LineEffect), _spoil),
+}

@@ -4,6 +4,7 @@ way out stand in distortions.py.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
@@ -12,6 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from overlay.server.clock import Timeline
 from overlay.server.faults import kinds
 from overlay.server.faults.distortions import DISTORTIONS
+from overlay.server.faults.listing import ListEffect, page, weather
+from overlay.server.faults.matching import Faults
+from overlay.server.faults.results import LineEffect
+from overlay.server.faults.rewriting import Rewriting
 from overlay.server.http.protocol import gone, wire_of
 from overlay.server.refusals import Refusal, refused
 
@@ -19,7 +24,7 @@ from overlay.server.refusals import Refusal, refused
 class FaultMiddleware:
     """Lets each request meet its faults on the way to `app`."""
 
-    def __init__(self, app: ASGIApp, faults: kinds.Faults, timeline: Timeline) -> None:
+    def __init__(self, app: ASGIApp, faults: Faults, timeline: Timeline) -> None:
         self._app = app
         self._faults = faults
         self._timeline = timeline
@@ -32,8 +37,14 @@ class FaultMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
         scope["overlay.pause"] = self._pause
-        for effect in reversed(self._faults.meet(scope["method"], scope["path"])):
-            app = self._around(effect, app)
+        effects = self._faults.meet(scope["method"], scope["path"])
+        if (listed := weather(effects, scope["query_string"])) is not None:
+            scope["overlay.page"] = partial(page, listed, now=self._timeline.now())
+        # What an answer says is changed first, and then the way in which it is sent.
+        effects.sort(key=lambda effect: isinstance(effect, Rewriting | LineEffect))
+        for effect in reversed(effects):
+            if not isinstance(effect, ListEffect):
+                app = self._around(effect, app)
         await app(scope, receive, send)
 
     def _around(self, effect: kinds.Effect, app: ASGIApp) -> ASGIApp:
@@ -127,6 +138,12 @@ class FaultMiddleware:
         scope["overlay.linger"] = effect.seconds
         await app(scope, receive, send)
 
+    async def pending(
+        self, effect: kinds.Pending, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        scope["overlay.pending"] = effect.seconds, effect.refused
+        await app(scope, receive, send)
+
     async def _pause(self, seconds: float | None) -> None:
         """In real time; ends early when the service does."""
         if seconds is None or seconds > 0:
@@ -147,6 +164,7 @@ _HANDLERS: dict[type[Any], _Handler] = {
     kinds.LateAccept: FaultMiddleware.late_accept,
     kinds.LagList: FaultMiddleware.lag_list,
     kinds.Linger: FaultMiddleware.linger,
+    kinds.Pending: FaultMiddleware.pending,
 }
 
 

@@ -1,4 +1,4 @@
-"""Who may come in: bearer tokens."""
+"""Who may come in: bearer tokens, and keys in Azure's `api-key` header."""
 
 import hmac
 import inspect
@@ -23,7 +23,7 @@ class Authentication:
         self._accepted = _asking(tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        token = bearer(scope)
+        token = token_of(scope)
         try:
             await self._check(token)
         except Refusal as refusal:
@@ -35,17 +35,21 @@ class Authentication:
     async def _check(self, token: str) -> None:
         if not token:
             raise Refusal(
-                401, "You didn't provide an API key: send it in the Authorization header, as a bearer token."
+                401,
+                "You didn't provide an API key: send it in the Authorization header, as a bearer token, or in the"
+                " api-key header.",
             )
         accepted = self._accepted(token)
         if not (await accepted if inspect.isawaitable(accepted) else accepted):
             raise Refusal(401, "Incorrect API key provided.", code="invalid_api_key")
 
 
-def bearer(scope: Scope) -> str:
-    """The token of a request, or an empty string."""
-    scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+def token_of(scope: Scope) -> str:
+    """The bearer token of a request, else its `api-key`, else an empty string."""
+    headers = Headers(scope=scope)
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return bearer or headers.get("api-key", "").strip()
 
 
 def _asking(tokens: Tokens) -> Callable[[str], bool | Awaitable[bool]]:

@@ -1,6 +1,7 @@
-"""The log of requests, and the id that each answer carries."""
+"""The log of requests, and the headers that each answer carries."""
 
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,9 +10,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from overlay.server.http.authentication import bearer
-from overlay.server.objects import new_id
+from overlay.server.http.authentication import token_of
+from overlay.server.http.paths import sent_path
+from overlay.server.objects import ORGANIZATION, new_id
 
+_EVERYWHERE = {
+    "openai-version": "2020-10-01",
+    "openai-organization": ORGANIZATION,
+    "x-content-type-options": "nosniff",
+}
 _SECRET = frozenset({"authorization", "cookie", "api-key", "x-api-key"})
 
 
@@ -21,13 +28,24 @@ class RecordedRequest:
 
     method: str
     path: str
+    """As OpenAI has it, /v1 included, whichever prefix the client used."""
+    sent_path: str
+    """As the client sent it: `/openai/v1/batches`, for one."""
     query: str
     headers: dict[str, str]
     """Without those that hold credentials."""
     request_id: str
     token: str = field(repr=False)
-    """The bearer token, or an empty string."""
+    """The bearer token, else what stood in `api-key`, else an empty string."""
     status: int | None = None
+    began: float = field(default_factory=time.perf_counter, repr=False, compare=False)
+
+    def stamp(self, headers: MutableHeaders) -> None:
+        """Add what every answer of the real service carries, where it does not say otherwise itself."""
+        for name, value in _EVERYWHERE.items():
+            headers.setdefault(name, value)
+        headers.setdefault("openai-processing-ms", str(round((time.perf_counter() - self.began) * 1000)))
+        headers.setdefault("x-request-id", self.request_id)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} {self.status}"
@@ -54,7 +72,7 @@ class RequestLog:
 
 
 class Recorder:
-    """Writes down every request, and gives every answer an `x-request-id`."""
+    """Writes down every request, and gives every answer the headers of the real service."""
 
     def __init__(self, app: ASGIApp, requests: RequestLog) -> None:
         self._app = app
@@ -64,10 +82,11 @@ class Recorder:
         request = RecordedRequest(
             scope["method"],
             scope["path"],
+            sent_path(scope),
             scope["query_string"].decode("latin-1"),
             {name: value for name, value in Headers(scope=scope).items() if name not in _SECRET},
             new_id("req_"),
-            bearer(scope),
+            token_of(scope),
         )
         self._requests.add(request)
         scope["overlay.request"] = request
@@ -75,7 +94,7 @@ class Recorder:
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
-                MutableHeaders(scope=message).setdefault("x-request-id", request.request_id)
+                request.stamp(MutableHeaders(scope=message))
             await send(message)
 
         # A client that leaves before its answer is no error here.

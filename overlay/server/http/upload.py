@@ -1,4 +1,4 @@
-"""A multipart form with one file in it, written to disk as it arrives.
+"""A multipart form with one file in it, or one part of a file, written to disk as it arrives.
 
 python-multipart finds the parts; the bytes go straight from its callbacks to the file, in the event loop, because
 handing each piece to a thread costs more than writing it to the page cache.
@@ -18,10 +18,11 @@ _LARGEST_FIELD = 1 << 16
 
 
 class Form:
-    """`fields` by name; the part named `file` is in `path`, with `filename` and `size`."""
+    """`fields` by name; the part called `name` is in `path`, with `filename` and `size`."""
 
-    def __init__(self, path: Path, largest: int) -> None:
+    def __init__(self, path: Path, largest: int, name: str = "file") -> None:
         self.path = path
+        self.name = name
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
         self.size = 0
@@ -83,9 +84,9 @@ class Form:
     def _on_headers(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        if self._name == "file":
+        if self._name == self.name:
             if self.filename is not None:
-                raise Refusal(400, "The form has more than one file.", param="file")
+                raise Refusal(400, "The form has more than one file.", param=self.name)
             self._in_file = True
             self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
 
@@ -93,7 +94,7 @@ class Form:
         if self._in_file:
             self.size += end - start
             if self.size > self._largest:
-                raise Refusal(413, f"The file is larger than {self._largest} bytes.", param="file")
+                raise Refusal(413, f"The file is larger than {self._largest} bytes.", param=self.name)
             assert self._file
             self._file.write(memoryview(data)[start:end])
         else:

@@ -1,4 +1,4 @@
-"""The service's own paths, for tests in other processes: faults, requests and advance, under /_control/."""
+"""The service's own paths, for tests in other processes, under /_control/: faults, requests, advance, neighbour."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from overlay.server.clock import Timeline
-from overlay.server.faults.kinds import Fault, Faults
+from overlay.server.engine.neighbour import Foreign, Neighbour
+from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.recorder import RequestLog
 from overlay.server.refusals import Refusal
 
@@ -23,10 +24,13 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Control:
-    def __init__(self, faults: Faults, requests: RequestLog, timeline: Timeline) -> None:
+    def __init__(
+        self, faults: Faults, requests: RequestLog, timeline: Timeline, neighbour: Neighbour
+    ) -> None:
         self._faults = faults
         self._requests = requests
         self._timeline = timeline
+        self._neighbour = neighbour
 
     def routes(self) -> Sequence[Route]:
         return [
@@ -36,6 +40,8 @@ class Control:
             Route(f"{PREFIX}requests", self.list_requests, methods=["GET"]),
             Route(f"{PREFIX}requests", self.clear_requests, methods=["DELETE"]),
             Route(f"{PREFIX}advance", self.advance, methods=["POST"]),
+            Route(f"{PREFIX}neighbour/batches", self.create_theirs, methods=["POST"]),
+            Route(f"{PREFIX}neighbour/files", self.upload_theirs, methods=["POST"]),
         ]
 
     async def add_fault(self, request: Request) -> Response:
@@ -55,7 +61,7 @@ class Control:
     async def list_requests(self, request: Request) -> Response:
         """Without tokens and headers."""
         del request
-        names = ("method", "path", "query", "request_id", "status")
+        names = ("method", "path", "sent_path", "query", "request_id", "status")
         return _json([{name: getattr(each, name) for name in names} for each in self._requests.all()])
 
     async def clear_requests(self, request: Request) -> Response:
@@ -67,6 +73,12 @@ class Control:
         asked = await _read(request, Advance)
         await self._timeline.advance(asked.seconds)
         return _json({"now": self._timeline.now()})
+
+    async def create_theirs(self, request: Request) -> Response:
+        return _json(self._neighbour.create(await _read(request, Foreign)))
+
+    async def upload_theirs(self, request: Request) -> Response:
+        return _json(self._neighbour.upload(await _read(request, Foreign)))
 
 
 async def _read(request: Request, kind: type[_T]) -> _T:

@@ -1,32 +1,35 @@
 """The five operations of https://platform.openai.com/docs/api-reference/files that batches need."""
 
+import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from overlay.server.clock import Timeline
-from overlay.server.engine.creation import keep_time
-from overlay.server.engine.store import Store
+from overlay.server.engine.engine import Engine
+from overlay.server.engine.filing import described
+from overlay.server.engine.input_files import check_input_file
+from overlay.server.faults.listing import Asked
+from overlay.server.http.paths import id_in
 from overlay.server.http.query import limit_of, no_cursor, one_of
 from overlay.server.http.upload import Form
-from overlay.server.objects import UPLOAD_PURPOSES, Deleted, File, new_id
-from overlay.server.refusals import Refusal
-from overlay.server.routes.batches import answer, page
-from overlay.server.settings import Limits
+from overlay.server.objects import NO_DOWNLOAD, Deleted, File
+from overlay.server.refusals import Refusal, missing_parameter
+from overlay.server.routes.batches import answer, page, strange_page
 
 _MOST = 10_000
-# "By default, files with purpose=batch expire after 30 days and all other files are persisted": POST /files.
-_KEEP_BATCH_INPUT = 30 * 86400
 
 
 class FileRoutes:
-    def __init__(self, store: Store, timeline: Timeline, limits: Limits) -> None:
-        self._store = store
-        self._timeline = timeline
-        self._limits = limits
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._timeline = engine.timeline
+        self._limits = engine.limits
 
     def routes(self) -> Sequence[Route]:
         return [
@@ -38,19 +41,25 @@ class FileRoutes:
         ]
 
     async def create(self, request: Request) -> Response:
-        file_id = new_id("file-")
+        file_id = self._engine.new_id("file")
         form = Form(self._store.content(file_id), self._limits.max_upload_bytes)
         try:
             await form.read(request.headers.get("content-type"), request.stream())
             file = self._described(file_id, form)
+            if file.purpose == "batch" and self._limits.check_uploads:
+                await asyncio.to_thread(check_input_file, form.path, file.filename)
             self._store.add_file(file)
         except BaseException:
             self._store.drop_content(file_id)
             raise
-        return answer(file)
+        # A fault may leave a new file pending.
+        seconds, refused = request.scope.get("overlay.pending", (0.0, False))
+        if seconds:
+            self._engine.pending.add(file_id, self._timeline.now() + seconds, refused=refused)
+        return answer(self._shown(file))
 
     async def retrieve(self, request: Request) -> Response:
-        return answer(self._file(request))
+        return answer(self._shown(self._file(request)))
 
     async def delete(self, request: Request) -> Response:
         file, now = self._file(request), self._timeline.now()
@@ -62,53 +71,60 @@ class FileRoutes:
 
     async def content(self, request: Request) -> Response:
         file = self._file(request)
-        return _Content(
-            self._store.content(file.id), media_type="application/octet-stream", filename=file.filename
-        )
+        if file.purpose in NO_DOWNLOAD:
+            raise Refusal(400, f"Not allowed to download files of purpose: {file.purpose}")
+        path, kind = self._store.content(file.id), "application/octet-stream"
+        if self._engine.traits.partial_results and file.purpose == "batch_output":
+            # It may grow while it is sent, so send as much as its object says.
+            return Response(await asyncio.to_thread(_beginning, path, file.bytes), media_type=kind)
+        return _Content(path, media_type=kind, filename=file.filename)
 
     async def list(self, request: Request) -> Response:
         after, purpose = request.query_params.get("after"), request.query_params.get("purpose")
         limit = limit_of(request, default=_MOST, most=_MOST)
         ascending = one_of(request, "order", ("asc", "desc"), "desc") == "asc"
+        if "overlay.page" in request.scope:
+            rows = self._store.files(
+                self._timeline.now(), after=None, limit=-1, ascending=False, purpose=purpose
+            )
+            return strange_page(request, self._current(rows), Asked(after, limit, ascending))
         place = None
         if after is not None and (place := self._store.file_place(after)) is None:
             raise no_cursor(after)
         rows = self._store.files(
             self._timeline.now(), after=place, limit=limit + 1, ascending=ascending, purpose=purpose
         )
-        return page(rows[:limit], more=len(rows) > limit)
+        return page(self._current(rows[:limit]), more=len(rows) > limit)
 
     def _file(self, request: Request) -> File:
-        file_id = request.path_params["file_id"]
+        file_id = id_in(request, "file_id")
         file = self._store.file(file_id, self._timeline.now())
         if file is None:
             raise Refusal(404, f"No such File object: {file_id}", param="id")
         return file
 
+    def _shown(self, file: File) -> File:
+        return self._engine.pending.shown(file, self._timeline.now())
+
+    def _current(self, rows: Sequence[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
+        """Rows of the store, which does not know which files are pending."""
+        if not self._engine.pending:
+            return rows
+        return [
+            (file_id, msgspec.json.encode(self._shown(msgspec.json.decode(document, type=File))))
+            for file_id, document in rows
+        ]
+
     def _described(self, file_id: str, form: Form) -> File:
         if form.filename is None:
-            raise _missing("file")
-        purpose = form.fields.get("purpose")
-        if purpose is None:
-            raise _missing("purpose")
-        if purpose not in UPLOAD_PURPOSES:
-            raise Refusal(
-                400,
-                f"Invalid value: {purpose!r}. Supported values are: {', '.join(map(repr, UPLOAD_PURPOSES))}.",
-                param="purpose",
-                code="invalid_value",
-            )
-        keep = keep_time(_policy(form.fields), "expires_after")
-        if keep is None and purpose == "batch":
-            keep = _KEEP_BATCH_INPUT
-        now = int(self._timeline.now())
-        return File(
-            id=file_id,
-            bytes=form.size,
-            created_at=now,
-            expires_at=None if keep is None else now + keep,
+            raise missing_parameter("file")
+        return described(
+            file_id,
             filename=form.filename or "upload",
-            purpose=purpose,
+            size=form.size,
+            purpose=form.fields.get("purpose"),
+            expires_after=_policy(form.fields),
+            now=self._timeline.now(),
         )
 
     async def _drop(self, file_id: str, moment: float) -> None:
@@ -121,6 +137,11 @@ class _Content(FileResponse):
     chunk_size = 1 << 20
 
 
+def _beginning(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)
+
+
 def _policy(fields: dict[str, str]) -> Any:
     """`expires_after` comes as one field of JSON, or as a field for each of its keys."""
     parts = {
@@ -129,9 +150,3 @@ def _policy(fields: dict[str, str]) -> Any:
         if f"expires_after[{key}]" in fields
     }
     return parts or fields.get("expires_after")
-
-
-def _missing(name: str) -> Refusal:
-    return Refusal(
-        400, f"Missing required parameter: {name!r}.", param=name, code="missing_required_parameter"
-    )
