@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,6 +36,11 @@ def pairs(texts: list[str] | None) -> dict[str, str]:
     return read
 
 
+def named(**options: Any) -> dict[str, Any]:
+    """The options that were typed; the others stay as they are."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 BatchId = Annotated[str, typer.Argument(metavar="BATCH_ID", show_default=False)]
 FileId = Annotated[str, typer.Argument(metavar="FILE_ID", show_default=False)]
 RequestsFile = Annotated[Path, typer.Argument(metavar="FILE", help="A JSONL file of requests.")]
@@ -60,6 +65,26 @@ Timeout = Annotated[
 Poll = Annotated[
     float,
     typer.Option(parser=seconds, metavar="TIME", help="The initial polling interval; it grows to 60 s."),
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=1, metavar="TOKENS", help="The model's limit on enqueued prompt tokens.")
+]
+MaxBatches = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="How many batches may run at a time.")
+]
+MaxCreates = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="How many batches may be created in an hour; 2,000 at OpenAI."),
+]
+MaxAttempts = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Maximum attempts for a request that may still succeed; 3 by default."
+    ),
+]
+DeleteFiles = Annotated[
+    bool | None,
+    typer.Option("--delete-files", help="Delete the files at the service once all results are on disk."),
 ]
 PollAgain = Annotated[
     float | None,

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _SHARDS_SHOWN = 8
 _TENTHS = 10
-_SPOKEN = frozenset({"uploading", "created", "adopted", "waiting", "resubmitted", "duplicate", "outage"})
+_SPOKEN = frozenset(
+    {"uploading", "created", "adopted", "waiting", "split", "changed", "resubmitted", "duplicate", "outage"}
+)
 """The events that get a line of their own without a terminal; besides them, each tenth of the way gets one."""
 
 
@@ -105,7 +107,7 @@ class JobProgress:
             )
             counts = f"{shard.completed + shard.failed:,}/{shard.requests:,}"
             again = f"retry {shard.generation}" if shard.generation else ""
-            grid.add_row(f"shard {shard.number}", Text(endings.one_line(status)), bar, counts, again)
+            grid.add_row(shard.name, Text(endings.one_line(status)), bar, counts, again)
         finished = len(job.shards) - len(open_shards)
         whole = Table.grid()  # a bar by itself does not end its line
         whole.add_row(ProgressBar(total=1.0, completed=job.progress, width=60))

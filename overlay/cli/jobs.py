@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from overlay.cli import output
-from overlay.cli.arguments import Output, PollAgain, Timeout
+from overlay.cli.arguments import (
+    DeleteFiles,
+    MaxAttempts,
+    MaxBatches,
+    MaxCreates,
+    MaxTokens,
+    Output,
+    PollAgain,
+    Timeout,
+    named,
+)
 from overlay.cli.delivery import deliver_job
 from overlay.cli.destination import STDOUT, check_destination
 from overlay.cli.endings import Exit
@@ -39,11 +49,29 @@ def show(shell: Shell, job_id: JobId) -> None:
 
 
 @command(app)
-def resume(shell: Shell, job_id: JobId, timeout: Timeout = None, poll: PollAgain = None) -> Exit:
-    """Resume a job, and wait until it has ended."""
+def resume(
+    shell: Shell,
+    job_id: JobId,
+    *,
+    max_enqueued_tokens: MaxTokens = None,
+    max_batches: MaxBatches = None,
+    max_creates_per_hour: MaxCreates = None,
+    max_attempts: MaxAttempts = None,
+    delete_files: DeleteFiles = None,
+    timeout: Timeout = None,
+    poll: PollAgain = None,
+) -> Exit:
+    """Resume a job, and wait until it has ended. Options that are given change the job's."""
+    changes = named(
+        max_enqueued_tokens=max_enqueued_tokens,
+        max_batches=max_batches,
+        max_creates_per_hour=max_creates_per_hour,
+        max_attempts=max_attempts,
+        delete_files=delete_files,
+    )
     shell.advise(f"resume job {job_id} with: {shell.again('jobs', 'resume', job_id)}", on_error=True)
     with shell.client() as client, JobProgress() as progress:
-        job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch)
+        job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch, **changes)
     shell.show(job, facts)
     shell.say(f"to get its results: {shell.again('jobs', 'results', job_id, '-o', 'results.jsonl')}")
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
@@ -127,7 +155,7 @@ def facts(job: Job) -> Iterator[tuple[str, object]]:
     yield "duplicates cancelled", job.duplicates_cancelled or None
     yield "stray lines", job.strays or None
     for shard in job.shards[:_SHARDS_SHOWN]:
-        yield f"shard {shard.number}", shard_text(shard)
+        yield shard.name, shard_text(shard)
     if len(job.shards) > _SHARDS_SHOWN:
         yield "more", f"{len(job.shards) - _SHARDS_SHOWN:,} more shards; --json shows all"
 

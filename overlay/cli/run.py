@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from overlay.cli.arguments import Metadata, Poll, RequestsFile, Timeout, Window, pairs
+from overlay.cli.arguments import (
+    DeleteFiles,
+    MaxAttempts,
+    MaxBatches,
+    MaxCreates,
+    MaxTokens,
+    Metadata,
+    Poll,
+    RequestsFile,
+    Timeout,
+    Window,
+    named,
+    pairs,
+)
 from overlay.cli.delivery import deliver_job
 from overlay.cli.destination import check_destination
 from overlay.cli.endings import Exit, WouldPayAgainError
@@ -47,20 +60,11 @@ def register(app: typer.Typer) -> None:
         ],
         completion_window: Window = "24h",
         metadata: Metadata = None,
-        max_enqueued_tokens: Annotated[
-            int | None,
-            typer.Option(min=1, metavar="TOKENS", help="The model's limit on enqueued prompt tokens."),
-        ] = None,
-        max_attempts: Annotated[
-            int,
-            typer.Option(min=1, metavar="N", help="Maximum attempts for a request that may still succeed."),
-        ] = 3,
-        delete_files: Annotated[
-            bool,
-            typer.Option(
-                "--delete-files", help="Delete the files at the service once all results are on disk."
-            ),
-        ] = False,
+        max_enqueued_tokens: MaxTokens = None,
+        max_batches: MaxBatches = None,
+        max_creates_per_hour: MaxCreates = None,
+        max_attempts: MaxAttempts = None,
+        delete_files: DeleteFiles = None,
         timeout: Timeout = None,
         poll: Poll = 5.0,
         again: Annotated[
@@ -71,6 +75,13 @@ def register(app: typer.Typer) -> None:
         check_destination(output_path)
         added = pairs(metadata)
         JobOptions(metadata=added)  # rejects bad metadata before any call
+        changes = named(
+            max_enqueued_tokens=max_enqueued_tokens,
+            max_batches=max_batches,
+            max_creates_per_hour=max_creates_per_hour,
+            max_attempts=max_attempts,
+            delete_files=delete_files,
+        )
         with shell.client() as client:
             with JobProgress() as progress:
                 job_id = client.jobs.identify(file)
@@ -98,14 +109,14 @@ def register(app: typer.Typer) -> None:
                         id=job_id,
                         completion_window=completion_window,
                         metadata=added,
-                        max_enqueued_tokens=max_enqueued_tokens,
-                        max_attempts=max_attempts,
-                        delete_files=delete_files,
+                        **changes,
                         poll=poll,
                         on_change=progress.watch,
                     )
                 if job is None or not job.ended:
-                    job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch)
+                    job = client.jobs.wait(
+                        job_id, timeout=timeout, poll=poll, on_change=progress.watch, **changes
+                    )
             # The live view is gone by now: on the same terminal, it and the results would overwrite each other.
             return deliver_job(shell, job, client.jobs.results(job_id), output_path)
 

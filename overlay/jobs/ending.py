@@ -11,15 +11,14 @@ from overlay.flows.steps import Flow, Work
 from overlay.jobs.merging import fetched_path, merge, remove_fetched
 from overlay.jobs.positions import positions
 from overlay.jobs.records import LostFile, Unit
-from overlay.jobs.starting import NO_FILE, JobContext
+from overlay.jobs.starting import NO_FILE, JobContext, meet_limit
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.batches import cancel
+from overlay.operations.caps import limit_in
 from overlay.operations.create import failed_for_its_file
 from overlay.results.fetching import batch_failed, failed, with_files
 
-TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
-_CAP_GROWTH = 10
 _MOST_LOST = 5
 """Input files of one unit that may get lost before it is said that something is wrong."""
 
@@ -101,10 +100,8 @@ def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: S
         if following is not None and following.key not in {other.key for other in context.ledger.saved()}:
             context.ledger.save(following)
         context.ledger.add_litter(unit.file_id, *file_ids)
-        cap = context.ledger.caps().get(unit.model or "")
-        if cap is not None:
-            # Others may have held tokens when it was learned: each time, a little more is tried.
-            context.ledger.learn_cap(unit.model or "", cap + cap // _CAP_GROWTH)
+    # Others may have held tokens when it was learned: each time, a little more is tried.
+    context.account.grow(unit.model or "")
 
 
 def _located(context: JobContext, unit: Unit, error: BatchFailedError) -> BatchFailedError:
@@ -139,26 +136,17 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
             unit.completed = unit.failed = 0
             context.ledger.save(unit)
 
-    if TOKEN_LIMIT not in codes:
-        yield Work(partial(put_back, "refused"))
-        raise (yield Work(partial(_located, context, unit, failed(batch, None))))
+    limit = limit_in(codes, str(failed(batch, None)))
+    yield Work(partial(put_back, limit or "refused"))
+    error = failed(batch, None)
+    if not (yield from meet_limit(context, unit, limit, _words(batch))):
+        raise (yield Work(partial(_located, context, unit, error)))
 
-    def learn() -> None:
-        # What else was running when it was refused; some may have ended since, but not before the same poll.
-        others = [
-            other for other in context.ledger.saved() if other.model == unit.model and other.key != unit.key
-        ]
-        allowed = sum(
-            other.tokens for other in others if (other.live or other.state == "ended") and not other.refused
-        )
-        if allowed:
-            context.ledger.learn_cap(unit.model or "", allowed)
 
-    yield Work(learn)
-    yield Work(partial(put_back, TOKEN_LIMIT))
-    context.report(
-        "waiting", unit, f"shard {unit.shard}: too many enqueued tokens; waiting for room under the limit"
-    )
+def _words(batch: Batch) -> str:
+    """What the service said of a batch that failed."""
+    entries = (batch.errors.data if batch.errors is not None else None) or ()
+    return "; ".join(entry.message for entry in entries if entry.message) or "over a limit of the account"
 
 
 def _without_file(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:

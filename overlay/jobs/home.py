@@ -26,6 +26,7 @@ import attrs
 
 from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundError, StorageError
 from overlay.flows.steps import deadline
+from overlay.jobs.account import Account, remove_job
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.merging import remove_fetched, remove_parts
@@ -110,6 +111,7 @@ def remove(settings: Settings, folder: Path) -> None:
         doomed.parent.mkdir(exist_ok=True)
         folder.rename(doomed)  # in one step: nobody must find half a job
     shutil.rmtree(doomed, ignore_errors=True)
+    remove_job(settings.home / "accounts.db", folder.name)
 
 
 @attrs.define
@@ -158,6 +160,8 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
                         JobEvent(kind=kind, job=job, shard=unit.shard if unit else None, message=message)
                     )
 
+        account = stack.enter_context(Account(settings, job_id))
         home = home_id(settings.home)
-        return OpenJob(JobContext(settings, folder, ledger, record, home, report, until), stack.pop_all())
+        context = JobContext(settings, folder, ledger, record, account, home, report, until)
+        return OpenJob(context, stack.pop_all())
     raise AssertionError("unreachable: the block returns or raises")

@@ -74,7 +74,8 @@ def _fourth(db: sqlite3.Connection) -> None:
         " shard_requests INTEGER, bytes INTEGER, tokens INTEGER, sha256 TEXT, file_id TEXT,"
         " file_created_at INTEGER, batch_id TEXT, creating_at REAL, created_at REAL, status TEXT,"
         " completed INTEGER, failed INTEGER, ok INTEGER, missing INTEGER, input_tokens INTEGER,"
-        " output_tokens INTEGER, strays INTEGER, adopted TEXT, nonce TEXT, looks INTEGER, problem TEXT"
+        " output_tokens INTEGER, strays INTEGER, adopted TEXT, nonce TEXT, looks INTEGER, problem TEXT,"
+        " inputs INTEGER"
     )
     names = [column.split()[0] for column in columns.split(", ")]
     rows = [dict(row) for row in db.execute("SELECT * FROM unit")]
@@ -84,7 +85,7 @@ def _fourth(db: sqlite3.Connection) -> None:
     )
     for row in rows:
         seal = row.pop("seal")
-        kept = {name: row.get(name) for name in names} | {"part": 0, "looks": 0}
+        kept = {name: row.get(name) for name in names} | {"part": 0, "looks": 0, "inputs": 0}
         # A row whose seal was broken gets none that fits: it is found out when it is read.
         sealed = _seal(kept) if seal in (None, _seal(row)) else -1
         marks = ", ".join("?" for _ in (*names, "seal"))

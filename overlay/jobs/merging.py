@@ -106,6 +106,7 @@ def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> 
         following.unlink(missing_ok=True)
         return None
     next_unit.sha256 = digest.hexdigest()
+    next_unit.inputs = unit.inputs * next_unit.requests // unit.requests
     return next_unit
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
@@ -10,6 +10,7 @@ from overlay.errors import ConfigurationError
 from overlay.models import plain_status
 from overlay.operations.create import checked_metadata
 from overlay.operations.marks import KEY
+from overlay.wire.clock import seconds
 
 UnitState: TypeAlias = Literal[
     "planned", "uploading", "uploaded", "creating", "fencing", "created", "ended", "done", "split"
@@ -67,6 +68,8 @@ class Unit:
     """How often the list was searched, to its end, for a batch of that create."""
     problem: str | None = None
     """Why it is stuck or was refused, as last said by the service or by us."""
+    inputs: int = 0
+    """Texts to embed."""
 
     @property
     def key(self) -> UnitKey:
@@ -108,6 +111,18 @@ class LostFile:
         return self.shard, self.generation, self.part
 
 
+_WHOLE_NUMBERS = (
+    "max_enqueued_tokens",
+    "max_enqueued_inputs",
+    "max_batches",
+    "max_creates_per_hour",
+    "max_attempts",
+)
+_TIMES = ("output_expires_after", "grace", "poll")
+CHANGEABLE = frozenset({*_WHOLE_NUMBERS, "delete_files", "grace", "poll"})
+"""Options that do not change what is sent: a job that exists takes new values of these."""
+
+
 @attrs.frozen(kw_only=True)
 class JobOptions:
     """How to run a job; see `overlay.jobs.verbs.submit`. Times are in seconds.
@@ -119,6 +134,8 @@ class JobOptions:
     metadata: dict[str, str] = attrs.field(factory=dict[str, str])
     output_expires_after: float | None = None
     max_enqueued_tokens: int | None = None
+    max_enqueued_inputs: int | None = 1_000_000
+    max_batches: int | None = None
     max_creates_per_hour: int = 2000
     max_attempts: int = 3
     delete_files: bool = False
@@ -130,7 +147,7 @@ class JobOptions:
             raise ConfigurationError(
                 f"the metadata key {KEY}, and those that start with overlay_, are reserved"
             )
-        for name in ("max_enqueued_tokens", "max_creates_per_hour", "max_attempts"):
+        for name in _WHOLE_NUMBERS:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
@@ -138,6 +155,17 @@ class JobOptions:
             raise ConfigurationError(f"grace must be zero or more, not {self.grace!r}")
         if not self.poll > 0:
             raise ConfigurationError(f"poll must be greater than zero, not {self.poll!r}")
+
+
+def given_options(**options: Any) -> dict[str, Any]:
+    """Those options that a caller named, `...` standing for those that were left out; times in seconds."""
+    given = {name: value for name, value in options.items() if value is not ...}
+    for name in _TIMES:
+        if given.get(name) is not None:
+            given[name] = seconds(given[name])
+    if "metadata" in given:
+        given["metadata"] = dict(given["metadata"] or {})
+    return given
 
 
 @attrs.define(kw_only=True)

@@ -17,6 +17,7 @@ from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
 from overlay.jobs.ending import collect, finish, stop
 from overlay.jobs.polling import Poller
 from overlay.jobs.records import Unit, UnitKey
+from overlay.jobs.splitting import split_unit
 from overlay.jobs.starting import JobContext, recover, start
 
 _AT_ONCE = 4
@@ -25,7 +26,6 @@ _PAUSE_GROWTH = 1.5
 _LONGEST_PAUSE = 60.0
 _FIRST_HOLD, _LONGEST_HOLD = 60.0, 900.0
 """How long, in seconds, a batch over the token limit is held back while none of ours is running."""
-_HOUR = 3600.0
 
 
 def work(context: JobContext, *, until: Deadline, poll: float, once: bool = False) -> Flow[None]:
@@ -73,6 +73,10 @@ class _Round:
         yield from self.poller.look()
         if not self.poller.misses_any:
             yield from self._all(recover, self._in("creating", "fencing"), tolerant=tolerant)
+        running = [
+            unit for unit in self._units.values() if (unit.live or unit.state == "ended") and not unit.refused
+        ]
+        yield Work(partial(context.account.hold, running, context.settings.clock.time()))
         collectable = self._collectable()
         # Refused ones first: what else was running beside them shows what is allowed.
         refused = [unit for unit in collectable if unit.refused]
@@ -93,9 +97,12 @@ class _Round:
             return
         if self.poller.misses_any:
             return
-        for units in self._affordable():
+        for units in (yield from self._affordable()):
             if not (yield from self._all(start, units, tolerant=tolerant)):
                 return  # an outage: it would stop the others, too
+            for unit in units:
+                if unit.state == "uploaded":  # refused for a limit of the account
+                    self._hold(unit)
 
     def _collectable(self) -> list[Unit]:
         """The ended units whose earlier generations are done, one of each shard: answers are merged in order, and
@@ -149,24 +156,33 @@ class _Round:
         self.poller.calm()
         return True
 
-    def _affordable(self) -> list[list[Unit]]:
-        """The units that may start now, in groups that run concurrently."""
-        context, options = self._context, self._context.record.options
-        now = context.settings.clock.time()
-        creates = options.max_creates_per_hour - context.ledger.creates_since(now - _HOUR)
-        caps = context.ledger.caps()
-        enqueued: dict[str, int] = {}
-        for unit in self._units.values():
-            if unit.live:
-                enqueued[unit.model or ""] = enqueued.get(unit.model or "", 0) + unit.tokens
-        chosen: list[Unit] = []
-        for unit in self._in("planned", "uploading", "uploaded"):
-            model = unit.model or ""
-            most = min(options.max_enqueued_tokens or float("inf"), caps.get(model, float("inf")))
-            taken = enqueued.get(model, 0)
-            # A shard that is over the limit by itself can only be tried.
-            fits = taken + unit.tokens <= most if taken else not self._is_held(unit)
-            if fits and len(chosen) < creates:
-                enqueued[model] = taken + unit.tokens
-                chosen.append(unit)
+    def _affordable(self) -> Flow[list[list[Unit]]]:
+        """The units that may start now, in groups that run side by side."""
+        context, now = self._context, self._context.settings.clock.time()
+        yield Work(partial(context.account.hold, [unit for unit in self._units.values() if unit.live], now))
+        yield from self._split(now)
+        # With nothing of ours beside it, a unit was refused for its own size, or for what others hold: it waits.
+        waiting = [
+            unit
+            for unit in self._in("planned", "uploading", "uploaded")
+            if not self._is_held(unit) or context.account.in_use(now, model=unit.model or "").batches
+        ]
+        chosen: list[Unit] = yield Work(partial(context.account.admit, waiting, context.record.options, now))
         return [chosen[place : place + _AT_ONCE] for place in range(0, len(chosen), _AT_ONCE)]
+
+    def _split(self, now: float) -> Flow[None]:
+        """Split what is larger than its model's batches may be together."""
+        context = self._context
+        for unit in self._in("planned", "uploading", "uploaded"):
+            known = context.account.tokens(unit.model or "", now), context.record.options.max_enqueued_tokens
+            most = min((each for each in known if each), default=unit.tokens)
+            if unit.tokens > most and unit.requests > 1:
+                parts: list[Unit] = yield Work(
+                    partial(split_unit, context.folder, context.ledger, unit, most)
+                )
+                self._units.update({part.key: part for part in parts})
+                context.report(
+                    "split",
+                    unit,
+                    f"shard {unit.shard}: split into {len(parts)} parts of at most {most:,} tokens",
+                )

@@ -78,7 +78,6 @@ class _Writer:
         path = shard_path(folder, number, 0)
         self._file: BinaryIO = path.open("xb", buffering=BUFFER_BYTES)
         self._digest = hashlib.sha256()
-        self.inputs = 0
         self.unit = Unit(
             shard=number,
             generation=0,
@@ -94,7 +93,7 @@ class _Writer:
     def write(self, line: bytes, inputs: int) -> None:
         self._file.write(line)
         self._digest.update(line)
-        self.inputs += inputs
+        self.unit.inputs += inputs
         self.unit.requests += 1
         self.unit.bytes += len(line)
         self.unit.tokens += estimated_tokens(line)
@@ -210,7 +209,7 @@ class Spool:
         return (
             (limits.requests is not None and unit.requests + 1 > limits.requests)
             or (limits.bytes is not None and unit.bytes + len(line) > limits.bytes)
-            or (limits.embedding_inputs is not None and writer.inputs + inputs > limits.embedding_inputs)
+            or (limits.embedding_inputs is not None and unit.inputs + inputs > limits.embedding_inputs)
             or (self._max_tokens is not None and unit.tokens + estimated_tokens(line) > self._max_tokens)
         )
 

@@ -22,6 +22,7 @@ import attrs
 from overlay.errors import APIError, NotFoundError
 from overlay.flows.steps import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
+from overlay.jobs.account import Account
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.merging import verify
 from overlay.jobs.records import JobRecord, LostFile, Unit
@@ -30,6 +31,7 @@ from overlay.jobs.views import EventKind
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.adopting import Sought, cancel_duplicate, search
+from overlay.operations.caps import Limit, learned_tokens, limit_of, stated_limit
 from overlay.operations.create import Unanswered, failed_for_its_file, lacks_file, request_body, send
 from overlay.operations.marks import Mark, legacy_pairs, new_nonce
 from overlay.wire.connection import Settings
@@ -48,6 +50,7 @@ class JobContext:
     folder: Path
     ledger: Ledger
     record: JobRecord
+    account: Account
     home: str
     """The id of the home folder, which is written on what is sent."""
     report: Callable[[EventKind, Unit | None, str], None]
@@ -129,13 +132,7 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
     clock = context.settings.clock
     unit.state, unit.creating_at, unit.nonce, unit.looks = "creating", clock.time(), new_nonce(), 0
     body = context.body(unit)
-
-    def intend() -> None:
-        with context.ledger.transaction():
-            context.ledger.save(unit)
-            context.ledger.count_create(clock.time())
-
-    yield Work(intend)
+    yield from context.save(unit)
     try:
         sent = yield from send(context.settings, body)
     except APIError as error:
@@ -144,13 +141,51 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
         if lacks_file(error):
             unit.state, unit.file_id, unit.file_created_at = "planned", None, None
         yield from context.save(unit)
-        raise
+        if not (yield from meet_limit(context, unit, limit_of(error), str(error))):
+            raise
+        return
     if isinstance(sent, Unanswered):
         unit.creating_at = clock.time()
         yield from context.save(unit)
         yield from recover(context, unit)
     else:
         yield from _adopt(context, unit, [sent], "created")
+
+
+def meet_limit(context: JobContext, unit: Unit, limit: Limit | None, message: str) -> Flow[bool]:
+    """Learn from the refusal of a unit that it is over a limit of the account; False if it is about something else,
+    or if the unit can never be created.
+    """
+    if limit is None:
+        return False
+    learned: bool = yield Work(partial(_learn, context, unit, limit, message))
+    return learned
+
+
+def _learn(context: JobContext, unit: Unit, limit: Limit, message: str) -> bool:
+    account, model, now = context.account, unit.model or "", context.settings.clock.time()
+    refused_before, unit.problem = unit.problem is not None, message
+    context.ledger.save(unit)
+    if limit == "batches":
+        running = account.in_use(now, without=unit.key).batches
+        if running:
+            account.learn_batches(running, now)
+        context.report("waiting", unit, f"shard {unit.shard}: {message}; waiting until a batch has ended")
+        return True
+    others, stated = account.in_use(now, model=model, without=unit.key).tokens, stated_limit(message)
+    most = learned_tokens(unit.tokens, others=others, stated=stated, refused_before=refused_before)
+    if unit.requests == 1 and stated is not None and stated < unit.tokens:
+        return False  # and never will be: it is a single request
+    if most is not None:
+        account.learn_tokens(model, most, stated=most == stated, now=now)
+    parts = -(-unit.tokens // most) if most else 1
+    what = (
+        f"split into {min(parts, unit.requests):,} parts of at most {most:,} tokens"
+        if parts > 1 and unit.requests > 1
+        else "waiting for room under the limit"
+    )
+    context.report("waiting", unit, f"shard {unit.shard}, {unit.tokens:,} tokens: {message}; {what}")
+    return True
 
 
 def recover(context: JobContext, unit: Unit) -> Flow[None]:

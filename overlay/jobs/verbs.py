@@ -12,8 +12,13 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from types import EllipsisType
+from typing import Any
+
+import attrs
 
 from overlay.errors import (
+    JobMismatchError,
     JobNotEndedError,
     LedgerError,
     NotFoundError,
@@ -24,7 +29,7 @@ from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.home import OnChange, OpenJob, existing, open_job, remove, view_of
 from overlay.jobs.merging import results_path
 from overlay.jobs.preparing import Requests, prepare
-from overlay.jobs.records import JobOptions, Unit
+from overlay.jobs.records import CHANGEABLE, JobOptions, Unit, given_options
 from overlay.jobs.scheduler import work
 from overlay.jobs.spool import read_in_order
 from overlay.jobs.views import Job
@@ -45,56 +50,99 @@ def submit(
     requests: Requests,
     *,
     id: str | None = None,  # noqa: A002 - what it is
-    completion_window: str = "24h",
-    metadata: Mapping[str, str] | None = None,
-    output_expires_after: Seconds | None = None,
-    max_enqueued_tokens: int | None = None,
-    max_creates_per_hour: int = 2000,
-    max_attempts: int = 3,
+    completion_window: str | EllipsisType = ...,
+    metadata: Mapping[str, str] | EllipsisType | None = ...,
+    output_expires_after: Seconds | EllipsisType | None = ...,
+    max_enqueued_tokens: int | EllipsisType | None = ...,
+    max_enqueued_inputs: int | EllipsisType | None = ...,
+    max_batches: int | EllipsisType | None = ...,
+    max_creates_per_hour: int | EllipsisType = ...,
+    max_attempts: int | EllipsisType = ...,
     limits: Limits = _DEFAULT_LIMITS,
-    delete_files: bool = False,
-    grace: Seconds = 180.0,
-    poll: Seconds = 5.0,
+    delete_files: bool | EllipsisType = ...,
+    grace: Seconds | EllipsisType = ...,
+    poll: Seconds | EllipsisType = ...,
     on_change: OnChange | None = None,
 ) -> Flow[Job]:
     """Put requests on disk as a job, start as many of its batches as may run, and return.
 
     `id` names the job, in up to 64 letters, digits, dots, dashes and underscores; by default it derives from the
-    requests and the base URL. Submitting the same requests again under the same id continues the job, with its
-    original options.
+    requests and the base URL. Submitting the same requests again under the same id continues the job.
 
-    Requests are split into batches by endpoint, model and `limits`, and so that neither one batch nor all running
-    batches of a model exceed `max_enqueued_tokens` estimated prompt tokens. `max_creates_per_hour` is 2,000 at
-    OpenAI. A request that fails in a way that may pass is sent up to `max_attempts` times. `metadata` takes up to
-    15 pairs of your own. `delete_files` removes input and result files from the service once all results are on
-    disk. `grace` is how long a lost create is searched for; `poll` is the initial polling interval while waiting,
-    which grows to a minute: timedeltas or seconds. `on_change` is called with a JobEvent for everything that
-    happens.
+    Options left out (`...`) have their defaults or, if the job exists, stay as they are. Those of a job that exists
+    can be changed, but for `completion_window`, `metadata` and `output_expires_after`, which its batches have.
+
+    - `completion_window`: `24h`, the only one at OpenAI. `metadata`: up to 15 pairs of your own.
+      `output_expires_after`: how long the service keeps result files, a timedelta or seconds.
+    - Requests are split into batches by endpoint, model and `limits`, and so that neither one batch nor all running
+      batches of a model exceed `max_enqueued_tokens` estimated prompt tokens. The account's own limit is learned
+      when the service refuses a batch for it, and batches that are too large are split.
+    - `max_enqueued_inputs` (1,000,000 at OpenAI) limits the texts to embed that running batches hold together,
+      `max_batches` how many batches run at a time, `max_creates_per_hour` (2,000 at OpenAI) how many are created.
+      All jobs of this home folder with the same key share these limits.
+    - A request that fails in a way that may pass is sent up to `max_attempts` times (3).
+    - `delete_files` removes input and result files from the service once all results are on disk.
+    - `grace` (180 seconds) is how long a lost create is searched for; `poll` (5 seconds) is the initial polling
+      interval while waiting, which grows to a minute: timedeltas or seconds.
+    - `on_change` is called with a JobEvent for everything that happens.
 
     Raises InvalidInputError with every bad request, and nothing is sent; JobMismatchError if the id belongs to
-    other requests or another service; JobLockedError if another process is working on it; StorageError.
+    other requests, another service or other fixed options; JobLockedError if another process is working on it;
+    StorageError.
     """
-    options = JobOptions(
+    given = given_options(
         completion_window=completion_window,
-        metadata=dict(metadata or {}),
-        output_expires_after=None if output_expires_after is None else seconds(output_expires_after),
+        metadata=metadata,
+        output_expires_after=output_expires_after,
         max_enqueued_tokens=max_enqueued_tokens,
+        max_enqueued_inputs=max_enqueued_inputs,
+        max_batches=max_batches,
         max_creates_per_hour=max_creates_per_hour,
         max_attempts=max_attempts,
         delete_files=delete_files,
-        grace=seconds(grace),
-        poll=seconds(poll),
+        grace=grace,
+        poll=poll,
     )
-    job_id = yield from prepare(settings, requests, job_id=id, options=options, limits=limits)
-    return (yield from resume(settings, job_id, on_change=on_change))
+    job_id = yield from prepare(settings, requests, job_id=id, options=JobOptions(**given), limits=limits)
+    return (yield from _resume(settings, job_id, given, on_change))
 
 
-def resume(settings: Settings, job_id: str, *, on_change: OnChange | None = None) -> Flow[Job]:
+def resume(
+    settings: Settings,
+    job_id: str,
+    *,
+    max_enqueued_tokens: int | EllipsisType | None = ...,
+    max_enqueued_inputs: int | EllipsisType | None = ...,
+    max_batches: int | EllipsisType | None = ...,
+    max_creates_per_hour: int | EllipsisType = ...,
+    max_attempts: int | EllipsisType = ...,
+    delete_files: bool | EllipsisType = ...,
+    grace: Seconds | EllipsisType = ...,
+    on_change: OnChange | None = None,
+) -> Flow[Job]:
     """Resume a job after a crash: find out what became of it, start what may start, and return.
+
+    Options that are given change the job's, as in `submit`; the others stay as they are.
 
     Raises JobNotFoundError, JobLockedError, LedgerError, and what the service refuses.
     """
+    given = given_options(
+        max_enqueued_tokens=max_enqueued_tokens,
+        max_enqueued_inputs=max_enqueued_inputs,
+        max_batches=max_batches,
+        max_creates_per_hour=max_creates_per_hour,
+        max_attempts=max_attempts,
+        delete_files=delete_files,
+        grace=grace,
+    )
+    return (yield from _resume(settings, job_id, given, on_change))
+
+
+def _resume(
+    settings: Settings, job_id: str, given: Mapping[str, Any], on_change: OnChange | None
+) -> Flow[Job]:
     with (yield from _open(settings, job_id, on_change)) as opened:
+        yield Work(partial(_change_options, opened, given))
         yield from work(opened.context, until=deadline(settings, None), poll=1.0, once=True)
         return opened.view()
 
@@ -105,17 +153,34 @@ def wait(
     *,
     timeout: Seconds | None = None,
     poll: Seconds | None = None,
+    max_enqueued_tokens: int | EllipsisType | None = ...,
+    max_enqueued_inputs: int | EllipsisType | None = ...,
+    max_batches: int | EllipsisType | None = ...,
+    max_creates_per_hour: int | EllipsisType = ...,
+    max_attempts: int | EllipsisType = ...,
+    delete_files: bool | EllipsisType = ...,
+    grace: Seconds | EllipsisType = ...,
     on_change: OnChange | None = None,
 ) -> Flow[Job]:
     """Work on a job until every request has its answer on disk, and return it.
 
-    `timeout` and `poll` are timedeltas or seconds; `poll` is as submitted by default. `on_change` is called with
-    a JobEvent for everything that happens.
+    `timeout` and `poll` are timedeltas or seconds; `poll` is as submitted by default. Options that are given change
+    the job's, as in `submit`. `on_change` is called with a JobEvent for everything that happens.
 
     Raises WaitTimeoutError, BatchFailedError if the service refuses a batch as a whole, and what `resume` raises.
     After any of them you can wait for the job again.
     """
+    given = given_options(
+        max_enqueued_tokens=max_enqueued_tokens,
+        max_enqueued_inputs=max_enqueued_inputs,
+        max_batches=max_batches,
+        max_creates_per_hour=max_creates_per_hour,
+        max_attempts=max_attempts,
+        delete_files=delete_files,
+        grace=grace,
+    )
     with (yield from _open(settings, job_id, on_change)) as opened:
+        yield Work(partial(_change_options, opened, given))
         pause = opened.context.record.options.poll if poll is None else checked_poll(poll)
         yield from work(opened.context, until=deadline(settings, timeout), poll=pause)
         job = opened.view()
@@ -126,6 +191,26 @@ def wait(
             status=None,
         )
     return job
+
+
+def _change_options(opened: OpenJob, given: Mapping[str, Any]) -> None:
+    """Give the job the options that were named and are others now. Raises JobMismatchError for fixed ones."""
+    context = opened.context
+    record = context.record
+    changed = {name: value for name, value in given.items() if getattr(record.options, name) != value}
+    if fixed := sorted(changed.keys() - CHANGEABLE):
+        raise JobMismatchError(
+            f"job {record.id} exists with another {fixed[0]}: {getattr(record.options, fixed[0])!r}, not "
+            f"{changed[fixed[0]]!r}; leave it out, or use another id",
+            job_id=record.id,
+        )
+    if changed:
+        told = ", ".join(
+            f"{name} {getattr(record.options, name)} → {value}" for name, value in changed.items()
+        )
+        record.options = attrs.evolve(record.options, **changed)
+        context.ledger.save_job(record)
+        context.report("changed", None, f"options changed: {told}")
 
 
 def retrieve(settings: Settings, job_id: str) -> Flow[Job]:

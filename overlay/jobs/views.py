@@ -19,6 +19,8 @@ EventKind: TypeAlias = Literal[
     "adopted",
     "progress",
     "waiting",
+    "split",
+    "changed",
     "fetched",
     "resubmitted",
     "duplicate",
@@ -47,6 +49,11 @@ class Shard:
     """The batch's, as last seen."""
     completed: int
     failed: int
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"shard {self.number}, part {self.part}" if self.part else f"shard {self.number}"
 
 
 @attrs.frozen

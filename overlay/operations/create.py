@@ -33,6 +33,7 @@ from overlay.generated.api.batch import create_batch
 from overlay.generated.models import BatchFileExpirationAfter, CreateBatchRequest
 from overlay.models import Batch, plain_status
 from overlay.operations.adopting import Began, Sought, keep_oldest, search
+from overlay.operations.caps import limit_of
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
@@ -146,6 +147,8 @@ def _delay(error: APIError, attempt: int, max_retries: int) -> float | None:
     """Seconds until the next attempt, which is made if nothing was created and it may work later; or None."""
     if attempt >= max_retries or not isinstance(error, APIConnectionError | RateLimitError):
         return None
+    if limit_of(error) is not None:
+        return None  # it passes when batches end, which takes longer than anybody waits here
     return retry.delay(error, attempt)
 
 

@@ -101,6 +101,11 @@ class Tokens:
     def renewable(self) -> bool:
         return self._provider is not None
 
+    @property
+    def identity(self) -> str:
+        """What tells one account from another: the fixed token. Those of a provider change, and tell nothing."""
+        return self._fixed
+
     def scrub(self, text: str) -> str:
         """The text without any recent token: services quote the key they reject."""
         for value in tuple(self._issued):

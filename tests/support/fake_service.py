@@ -50,6 +50,12 @@ class StoredBatch:
     def live(self):
         return self.status not in ENDED
 
+    def shares(self, other):
+        """Whether some of its requests, in the same generation, are the other's, too."""
+        named = {line["custom_id"] for line in self.lines}
+        same = self.key is not None and other.key is not None and self.key[::2] == other.key[::2]
+        return same and any(line["custom_id"] in named for line in other.lines)
+
     @property
     def key(self):
         """The job, shard and generation that it is of."""
@@ -163,7 +169,7 @@ class FakeService:
         batch = StoredBatch(f"batch_{self._ids}", body, at, at + self.lag, injected=injected)
         batch.lines = [json.loads(line) for line in content.splitlines()]
         batch.tokens = sum(len(line) // 4 + 1 for line in content.splitlines(keepends=True))
-        rivals = [other for other in self.batches.values() if other.key == batch.key and self._counts(other)]
+        rivals = [other for other in self.batches.values() if batch.shares(other) and self._counts(other)]
         if rivals and not injected:
             self.several_live.append((batch, rivals))
         self.batches[batch.id] = batch
