@@ -27,6 +27,10 @@ BUFFER_BYTES = MIB // 4  # fits the processor's cache; a larger one does not
 LINE_BYTES = 64 * MIB
 """The longest line that is read whole by default, in bytes."""
 
+BOM = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark, with which some programs begin a file. JSON has none (RFC 8259, section 8.1): it is read
+over."""
+
 NESTING = 200
 """How deep arrays and objects may be nested."""
 
@@ -141,8 +145,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def decode_loosely(json_object: bytes) -> dict[str, Any] | None:
-    """The JSON object in these bytes; None if there is none. Invalid UTF-8 reads as U+FFFD."""
-    return decode_text(json_object.decode("utf-8", "replace"))
+    """The JSON object in these bytes, or after a byte order mark; None if there is none. Invalid UTF-8 reads as U+FFFD."""
+    return decode_text(json_object.removeprefix(BOM).decode("utf-8", "replace"))
 
 
 def decode_text(text: str) -> dict[str, Any] | None:

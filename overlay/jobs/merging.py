@@ -14,16 +14,14 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from overlay.errors import StorageError
+from overlay.jobs.attempts import NEVER_RAN, may_succeed
 from overlay.jobs.records import Unit
 from overlay.jobs.spool import estimated_tokens, shard_name, shard_path
 from overlay.lines import open_lines, replacing, split, storage_errors, sync_folder
 from overlay.results.files import join_results
 from overlay.results.result import Result, missing_result
-from overlay.results.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
+from overlay.results.shapes import MISSING, custom_id_bytes
 
-_NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING})
-_WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
-_SERVER_ERROR = 500
 _FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)(?:\.(\d+))?-")
 
 
@@ -50,14 +48,6 @@ def remove_parts(folder: Path) -> None:
     """Remove what a dead process was writing; only for the holder of the job's lock."""
     for path in folder.glob("*/.*.part"):
         path.unlink(missing_ok=True)
-
-
-def may_succeed(result: Result) -> bool:
-    """Whether a failed request is worth sending again."""
-    status = result.status_code
-    if status is not None and status >= FAILED:
-        return status in _WORTH_ANOTHER_TRY or status >= _SERVER_ERROR
-    return result.error is not None and result.error.code in _NEVER_RAN | {MALFORMED}
 
 
 def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> Unit | None:
@@ -181,7 +171,7 @@ def _write_unanswered(folder: Path, shard: int, target: Path) -> None:
 
 def _better(earlier: bytes, later: bytes) -> bytes:
     """The later answer, unless it only says that there was none and the earlier one says more."""
-    return earlier if _code(later) in _NEVER_RAN and _code(earlier) != MISSING else later
+    return earlier if _code(later) in NEVER_RAN and _code(earlier) != MISSING else later
 
 
 def _code(line: bytes) -> str | None:

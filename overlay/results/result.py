@@ -3,7 +3,7 @@
 A `Result` keeps the service's bytes and decodes them on first use: one decoding finds the
 custom_id, the outcome, the text and the usage; the body is decoded in full only for `body`. A success
 shaped as OpenAI documents it is decoded straight into those fields; anything else is read loosely
-(`overlay.results.shapes`), and what cannot be read at all is a failed result that still has its bytes: no line
+(`overlay.results.reading`), and what cannot be read at all is a failed result that still has its bytes: no line
 breaks a loop.
 """
 
@@ -18,21 +18,15 @@ import msgspec
 from overlay.errors import ResultError
 from overlay.lines import NESTING, brackets, decode_loosely, is_object, too_deep
 from overlay.results.parsing import parse_text
-from overlay.results.shapes import (
-    FAILED,
-    MISSING,
-    TEXT_PARTS,
-    LineError,
-    Reading,
-    Usage,
-    body_of,
-    read_loosely,
-    usage_of,
-)
+from overlay.results.reading import body_of, read_loosely, usage_of
+from overlay.results.shapes import MISSING, TEXT_PARTS, LineError, Reading, Usage
+from overlay.results.verdicts import FAILED_STATUSES
 
 T = TypeVar("T")
 
 _REPR_KEPT = 100
+_LEAST, _PAST = 200, 300
+"""The statuses of success (RFC 9110, section 15.3)."""
 
 
 # Without the garbage collector: what is decoded from JSON never refers to itself.
@@ -46,18 +40,43 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Choice(msgspec.Struct, gc=False):
+    index: int | None = None
     message: _Message | None = None
     text: str | None = None
+    finish_reason: str | None = None
+    error: None = None
 
 
 class _OutputItem(msgspec.Struct, gc=False):
+    type: str | None = None
     content: list[_Part] | None = None
+
+
+class _Embedding(msgspec.Struct, gc=False):
+    object: str | None = None
+    error: None = None
 
 
 class _Body(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     output: list[_OutputItem] | None = None
+    data: list[_Embedding] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    status: str | None = None
+    error: None = None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is surely one; anything else needs a second look."""
+        if self.status is not None and self.status.lower() in FAILED_STATUSES:
+            return False
+        if self.choices:
+            first = self.choices[0]
+            named = first.message is not None or first.text is not None
+            return named and not first.index and first.finish_reason != "error"
+        if self.output:
+            return self.output[0].type is not None
+        return self.data is not None and any(item.object == "embedding" for item in self.data[:1])
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -125,7 +144,7 @@ class Result(msgspec.Struct, eq=False, gc=False):
 
     @property
     def ok(self) -> bool:
-        """Whether the request succeeded, by its own status and error."""
+        """Whether the request succeeded: by its own status and error, and in that there is an answer."""
         return (self._reading or self._read()).error is None
 
     @property
@@ -209,7 +228,8 @@ class Result(msgspec.Struct, eq=False, gc=False):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            if success.response.status_code < FAILED:
+            response = success.response
+            if _LEAST <= response.status_code < _PAST and response.body.is_answer:
                 self._reading = success
                 return success
         self._reading = reading = read_loosely(self._line)
