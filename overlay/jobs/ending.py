@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFoundError, Problem
-from overlay.flows.steps import Flow, Work
+from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.merging import fetched_path, merge, remove_fetched
 from overlay.jobs.positions import positions
 from overlay.jobs.records import Unit
@@ -15,6 +15,7 @@ from overlay.jobs.starting import JobContext
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.batches import cancel
+from overlay.results.answer_files import fetch_answers, is_absent, may_appear_for
 from overlay.results.fetching import batch_failed, failed, with_files
 
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
@@ -53,23 +54,38 @@ def abandon(context: JobContext, unit: Unit) -> Flow[None]:
 def collect(context: JobContext, unit: Unit) -> Flow[None]:
     """Fetch an ended unit's answers to disk, and plan what to send again."""
     batch = yield from with_files(context.settings, unit.batch_id or "")
-    answers: list[Path] = []
-    if batch.output_file_id or batch.error_file_id:
-        for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
-            if file_id:
-                path = fetched_path(context.folder, unit, name)
-                try:
-                    answers.append(
-                        (yield from files.fetch_whole(context.settings, file_id, path, lasting=True))
-                    )
-                except FileGoneError:
-                    # In a cancelled job, what is gone counts as missing: otherwise it would never end.
-                    if context.record.state == "open":
-                        raise
-    elif plain_status(batch.status) == "failed":
+    if plain_status(batch.status) == "failed" and not (batch.output_file_id or batch.error_file_id):
         yield from _refused(context, unit, batch)
         return
+    try:
+        answers = yield from fetch_answers(
+            batch, partial(fetched_path, context.folder, unit), partial(_get, context, unit, batch)
+        )
+    except FileGoneError as error:
+        if not (is_absent(error) and _may_appear(context, unit, batch)):
+            raise
+        # Tried again in the next round: waiting here would hold up the other shards.
+        context.report("waiting", unit, f"shard {unit.shard}: waiting for its results to appear: {error}")
+        return
     yield from finish(context, unit, answers, batch.output_file_id, batch.error_file_id)
+
+
+def _get(context: JobContext, unit: Unit, batch: Batch, file_id: str, path: Path) -> Flow[bool | None]:
+    try:
+        return (yield from files.fetch_measured(context.settings, file_id, path, lasting=True))
+    except FileGoneError as error:
+        # In a cancelled job, what is gone counts as missing: otherwise it would never end.
+        if context.record.state == "open" or (is_absent(error) and _may_appear(context, unit, batch)):
+            raise
+        return None
+
+
+def _may_appear(context: JobContext, unit: Unit, batch: Batch) -> bool:
+    """Whether a result file that is not there may only be late."""
+    if unit.key not in context.appearing:
+        seconds = may_appear_for(context.settings, batch)
+        context.appearing[unit.key] = deadline(context.settings, seconds)
+    return context.appearing[unit.key].left > 0
 
 
 def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None) -> Flow[None]:

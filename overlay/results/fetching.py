@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 
 from overlay.errors import (
+    APIError,
     BatchFailedError,
     BatchNotEndedError,
     FileGoneError,
@@ -23,15 +24,17 @@ from overlay.errors import (
 from overlay.flows.steps import Flow, Sleep, Work, deadline
 from overlay.models import Batch, plain_status
 from overlay.operations.batches import retrieve
-from overlay.operations.files import fetch, fetch_whole
+from overlay.operations.files import fetch
+from overlay.results.answer_files import fetch_answers, fetch_patiently
 from overlay.results.files import join_results, read_results, results_in
-from overlay.results.following import Lines, Runner, follow
+from overlay.results.following import Lines, Runner, start
 from overlay.results.iterables import Opened
 from overlay.wire.connection import Settings
 
 _FILES_APPEAR_SECONDS = 10.0
 """How long a completed batch may lack the id of a file that its counts promise."""
 _LOOK_SECONDS = 1.0
+_ANSWERS = "{}.jsonl"
 
 
 @attrs.frozen
@@ -52,16 +55,20 @@ def open_batch(query: ResultsQuery, settings: Settings, stack: ExitStack) -> Flo
     if plain_status(batch.status) == "failed" and not (batch.output_file_id or batch.error_file_id):
         raise failed(batch, query.requests)
     arriving: Lines | None = None
-    answers: list[Path] = []
-    for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
-        # Some services send an empty id for none.
-        if not file_id:
-            continue
-        if name == "output" and query.run is not None and not query.ordered:
-            arriving = yield from follow(settings, stack, file_id, folder / f"{name}.jsonl", query.run)
+    broken: dict[str, APIError] = {}
+    if batch.output_file_id and query.run is not None and not query.ordered:
+        path = folder / _ANSWERS.format("output")
+        started = yield from start(settings, stack, batch.output_file_id, path, query.run)
+        if isinstance(started, APIError):
+            broken[batch.output_file_id] = started
         else:
-            path = folder / f"{name}.jsonl"
-            answers.append((yield from fetch_whole(settings, file_id, path, lasting=False)))
+            arriving = started
+    answers = yield from fetch_answers(
+        batch,
+        lambda name: folder / _ANSWERS.format(name),
+        partial(fetch_patiently, settings, batch, broken),
+        errors_only=arriving is not None,
+    )
     if not query.ordered:
         return Opened(chain(results_in(arriving or ()), read_results(answers)), batch)
     requests = query.requests
