@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from overlay.cli import output
-from overlay.cli.arguments import Output, PollAgain, Timeout
+from overlay.cli.arguments import MatchBy, Output, PollAgain, Timeout
 from overlay.cli.delivery import deliver_job
 from overlay.cli.destination import STDOUT, check_destination
 from overlay.cli.endings import Exit
@@ -39,11 +39,13 @@ def show(shell: Shell, job_id: JobId) -> None:
 
 
 @command(app)
-def resume(shell: Shell, job_id: JobId, timeout: Timeout = None, poll: PollAgain = None) -> Exit:
+def resume(
+    shell: Shell, job_id: JobId, timeout: Timeout = None, poll: PollAgain = None, match: MatchBy = None
+) -> Exit:
     """Resume a job, and wait until it has ended."""
     shell.advise(f"resume job {job_id} with: {shell.again('jobs', 'resume', job_id)}", on_error=True)
     with shell.client() as client, JobProgress() as progress:
-        job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch)
+        job = client.jobs.wait(job_id, timeout=timeout, poll=poll, match=match, on_change=progress.watch)
     shell.show(job, facts)
     shell.say(f"to get its results: {shell.again('jobs', 'results', job_id, '-o', 'results.jsonl')}")
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
@@ -58,11 +60,14 @@ def cancel(shell: Shell, job_id: JobId) -> None:
 
 
 @command(app)
-def results(shell: Shell, job_id: JobId, output_path: Output = STDOUT) -> Exit:
+def results(shell: Shell, job_id: JobId, output_path: Output = STDOUT, match: MatchBy = None) -> Exit:
     """Write the results of a job that has ended: one line per request, in the order of the requests."""
     check_destination(output_path)
     with shell.client() as client:
-        return deliver_job(shell, client.jobs.retrieve(job_id), client.jobs.results(job_id), output_path)
+        job = client.jobs.retrieve(job_id)
+        if match is not None and not job.ended:
+            job = client.jobs.resume(job_id, match=match)
+        return deliver_job(shell, job, client.jobs.results(job_id), output_path)
 
 
 @command(app)

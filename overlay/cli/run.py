@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from overlay.cli.arguments import Metadata, Poll, RequestsFile, Timeout, Window, pairs
+from overlay.cli.arguments import MatchBy, Metadata, Poll, RequestsFile, Timeout, Window, pairs
 from overlay.cli.delivery import deliver_job
 from overlay.cli.destination import check_destination
 from overlay.cli.endings import Exit, WouldPayAgainError
@@ -63,6 +63,7 @@ def register(app: typer.Typer) -> None:
         ] = False,
         timeout: Timeout = None,
         poll: Poll = 5.0,
+        match: MatchBy = None,
         again: Annotated[
             bool, typer.Option("--again", help="Send the file even if it was sent before, and pay again.")
         ] = False,
@@ -102,10 +103,13 @@ def register(app: typer.Typer) -> None:
                         max_attempts=max_attempts,
                         delete_files=delete_files,
                         poll=poll,
+                        match=match,
                         on_change=progress.watch,
                     )
                 if job is None or not job.ended:
-                    job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch)
+                    job = client.jobs.wait(
+                        job_id, timeout=timeout, poll=poll, match=match, on_change=progress.watch
+                    )
             # The live view is gone by now: on the same terminal, it and the results would overwrite each other.
             return deliver_job(shell, job, client.jobs.results(job_id), output_path)
 

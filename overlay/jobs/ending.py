@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFoundError, Problem
+from overlay.errors import (
+    BatchFailedError,
+    ConflictError,
+    FileGoneError,
+    NotFoundError,
+    Problem,
+    UnclaimedAnswersError,
+)
 from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.merging import fetched_path, merge, remove_fetched
 from overlay.jobs.positions import positions
@@ -67,7 +74,14 @@ def collect(context: JobContext, unit: Unit) -> Flow[None]:
         # Tried again in the next round: waiting here would hold up the other shards.
         context.report("waiting", unit, f"shard {unit.shard}: waiting for its results to appear: {error}")
         return
-    yield from finish(context, unit, answers, batch.output_file_id, batch.error_file_id)
+    try:
+        yield from finish(
+            context, unit, answers, batch.output_file_id, batch.error_file_id, completed=batch.succeeded
+        )
+    except UnclaimedAnswersError as error:
+        unit.problem = str(error)
+        yield from context.save(unit)
+        raise
 
 
 def _get(context: JobContext, unit: Unit, batch: Batch, file_id: str, path: Path) -> Flow[bool | None]:
@@ -88,17 +102,31 @@ def _may_appear(context: JobContext, unit: Unit, batch: Batch) -> bool:
     return context.appearing[unit.key].left > 0
 
 
-def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None) -> Flow[None]:
+def finish(
+    context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None, completed: bool = False
+) -> Flow[None]:
     """Settle a unit with the answers that there are, and commit it together with its next generation.
 
-    `file_ids` are those of the answer files at the service.
+    `file_ids` are those of the answer files at the service; `completed` says that, by its word, everything was
+    answered. Raises UnclaimedAnswersError if answers of a job that is not cancelled name no request.
     """
-    again = context.record.state == "open" and unit.generation + 1 < int(context.record.options.max_attempts)
-    following: Unit | None = yield Work(partial(merge, context.folder, unit, answers, again=again))
+    options, is_open = context.record.options, context.record.state == "open"
+    settle = partial(
+        merge,
+        context.folder,
+        unit,
+        answers,
+        again=is_open and unit.generation + 1 < int(options.max_attempts),
+        completed=is_open and completed,
+        match=options.match,
+    )
+    following: Unit | None = yield Work(settle)
     unit.state = "done"
     yield Work(partial(_commit, context, unit, following, file_ids))
     yield Work(partial(remove_fetched, context.folder, [unit]))
     context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} succeeded")
+    if unit.problem is not None:
+        context.report("stopped", unit, f"shard {unit.shard}: {unit.problem}")
     if following is not None:
         context.report(
             "resubmitted",

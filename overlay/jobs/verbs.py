@@ -13,6 +13,8 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
+import attrs
+
 from overlay.errors import (
     JobNotEndedError,
     LedgerError,
@@ -33,6 +35,7 @@ from overlay.operations.waiting import checked_poll
 from overlay.requests.checks import Limits
 from overlay.results.files import read_results
 from overlay.results.iterables import Opened
+from overlay.results.matching import Match
 from overlay.results.result import Result
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
@@ -55,6 +58,7 @@ def submit(
     delete_files: bool = False,
     grace: Seconds = 180.0,
     poll: Seconds = 5.0,
+    match: Match | None = None,
     on_change: OnChange | None = None,
 ) -> Flow[Job]:
     """Put requests on disk as a job, start as many of its batches as may run, and return.
@@ -71,6 +75,10 @@ def submit(
     which grows to a minute: timedeltas or seconds. `on_change` is called with a JobEvent for everything that
     happens.
 
+    `match="order"` is for a service that loses the custom_ids but keeps the order of the requests: where a batch
+    has as many answers that name no request as requests without an answer, these get those, each in their order.
+    It is recorded, also for a job that exists already; see UnclaimedAnswersError.
+
     Raises InvalidInputError with every bad request, and nothing is sent; JobMismatchError if the id belongs to
     other requests or another service; JobLockedError if another process is working on it; StorageError.
     """
@@ -84,17 +92,23 @@ def submit(
         delete_files=delete_files,
         grace=seconds(grace),
         poll=seconds(poll),
+        match=match or "custom_id",
     )
     job_id = yield from prepare(settings, requests, job_id=id, options=options, limits=limits)
-    return (yield from resume(settings, job_id, on_change=on_change))
+    return (yield from resume(settings, job_id, match=match, on_change=on_change))
 
 
-def resume(settings: Settings, job_id: str, *, on_change: OnChange | None = None) -> Flow[Job]:
+def resume(
+    settings: Settings, job_id: str, *, match: Match | None = None, on_change: OnChange | None = None
+) -> Flow[Job]:
     """Resume a job after a crash: find out what became of it, start what may start, and return.
 
-    Raises JobNotFoundError, JobLockedError, LedgerError, and what the service refuses.
+    `match`, as for `submit`, is recorded; None leaves it as it is.
+
+    Raises JobNotFoundError, JobLockedError, LedgerError, UnclaimedAnswersError, IncompleteResultsError, and what
+    the service refuses.
     """
-    with (yield from _open(settings, job_id, on_change)) as opened:
+    with (yield from _open(settings, job_id, on_change, match)) as opened:
         yield from work(opened.context, until=deadline(settings, None), poll=1.0, once=True)
         return opened.view()
 
@@ -105,17 +119,18 @@ def wait(
     *,
     timeout: Seconds | None = None,
     poll: Seconds | None = None,
+    match: Match | None = None,
     on_change: OnChange | None = None,
 ) -> Flow[Job]:
     """Work on a job until every request has its answer on disk, and return it.
 
     `timeout` and `poll` are timedeltas or seconds; `poll` is as submitted by default. `on_change` is called with
-    a JobEvent for everything that happens.
+    a JobEvent for everything that happens. `match`, as for `submit`, is recorded; None leaves it as it is.
 
     Raises WaitTimeoutError, BatchFailedError if the service refuses a batch as a whole, and what `resume` raises.
     After any of them you can wait for the job again.
     """
-    with (yield from _open(settings, job_id, on_change)) as opened:
+    with (yield from _open(settings, job_id, on_change, match)) as opened:
         pause = opened.context.record.options.poll if poll is None else checked_poll(poll)
         yield from work(opened.context, until=deadline(settings, timeout), poll=pause)
         job = opened.view()
@@ -183,10 +198,14 @@ def delete(settings: Settings, job_id: str, *, files: bool = False) -> Flow[None
         yield Work(partial(remove, settings, opened.context.folder))
 
 
-def open_results(job_id: str, settings: Settings, stack: ExitStack) -> Flow[Opened]:
-    """The results of an ended job, from disk."""
+def open_results(
+    job_id: str, settings: Settings, stack: ExitStack, *, match: Match | None = None
+) -> Flow[Opened]:
+    """The results of an ended job, from disk; `match` lets one end that has answers which name no request."""
     folder: Path = yield Work(partial(existing, settings, job_id))
     job: Job = yield Work(partial(view_of, folder))
+    if match is not None and not job.ended:
+        job = yield from resume(settings, job_id, match=match)
     if not job.ended:
         raise JobNotEndedError(
             f"job {job_id} is {job.progress:.0%} done; results are available when it ends", job_id=job_id
@@ -224,6 +243,16 @@ def _read(folder: Path, job: Job) -> Generator[Result]:
         )
 
 
-def _open(settings: Settings, job_id: str, on_change: OnChange | None) -> Flow[OpenJob]:
+def _open(
+    settings: Settings, job_id: str, on_change: OnChange | None, match: Match | None = None
+) -> Flow[OpenJob]:
     opened: OpenJob = yield Work(partial(open_job, settings, job_id, on_change))
+    record = opened.context.record
+    if match is not None and match != record.options.match:
+        try:
+            record.options = attrs.evolve(record.options, match=match)
+            yield Work(partial(opened.context.ledger.save_job, record))
+        except BaseException:
+            with opened:
+                raise
     return opened

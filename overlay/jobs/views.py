@@ -21,6 +21,7 @@ EventKind: TypeAlias = Literal[
     "waiting",
     "fetched",
     "resubmitted",
+    "stopped",
     "duplicate",
     "outage",
     "ended",

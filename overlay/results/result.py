@@ -9,6 +9,7 @@ breaks a loop.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Self, TypeVar
@@ -16,10 +17,10 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from overlay.errors import ResultError
-from overlay.lines import NESTING, brackets, decode_loosely, is_object, too_deep
+from overlay.lines import BOM, NESTING, brackets, decode_loosely, is_object, too_deep
 from overlay.results.parsing import parse_text
 from overlay.results.reading import body_of, read_loosely, usage_of
-from overlay.results.shapes import MISSING, TEXT_PARTS, LineError, Reading, Usage
+from overlay.results.shapes import MALFORMED, MISSING, TEXT_PARTS, LineError, Reading, Usage
 from overlay.results.verdicts import FAILED_STATUSES
 
 T = TypeVar("T")
@@ -263,11 +264,30 @@ def _joined(parts: Iterable[_Part]) -> str | None:
 
 def missing_result(custom_id: str) -> Result:
     """The result of a request that no file answers: an output line with the error code `missing`."""
-    message = "the service gave no answer to this request"
+    return _failed(custom_id, MISSING, "the service gave no answer to this request")
+
+
+def renamed(result: Result, custom_id: str) -> Result:
+    """The same answer under the custom_id of its request; a line that cannot be read becomes one that says so."""
+    line = result.raw.removeprefix(BOM)
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # All but the id stays as it is, byte for byte.
+        fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        first = {name: fields.pop(name) for name in ("id",) if name in fields}
+        name = msgspec.Raw(msgspec.json.encode(custom_id))
+        return Result(msgspec.json.encode(first | {"custom_id": name} | fields | {"custom_id": name}) + b"\n")
+    value = decode_loosely(line)
+    with suppress(RecursionError):
+        if value is not None:
+            return Result(json.dumps(value | {"custom_id": custom_id}).encode() + b"\n")
+    return _failed(custom_id, MALFORMED, "the line of this request cannot be read")
+
+
+def _failed(custom_id: str, code: str, message: str) -> Result:
     line = {
         "id": None,
         "custom_id": custom_id,
         "response": None,
-        "error": {"code": MISSING, "message": message},
+        "error": {"code": code, "message": message},
     }
     return Result(msgspec.json.encode(line) + b"\n")
