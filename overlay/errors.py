@@ -286,7 +286,9 @@ class UnclaimedAnswersError(OverlayError):
     unclaimed lines are.
     """
 
-    def __init__(self, message: str, *, missing: int, unclaimed: int, path: str | Path | None = None) -> None:
+    def __init__(
+        self, message: str, *, missing: int = 0, unclaimed: int = 0, path: str | Path | None = None
+    ) -> None:
         super().__init__(message)
         self.missing = missing
         self.unclaimed = unclaimed

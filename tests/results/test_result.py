@@ -7,7 +7,7 @@ import pytest
 from support.answer_lines import CHAT, answer, chat, failure
 
 from overlay.errors import ResultError
-from overlay.results.result import Result, missing_result
+from overlay.results.result import Result, missing_result, renamed
 from overlay.results.shapes import LineError, Usage
 
 
@@ -236,3 +236,33 @@ def test_results_are_equal_by_their_bytes_and_pickle():
     assert {result, copy, Result(answer())} == {result}
     assert result != Result(answer("b"))
     assert result != answer()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        answer(custom_id=None),
+        answer(custom_id="another"),
+        answer(custom_id=...),
+        b"\xef\xbb\xbf" + answer(custom_id=7),
+        answer(custom_id=None).replace(b'"index": 0', b'"logprob": NaN'),
+        answer(custom_id=None).replace(b'"index": 0', b'"skipped": "\xff\xed\xa0\x80"'),
+    ],
+)
+def test_an_answer_under_the_id_of_its_request(line):
+    result = renamed(Result(line + b"\n"), 'the "ü"')
+    assert (result.ok, result.custom_id, result.text) == (True, 'the "ü"', "hello")
+    assert result.usage == Usage(3, 5, 8)
+    assert b"\n" not in result.raw
+
+
+def test_all_but_the_id_stays_as_it_was():
+    line = b'{"x": 1.10, "id":"q","custom_id": null,"response":{ "status_code":200,"body":{"score": 1e2}}}'
+    said = b'{"id":"q","custom_id":"a","x":1.10,"response":{ "status_code":200,"body":{"score": 1e2}}}'
+    assert renamed(Result(line), "a").raw == said
+
+
+@pytest.mark.parametrize("line", [b"", b"nope", b"[1]", b"[" * 100_000])
+def test_a_line_that_cannot_be_read_becomes_one_that_says_so(line):
+    result = renamed(Result(line), "a")
+    assert (result.custom_id, result.error.code) == ("a", "malformed_line")
