@@ -22,6 +22,7 @@ from overlay.flows.drivers import Awaiting, Blocking
 from overlay.operations import batches, files, waiting
 from overlay.results.fetching import open_batch, results_query
 from overlay.results.iterables import AsyncResults, Results
+from overlay.results.matching import Match
 from overlay.wire.connection import Settings
 from overlay.wire.settings import Configured
 
@@ -39,7 +40,12 @@ class Batches(Resource):
     wait = blocking(waiting.wait)
 
     def results(
-        self, batch_id: str, *, requests: str | os.PathLike[str] | None = None, ordered: bool = True
+        self,
+        batch_id: str,
+        *,
+        requests: str | os.PathLike[str] | None = None,
+        ordered: bool = True,
+        match: Match = "custom_id",
     ) -> Results:
         """The results of an ended batch, to iterate over: one for each request, in the requests' order.
 
@@ -47,9 +53,14 @@ class Batches(Resource):
         service's copy of it. `ordered=False` needs neither and gives the lines in the order of the service's
         files, as they arrive; requests without an answer are then left out.
 
-        Iterating raises BatchNotEndedError, BatchFailedError, NoResultsError and FileGoneError.
+        A service may lose the custom_ids. `match="order"` gives answers that name no request to the requests that
+        have none, each in their order: only where you know that the service keeps it.
+
+        A result file that is not there is waited for until ten minutes after the end of the batch. Iterating raises
+        BatchNotEndedError, BatchFailedError, NoResultsError, IncompleteResultsError, UnclaimedAnswersError and
+        FileGoneError.
         """
-        query = results_query(batch_id, requests, ordered=ordered, run=self._driver.run)
+        query = results_query(batch_id, requests, ordered=ordered, match=match, run=self._driver.run)
         return Results(self._driver, partial(open_batch, query))
 
 
@@ -63,10 +74,15 @@ class AsyncBatches(AsyncResource):
     wait = awaiting(waiting.wait)
 
     def results(
-        self, batch_id: str, *, requests: str | os.PathLike[str] | None = None, ordered: bool = True
+        self,
+        batch_id: str,
+        *,
+        requests: str | os.PathLike[str] | None = None,
+        ordered: bool = True,
+        match: Match = "custom_id",
     ) -> AsyncResults:
         """Like `Batches.results`, for `async for` and `async with`."""
-        query = results_query(batch_id, requests, ordered=ordered)
+        query = results_query(batch_id, requests, ordered=ordered, match=match)
         return AsyncResults(self._driver, partial(open_batch, query))
 
 

@@ -22,6 +22,8 @@
     ├── BatchFailedError                     the batch was refused as a whole; carries its errors
     ├── BatchNotEndedError                   results were requested while the batch is running
     ├── NoResultsError                       a completed batch that names no result file
+    ├── IncompleteResultsError               result files that are cut whenever they are fetched
+    ├── UnclaimedAnswersError                answers that name no request, and requests without an answer
     ├── WaitTimeoutError (TimeoutError)      the batch did not end in time
     ├── ResultError                          one line's failure, raised on request
     ├── JobNotFoundError                     no job with this id in the home folder
@@ -263,6 +265,34 @@ class NoResultsError(OverlayError):
     def __init__(self, message: str, *, batch_id: str) -> None:
         super().__init__(message)
         self.batch_id = batch_id
+
+
+class IncompleteResultsError(OverlayError):
+    """The files of a batch hold fewer answers than it counts, or end within one, whenever they are fetched.
+
+    Nothing is sent again for what is missing: it may have been answered, and paid for.
+    """
+
+    def __init__(self, message: str, *, batch_id: str) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+
+
+class UnclaimedAnswersError(OverlayError):
+    """Answers came back under custom_ids that no request has, or under none, while requests have no answer.
+
+    They were paid for, so nothing is sent again. If the service keeps the order of the requests, `match="order"`
+    gives the `unclaimed` answers to the `missing` requests, each in their order. For a job, `path` is where the
+    unclaimed lines are.
+    """
+
+    def __init__(
+        self, message: str, *, missing: int = 0, unclaimed: int = 0, path: str | Path | None = None
+    ) -> None:
+        super().__init__(message)
+        self.missing = missing
+        self.unclaimed = unclaimed
+        self.path = None if path is None else Path(path)
 
 
 class WaitTimeoutError(OverlayError, TimeoutError):

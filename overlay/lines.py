@@ -27,6 +27,10 @@ BUFFER_BYTES = MIB // 4  # fits the processor's cache; a larger one does not
 LINE_BYTES = 64 * MIB
 """The longest line that is read whole by default, in bytes."""
 
+BOM = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark, with which some programs begin a file. JSON has none (RFC 8259, section 8.1): it is read
+over."""
+
 NESTING = 200
 """How deep arrays and objects may be nested."""
 
@@ -141,8 +145,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def decode_loosely(json_object: bytes) -> dict[str, Any] | None:
-    """The JSON object in these bytes; None if there is none. Invalid UTF-8 reads as U+FFFD."""
-    return decode_text(json_object.decode("utf-8", "replace"))
+    """The JSON object in these bytes; None if there is none.
+
+    A byte order mark before it is skipped, and invalid UTF-8 reads as U+FFFD.
+    """
+    return decode_text(json_object.removeprefix(BOM).decode("utf-8", "replace"))
 
 
 def decode_text(text: str) -> dict[str, Any] | None:
@@ -154,22 +161,40 @@ def decode_text(text: str) -> dict[str, Any] | None:
     return value if is_object(value) else None
 
 
+def count_lines(path: Path) -> int:
+    """How many lines of a file are not blank. Raises StorageError."""
+    with open_lines(path) as file:
+        return sum(not line.isspace() for line in split(file))
+
+
+def is_torn(path: str | os.PathLike[str]) -> bool:
+    """Whether a file ends within a line: its last line has no end, and is no JSON object.
+
+    Raises StorageError if the file cannot be read.
+    """
+    path = Path(path)
+    with open_lines(path) as file, storage_errors(path):
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return file.read() not in {b"", b"\n"} and not _is_whole(_last_line(file))
+
+
 def check_complete(path: str | os.PathLike[str]) -> None:
-    """Make sure that a downloaded file was not cut short: its last line must be a JSON object.
+    """Make sure, as far as its content can tell, that a downloaded file was not cut short: its last line must be a
+    JSON object.
 
     An empty file passes. Raises InvalidResponseError, or StorageError if the file cannot be read.
     """
     path = Path(path)
     with open_lines(path) as file, storage_errors(path):
         last = _last_line(file)
-    check_last_line(path.name, last)
+    if not _is_whole(last):
+        raise InvalidResponseError(f"{path.name}: the last line is incomplete; the download was cut short")
 
 
-def check_last_line(name: str, line: bytes) -> None:
-    """Make sure that the last line of a file is complete. Raises InvalidResponseError."""
+def _is_whole(line: bytes) -> bool:
     # A line too long to be read is not judged here: reading the results flags it.
-    if line and len(line) <= LINE_BYTES and decode_loosely(line) is None:
-        raise InvalidResponseError(f"{name}: the last line is incomplete; the download was cut short")
+    return not line or len(line) > LINE_BYTES or decode_loosely(line) is not None
 
 
 def _last_line(file: BinaryIO) -> bytes:

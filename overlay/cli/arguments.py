@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from overlay.results.matching import Match
+
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([smhd]?)")
 
@@ -90,6 +92,13 @@ PollAgain = Annotated[
     float | None,
     typer.Option(
         parser=seconds, metavar="TIME", help="The initial polling interval; by default as submitted."
+    ),
+]
+MatchBy = Annotated[
+    Match | None,
+    typer.Option(
+        "--match",
+        help="How answers find their requests: `order` for those that name none, if the service keeps the order.",
     ),
 ]
 Most = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]

@@ -15,6 +15,7 @@ from overlay.cli.arguments import (
     CreatedAfter,
     CreatedBefore,
     Everything,
+    MatchBy,
     Metadata,
     Most,
     Output,
@@ -121,6 +122,7 @@ def wait(shell: Shell, batch_id: BatchId, timeout: Timeout = None, poll: Poll = 
 def results(
     shell: Shell,
     batch_id: BatchId,
+    *,
     output_path: Output = STDOUT,
     requests: Annotated[
         Path | None,
@@ -132,11 +134,14 @@ def results(
     unordered: Annotated[
         bool, typer.Option("--unordered", help="Keep the order of the service's files; needs no input.")
     ] = False,
+    match: MatchBy = None,
 ) -> Exit:
     """Fetch the results of a batch that has ended: one line per request, in the order of the requests."""
     check_destination(output_path)
     with shell.client() as client:
-        found = client.batches.results(batch_id, requests=requests, ordered=not unordered)
+        found = client.batches.results(
+            batch_id, requests=requests, ordered=not unordered, match=match or "custom_id"
+        )
         return deliver(shell, found, output_path)
 
 

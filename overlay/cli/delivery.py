@@ -7,6 +7,7 @@ from overlay.cli.destination import STDOUT, destination
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell
 from overlay.jobs.views import Job
+from overlay.lines import BOM
 from overlay.models import Batch
 from overlay.results.iterables import Results
 from overlay.results.shapes import MISSING
@@ -20,7 +21,7 @@ def deliver(shell: Shell, results: Results, path: str) -> Exit:
     total = failed = missing = 0
     with results, destination(path) as write:
         for result in results:
-            write(result.raw + b"\n")
+            write(result.raw.removeprefix(BOM) + b"\n")
             total += 1
             error = result.error
             if error is not None:

@@ -10,6 +10,7 @@ import typer
 from overlay.cli import output
 from overlay.cli.arguments import (
     DeleteFiles,
+    MatchBy,
     MaxAttempts,
     MaxBatches,
     MaxCreates,
@@ -60,6 +61,7 @@ def resume(
     delete_files: DeleteFiles = None,
     timeout: Timeout = None,
     poll: PollAgain = None,
+    match: MatchBy = None,
 ) -> Exit:
     """Resume a job, and wait until it has ended. Options that are given change the job's."""
     changes = named(
@@ -68,6 +70,7 @@ def resume(
         max_creates_per_hour=max_creates_per_hour,
         max_attempts=max_attempts,
         delete_files=delete_files,
+        match=match,
     )
     shell.advise(f"resume job {job_id} with: {shell.again('jobs', 'resume', job_id)}", on_error=True)
     with shell.client() as client, JobProgress() as progress:
@@ -86,11 +89,14 @@ def cancel(shell: Shell, job_id: JobId) -> None:
 
 
 @command(app)
-def results(shell: Shell, job_id: JobId, output_path: Output = STDOUT) -> Exit:
+def results(shell: Shell, job_id: JobId, output_path: Output = STDOUT, match: MatchBy = None) -> Exit:
     """Write the results of a job that has ended: one line per request, in the order of the requests."""
     check_destination(output_path)
     with shell.client() as client:
-        return deliver_job(shell, client.jobs.retrieve(job_id), client.jobs.results(job_id), output_path)
+        job = client.jobs.retrieve(job_id)
+        if match is not None and not job.ended:
+            job = client.jobs.resume(job_id, match=match)
+        return deliver_job(shell, job, client.jobs.results(job_id), output_path)
 
 
 @command(app)

@@ -15,6 +15,7 @@ import typer
 
 from overlay.cli.arguments import (
     DeleteFiles,
+    MatchBy,
     MaxAttempts,
     MaxBatches,
     MaxCreates,
@@ -67,6 +68,7 @@ def register(app: typer.Typer) -> None:
         delete_files: DeleteFiles = None,
         timeout: Timeout = None,
         poll: Poll = 5.0,
+        match: MatchBy = None,
         again: Annotated[
             bool, typer.Option("--again", help="Send the file even if it was sent before, and pay again.")
         ] = False,
@@ -81,6 +83,7 @@ def register(app: typer.Typer) -> None:
             max_creates_per_hour=max_creates_per_hour,
             max_attempts=max_attempts,
             delete_files=delete_files,
+            match=match,
         )
         with shell.client() as client:
             with JobProgress() as progress:

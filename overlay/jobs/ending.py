@@ -6,8 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from overlay.errors import BatchFailedError, ConflictError, FileGoneError, NotFoundError, Problem
-from overlay.flows.steps import Flow, Work
+from overlay.errors import (
+    BatchFailedError,
+    ConflictError,
+    FileGoneError,
+    NotFoundError,
+    Problem,
+    UnclaimedAnswersError,
+)
+from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.merging import fetched_path, merge, remove_fetched
 from overlay.jobs.positions import positions
 from overlay.jobs.records import LostFile, Unit
@@ -17,6 +24,7 @@ from overlay.operations import files
 from overlay.operations.batches import cancel
 from overlay.operations.caps import limit_in
 from overlay.operations.create import failed_for_its_file
+from overlay.results.answer_files import fetch_answers, is_absent, may_appear_for
 from overlay.results.fetching import batch_failed, failed, with_files
 
 _MOST_LOST = 5
@@ -55,36 +63,72 @@ def abandon(context: JobContext, unit: Unit) -> Flow[None]:
 def collect(context: JobContext, unit: Unit) -> Flow[None]:
     """Fetch an ended unit's answers to disk, and plan what to send again."""
     batch = yield from with_files(context.settings, unit.batch_id or "")
-    answers: list[Path] = []
-    if batch.output_file_id or batch.error_file_id:
-        for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
-            if file_id:
-                path = fetched_path(context.folder, unit, name)
-                try:
-                    answers.append(
-                        (yield from files.fetch_whole(context.settings, file_id, path, lasting=True))
-                    )
-                except FileGoneError:
-                    # In a cancelled job, what is gone counts as missing: otherwise it would never end.
-                    if context.record.state == "open":
-                        raise
-    elif plain_status(batch.status) == "failed":
+    if plain_status(batch.status) == "failed" and not (batch.output_file_id or batch.error_file_id):
         yield from _refused(context, unit, batch)
         return
-    yield from finish(context, unit, answers, batch.output_file_id, batch.error_file_id)
+    try:
+        answers = yield from fetch_answers(
+            batch, partial(fetched_path, context.folder, unit), partial(_get, context, unit, batch)
+        )
+    except FileGoneError as error:
+        if not (is_absent(error) and _may_appear(context, unit, batch)):
+            raise
+        # Tried again in the next round: waiting here would hold up the other shards.
+        context.report("waiting", unit, f"shard {unit.shard}: waiting for its results to appear: {error}")
+        return
+    try:
+        yield from finish(
+            context, unit, answers, batch.output_file_id, batch.error_file_id, completed=batch.succeeded
+        )
+    except UnclaimedAnswersError as error:
+        unit.problem = str(error)
+        yield from context.save(unit)
+        raise
 
 
-def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None) -> Flow[None]:
+def _get(context: JobContext, unit: Unit, batch: Batch, file_id: str, path: Path) -> Flow[bool | None]:
+    try:
+        return (yield from files.fetch_measured(context.settings, file_id, path, lasting=True))
+    except FileGoneError as error:
+        # In a cancelled job, what is gone counts as missing: otherwise it would never end.
+        if context.record.state == "open" or (is_absent(error) and _may_appear(context, unit, batch)):
+            raise
+        return None
+
+
+def _may_appear(context: JobContext, unit: Unit, batch: Batch) -> bool:
+    """Whether a result file that is not there may only be late."""
+    if unit.key not in context.appearing:
+        seconds = may_appear_for(context.settings, batch)
+        context.appearing[unit.key] = deadline(context.settings, seconds)
+    return context.appearing[unit.key].left > 0
+
+
+def finish(
+    context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None, completed: bool = False
+) -> Flow[None]:
     """Settle a unit with the answers that there are, and commit it together with its next generation.
 
-    `file_ids` are those of the answer files at the service.
+    `file_ids` are those of the answer files at the service; `completed` says that, by its word, everything was
+    answered. Raises UnclaimedAnswersError if answers of a job that is not cancelled name no request.
     """
-    again = context.record.state == "open" and unit.generation + 1 < int(context.record.options.max_attempts)
-    following: Unit | None = yield Work(partial(merge, context.folder, unit, answers, again=again))
+    options, is_open = context.record.options, context.record.state == "open"
+    settle = partial(
+        merge,
+        context.folder,
+        unit,
+        answers,
+        again=is_open and unit.generation + 1 < int(options.max_attempts),
+        completed=is_open and completed,
+        match=options.match,
+    )
+    following: Unit | None = yield Work(settle)
     unit.state = "done"
     yield Work(partial(_commit, context, unit, following, file_ids))
     yield Work(partial(remove_fetched, context.folder, [unit]))
     context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} succeeded")
+    if unit.problem is not None:
+        context.report("stopped", unit, f"shard {unit.shard}: {unit.problem}")
     if following is not None:
         context.report(
             "resubmitted",

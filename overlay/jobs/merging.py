@@ -11,19 +11,20 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 
-from overlay.errors import StorageError
+from overlay.errors import StorageError, UnclaimedAnswersError
+from overlay.jobs.attempts import NEVER_RAN, may_succeed
 from overlay.jobs.records import Unit
 from overlay.jobs.spool import estimated_tokens, shard_name, shard_path
-from overlay.lines import open_lines, replacing, split, storage_errors, sync_folder
+from overlay.lines import BOM, open_lines, replacing, split, storage_errors, sync_folder
 from overlay.results.files import join_results
+from overlay.results.matching import Match, Unclaimed
+from overlay.results.reading import failure_of
 from overlay.results.result import Result, missing_result
-from overlay.results.shapes import FAILED, MALFORMED, MISSING, NEVER_RAN, custom_id_bytes
+from overlay.results.shapes import MISSING, SHAPELESS, LineError, custom_id_bytes
 
-_NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING, NEVER_RAN})
-_WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
-_SERVER_ERROR = 500
 _FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)(?:\.(\d+))?-")
 
 
@@ -52,35 +53,43 @@ def remove_parts(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def may_succeed(result: Result) -> bool:
-    """Whether a failed request is worth sending again."""
-    status = result.status_code
-    if status is not None and status >= FAILED:
-        return status in _WORTH_ANOTHER_TRY or status >= _SERVER_ERROR
-    return result.error is not None and result.error.code in _NEVER_RAN | {MALFORMED}
-
-
-def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> Unit | None:
+def merge(
+    folder: Path,
+    unit: Unit,
+    answers: Sequence[Path],
+    *,
+    again: bool,
+    completed: bool = False,
+    match: Match = "custom_id",
+) -> Unit | None:
     """Write the results of a generation, count them on the unit, and return the next generation, if any.
 
-    `again` says whether one may follow. Raises StorageError if a file of ours is damaged, or the disk fails.
+    `again` says whether one may follow, `completed` whether the service says that it answered everything. Then,
+    where none of its lines is an answer, nothing follows, and `unit.problem` says why; and where lines that name no
+    request may be the answers that are missing, UnclaimedAnswersError is raised, and no result is changed.
+
+    Raises StorageError if a file of ours is damaged, or the disk fails.
     """
     for name in ("results", "strays"):
         (folder / name).mkdir(exist_ok=True)
     requests = shard_path(folder, *unit.key)
     following = shard_path(folder, unit.shard, unit.generation + 1, unit.part)
     unit.ok = unit.missing = unit.input_tokens = unit.output_tokens = unit.strays = 0
+    unit.problem = None
     next_unit = _following(unit)
     digest = hashlib.sha256()
     fresh = folder / "results" / f"{shard_name(*unit.key)}.fresh"
+    shapes = _Shapes()
     with ExitStack() as stack:
-        order = _Order(requests)
-        joined = stack.enter_context(join_results(order, answers))
+        lines = split(stack.enter_context(open_lines(requests)))
+        refuse = partial(_refuse, folder, unit) if completed else None
+        joined = stack.enter_context(join_results(_Ids(requests), answers, match=match, refuse=refuse))
         out = stack.enter_context(replacing(fresh))
         retry = stack.enter_context(replacing(following) if again else nullcontext())
-        for result in joined:
+        for result, line in zip(joined, lines, strict=False):
             with storage_errors(fresh):
-                out.write(result.raw + b"\n")
+                out.write(result.raw.removeprefix(BOM) + b"\n")
+            shapes.see(result.error)
             usage = result.usage
             if usage is not None:
                 unit.input_tokens += usage.input_tokens or 0
@@ -89,19 +98,22 @@ def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> 
                 unit.ok += 1
             elif retry is not None and may_succeed(result):
                 with storage_errors(following):
-                    retry.write(order.line)
-                digest.update(order.line)
+                    retry.write(line)
+                digest.update(line)
                 next_unit.requests += 1
-                next_unit.bytes += len(order.line)
-                next_unit.tokens += estimated_tokens(order.line)
+                next_unit.bytes += len(line)
+                next_unit.tokens += estimated_tokens(line)
         if joined.report.total != unit.requests:
             raise StorageError(
                 f"{requests}: holds {joined.report.total:,} requests instead of {unit.requests:,}",
                 path=requests,
             )
         unit.missing = joined.report.missing
-        unit.strays = _keep_strays(folder, unit, joined.strays())
+        unit.strays = _keep_strays(folder, unit, map(shapes.passing, joined.strays()))
     _merge_generations(folder, unit, fresh)
+    if completed and (reason := shapes.all_wrong):
+        unit.problem = f"none of the {shapes.lines:,} lines is an answer, so nothing is sent again: {reason}"
+        next_unit.requests = 0
     if not next_unit.requests:
         following.unlink(missing_ok=True)
         return None
@@ -110,17 +122,68 @@ def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> 
     return next_unit
 
 
-class _Order:
-    """The custom_ids of a shard; `line` is the request of the last one given."""
+class _Shapes:
+    """Whether there is any line that the service meant: an answer, or a failure that it speaks of."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self._first: LineError | None = None
+        self._others = False
+
+    def see(self, error: LineError | None) -> None:
+        """The error of a result; a missing one has no line."""
+        if error is not None and error.code == MISSING:
+            return
+        self.lines += 1
+        if error is None or error.code not in SHAPELESS:
+            self._others = True
+        elif self._first is None:
+            self._first = error
+
+    def passing(self, stray: Result) -> Result:
+        """Look at a line that names no request."""
+        if not self._others:
+            self.see(failure_of(stray.raw))
+        return stray
+
+    @property
+    def all_wrong(self) -> str:
+        """What is wrong with the first, if all are."""
+        return "" if self._others or self._first is None else str(self._first)
+
+
+def _refuse(folder: Path, unit: Unit, found: Unclaimed) -> UnclaimedAnswersError | None:
+    """Keep lines that may be the answers that are missing, and say what can be done about them."""
+    if not found.may_be_missed:
+        return None
+    lines = _keep_strays(folder, unit, found.results())
+    path = _strays_path(folder, unit)
+    advice = (
+        "if the service keeps the order of the requests, match them by it: "
+        f'`overlay jobs resume {folder.name} --match order`, or client.jobs.wait({folder.name!r}, match="order")'
+        if lines == found.missing
+        else "they cannot be matched by order, as they are not as many"
+    )
+    return UnclaimedAnswersError(
+        f"job {folder.name}, shard {unit.shard}: {lines:,} answers of {unit.batch_id} name no request, and "
+        f"{found.missing:,} requests have no answer; nothing is sent again, as the answers were paid for; they are "
+        f"kept in {path}; {advice}; to end the job without them, cancel it",
+        missing=found.missing,
+        unclaimed=lines,
+        path=path,
+    )
+
+
+class _Ids:
+    """The custom_ids of a shard, in order, as often as they are asked for."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.line = b""
 
     def __iter__(self) -> Iterator[str]:
         with open_lines(self._path) as file:
-            for self.line in split(file):
-                yield (custom_id_bytes(self.line) or b"").decode()
+            for line in split(file):
+                yield (custom_id_bytes(line) or b"").decode()
 
 
 def _following(unit: Unit) -> Unit:
@@ -138,8 +201,12 @@ def _following(unit: Unit) -> Unit:
     )
 
 
+def _strays_path(folder: Path, unit: Unit) -> Path:
+    return folder / "strays" / f"{shard_name(*unit.key)}.jsonl"
+
+
 def _keep_strays(folder: Path, unit: Unit, strays: Iterator[Result]) -> int:
-    path = folder / "strays" / f"{shard_name(*unit.key)}.jsonl"
+    path = _strays_path(folder, unit)
     count = 0
     with replacing(path) as file:
         for stray in strays:
@@ -182,7 +249,7 @@ def _write_unanswered(folder: Path, shard: int, target: Path) -> None:
 
 def _better(earlier: bytes, later: bytes) -> bytes:
     """The later answer, unless it only says that there was none and the earlier one says more."""
-    return earlier if _code(later) in _NEVER_RAN and _code(earlier) != MISSING else later
+    return earlier if _code(later) in NEVER_RAN and _code(earlier) != MISSING else later
 
 
 def _code(line: bytes) -> str | None:

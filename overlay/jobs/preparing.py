@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +21,7 @@ from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.records import JobOptions, JobRecord, Unit
 from overlay.jobs.spool import Spool, Spooled
-from overlay.lines import MIB, open_lines, split, storage_errors, sync_folder
+from overlay.lines import BOM, MIB, open_lines, split, storage_errors, sync_folder
 from overlay.requests.checks import Limits
 from overlay.requests.request import Request
 from overlay.wire.connection import Settings
@@ -107,7 +108,10 @@ def _iterator(requests: Requests, line_bytes: int) -> Iterator[Request | bytes] 
 
 def _file_lines(path: Path, line_bytes: int) -> Iterator[bytes]:
     with open_lines(path) as file:
-        yield from split(file, line_bytes)
+        lines = split(file, line_bytes)
+        # What is sent is written anew: only what is uploaded as it is must have no byte order mark.
+        yield from (line.removeprefix(BOM) for line in islice(lines, 1))
+        yield from lines
 
 
 def _spool_folder(settings: Settings, stack: ExitStack) -> Path:

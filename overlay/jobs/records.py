@@ -10,6 +10,7 @@ from overlay.errors import ConfigurationError
 from overlay.models import plain_status
 from overlay.operations.create import checked_metadata
 from overlay.operations.marks import KEY
+from overlay.results.matching import Match, checked_match
 from overlay.wire.clock import seconds
 
 UnitState: TypeAlias = Literal[
@@ -119,7 +120,7 @@ _WHOLE_NUMBERS = (
     "max_attempts",
 )
 _TIMES = ("output_expires_after", "grace", "poll")
-CHANGEABLE = frozenset({*_WHOLE_NUMBERS, "delete_files", "grace", "poll"})
+CHANGEABLE = frozenset({*_WHOLE_NUMBERS, "delete_files", "grace", "poll", "match"})
 """Options that do not change what is sent: a job that exists takes new values of these."""
 
 
@@ -141,6 +142,8 @@ class JobOptions:
     delete_files: bool = False
     grace: float = 180.0
     poll: float = 5.0
+    match: Match = "custom_id"
+    """How answers find their requests."""
 
     def __attrs_post_init__(self) -> None:
         if any(key == KEY or key.startswith("overlay_") for key in checked_metadata(self.metadata, taken=1)):
@@ -151,6 +154,7 @@ class JobOptions:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r}")
+        checked_match(self.match)
         if not self.grace >= 0:
             raise ConfigurationError(f"grace must be zero or more, not {self.grace!r}")
         if not self.poll > 0:

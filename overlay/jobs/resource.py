@@ -16,6 +16,7 @@ from overlay.flows.steps import Flow
 from overlay.jobs import preparing, recovery, verbs
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
+from overlay.results.matching import Match
 from overlay.wire.connection import Settings
 
 P = ParamSpec("P")
@@ -65,12 +66,13 @@ class Jobs(Resource):
     recover = blocking(recovery.recover)
     run = running(verbs.submit)
 
-    def results(self, job_id: str) -> Results:
+    def results(self, job_id: str, *, match: Match | None = None) -> Results:
         """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
 
-        Raises, when iterated, JobNotFoundError and JobNotEndedError.
+        `match="order"` lets a job end whose answers name no request, and is recorded: see `submit`. Raises, when
+        iterated, JobNotFoundError and JobNotEndedError.
         """
-        return Results(self._driver, partial(verbs.open_results, job_id))
+        return Results(self._driver, partial(verbs.open_results, job_id, match=match))
 
 
 class AsyncJobs(AsyncResource):
@@ -88,6 +90,6 @@ class AsyncJobs(AsyncResource):
     recover = awaiting(recovery.recover)
     run = arunning(verbs.submit)
 
-    def results(self, job_id: str) -> AsyncResults:
+    def results(self, job_id: str, *, match: Match | None = None) -> AsyncResults:
         """As `Jobs.results`, for `async for` and `async with`."""
-        return AsyncResults(self._driver, partial(verbs.open_results, job_id))
+        return AsyncResults(self._driver, partial(verbs.open_results, job_id, match=match))

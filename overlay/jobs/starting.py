@@ -25,7 +25,7 @@ from overlay.generated.models import CreateBatchRequest
 from overlay.jobs.account import Account
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.merging import verify
-from overlay.jobs.records import JobRecord, LostFile, Unit
+from overlay.jobs.records import JobRecord, LostFile, Unit, UnitKey
 from overlay.jobs.spool import shard_name
 from overlay.jobs.views import EventKind
 from overlay.models import Batch, plain_status
@@ -56,6 +56,8 @@ class JobContext:
     report: Callable[[EventKind, Unit | None, str], None]
     until: Deadline
     """When the caller wants to hear back."""
+    appearing: dict[UnitKey, Deadline] = attrs.field(factory=dict["UnitKey", Deadline])
+    """Until when the result files of a unit may still appear."""
 
     @property
     def grace(self) -> float:

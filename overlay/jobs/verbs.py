@@ -38,6 +38,7 @@ from overlay.operations.waiting import checked_poll
 from overlay.requests.checks import Limits
 from overlay.results.files import read_results
 from overlay.results.iterables import Opened
+from overlay.results.matching import Match
 from overlay.results.result import Result
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
@@ -62,6 +63,7 @@ def submit(
     delete_files: bool | EllipsisType = ...,
     grace: Seconds | EllipsisType = ...,
     poll: Seconds | EllipsisType = ...,
+    match: Match | None = None,
     on_change: OnChange | None = None,
 ) -> Flow[Job]:
     """Put requests on disk as a job, start as many of its batches as may run, and return.
@@ -86,6 +88,10 @@ def submit(
       interval while waiting, which grows to a minute: timedeltas or seconds.
     - `on_change` is called with a JobEvent for everything that happens.
 
+    `match="order"` is for a service that loses the custom_ids but keeps the order of the requests: where a batch
+    has as many answers that name no request as requests without an answer, these get those, each in their order.
+    It is recorded, also for a job that exists already; see UnclaimedAnswersError.
+
     Raises InvalidInputError with every bad request, and nothing is sent; JobMismatchError if the id belongs to
     other requests, another service or other fixed options; JobLockedError if another process is working on it;
     StorageError.
@@ -102,6 +108,7 @@ def submit(
         delete_files=delete_files,
         grace=grace,
         poll=poll,
+        match=... if match is None else match,
     )
     job_id = yield from prepare(settings, requests, job_id=id, options=JobOptions(**given), limits=limits)
     return (yield from _resume(settings, job_id, given, on_change))
@@ -118,13 +125,15 @@ def resume(
     max_attempts: int | EllipsisType = ...,
     delete_files: bool | EllipsisType = ...,
     grace: Seconds | EllipsisType = ...,
+    match: Match | None = None,
     on_change: OnChange | None = None,
 ) -> Flow[Job]:
     """Resume a job after a crash: find out what became of it, start what may start, and return.
 
     Options that are given change the job's, as in `submit`; the others stay as they are.
 
-    Raises JobNotFoundError, JobLockedError, LedgerError, and what the service refuses.
+    Raises JobNotFoundError, JobLockedError, LedgerError, UnclaimedAnswersError, IncompleteResultsError, and what
+    the service refuses.
     """
     given = given_options(
         max_enqueued_tokens=max_enqueued_tokens,
@@ -134,6 +143,7 @@ def resume(
         max_attempts=max_attempts,
         delete_files=delete_files,
         grace=grace,
+        match=... if match is None else match,
     )
     return (yield from _resume(settings, job_id, given, on_change))
 
@@ -160,6 +170,7 @@ def wait(
     max_attempts: int | EllipsisType = ...,
     delete_files: bool | EllipsisType = ...,
     grace: Seconds | EllipsisType = ...,
+    match: Match | None = None,
     on_change: OnChange | None = None,
 ) -> Flow[Job]:
     """Work on a job until every request has its answer on disk, and return it.
@@ -178,6 +189,7 @@ def wait(
         max_attempts=max_attempts,
         delete_files=delete_files,
         grace=grace,
+        match=... if match is None else match,
     )
     with (yield from _open(settings, job_id, on_change)) as opened:
         yield Work(partial(_change_options, opened, given))
@@ -268,10 +280,14 @@ def delete(settings: Settings, job_id: str, *, files: bool = False) -> Flow[None
         yield Work(partial(remove, settings, opened.context.folder))
 
 
-def open_results(job_id: str, settings: Settings, stack: ExitStack) -> Flow[Opened]:
-    """The results of an ended job, from disk."""
+def open_results(
+    job_id: str, settings: Settings, stack: ExitStack, *, match: Match | None = None
+) -> Flow[Opened]:
+    """The results of an ended job, from disk; `match` lets one end that has answers which name no request."""
     folder: Path = yield Work(partial(existing, settings, job_id))
     job: Job = yield Work(partial(view_of, folder))
+    if match is not None and not job.ended:
+        job = yield from resume(settings, job_id, match=match)
     if not job.ended:
         raise JobNotEndedError(
             f"job {job_id} is {job.progress:.0%} done; results are available when it ends", job_id=job_id

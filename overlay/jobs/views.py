@@ -23,6 +23,7 @@ EventKind: TypeAlias = Literal[
     "changed",
     "fetched",
     "resubmitted",
+    "stopped",
     "duplicate",
     "outage",
     "ended",

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+import attrs
+
 from overlay import models
 from overlay.errors import (
     APIError,
@@ -28,7 +30,7 @@ from overlay.flows.steps import Fetch, Flow, Work, call, pause
 from overlay.generated.api.files import create_file, delete_file, list_files, retrieve_file
 from overlay.generated.models import CreateFileRequest, DeleteFileResponse, ListFilesResponse
 from overlay.generated.types import File as Part
-from overlay.lines import check_complete, open_lines
+from overlay.lines import open_lines
 from overlay.models import File, Page
 from overlay.pages import Moment, checked_limit, window
 from overlay.wire import retry
@@ -37,7 +39,7 @@ from overlay.wire.connection import Settings
 from overlay.wire.part_file import PartFile
 
 _PROGRESS = 64 * 1024
-"""Once a try has fetched this many bytes, the next one counts as the first again."""
+"""Once a try has come this many bytes further, the next one counts as the first again."""
 _NAME_BYTES = 100
 _GONE = frozenset({404, 410})
 
@@ -169,34 +171,33 @@ def fetch(
 
     `broken` is the error that ended an earlier try.
     """
+    yield from fetch_measured(settings, file_id, target, lasting=lasting, broken=broken)
+    return target
+
+
+def fetch_measured(
+    settings: Settings, file_id: str, target: Path, *, lasting: bool, broken: APIError | None = None
+) -> Flow[bool]:
+    """Like `fetch`, and says whether the service tells how long the file is: only then is it surely whole."""
     source = content_path(file_id)
     part = target.with_name(f".{_shortened(target.name)}.{file_id}.part")
     part_file = yield Work(partial(PartFile, part))
-    tries = 0
+    tries = _Tries()
     try:
         while True:
             if broken is not None:
-                tries = yield from _wait_to_retry(settings, broken, part_file, tries)
+                yield from _wait_to_retry(settings, broken, part_file, tries)
             part_file.offset = yield Work(lambda: part_file.size)
             try:
                 yield Fetch(source, part_file)
-                yield from _verify(settings, file_id, part_file)
+                measured = yield from _verify(settings, file_id, part_file)
                 break
             except APIError as error:
                 broken = error
         yield Work(partial(part_file.settle, target, lasting=lasting))
     finally:
         part_file.close()
-    return target
-
-
-def fetch_whole(
-    settings: Settings, file_id: str, target: Path, *, lasting: bool, broken: APIError | None = None
-) -> Flow[Path]:
-    """Like `fetch`, for a file of lines: raises InvalidResponseError if the last is incomplete."""
-    path = yield from fetch(settings, file_id, target, lasting=lasting, broken=broken)
-    yield Work(partial(check_complete, path))
-    return path
+    return measured
 
 
 def content_path(file_id: str) -> str:
@@ -211,31 +212,48 @@ def _shortened(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
-def _wait_to_retry(settings: Settings, error: APIError, part_file: PartFile, tries: int) -> Flow[int]:
-    """Decide whether to try again, and wait for it; gives the number of tries that fetched nothing."""
+@attrs.define
+class _Tries:
+    """The tries of one download: how many in a row came no further than an earlier one, and how far that came."""
+
+    count: int = 0
+    best: int = 0
+
+    def saw(self, size: int) -> None:
+        """A try has left the part with so many bytes. Only what lies beyond the best so far is progress: a service
+        without ranges begins anew each time.
+        """
+        if size - self.best >= _PROGRESS:
+            self.count, self.best = 0, size
+
+
+def _wait_to_retry(settings: Settings, error: APIError, part_file: PartFile, tries: _Tries) -> Flow[None]:
+    """Decide whether to try again, and wait for it. Raises the error, or FileGoneError, if not."""
     if isinstance(error, APIStatusError) and error.status_code in _GONE:
         raise FileGoneError(
             f"the file's content is gone: {error.message}",
             **{name: getattr(error, name) for name in _STATUS_FIELDS},
         )
     size = yield Work(lambda: part_file.size)
-    if size - part_file.offset >= _PROGRESS:
-        tries = 0
+    if size > part_file.offset:
+        tries.saw(size)
     unusable_part = isinstance(error, APIStatusError) and error.status_code == 416 and part_file.offset  # noqa: PLR2004
     if unusable_part:
         yield Work(part_file.clear)
-    delay = 0.0 if unusable_part else retry.delay(error, tries)
-    if delay is None or tries + 1 >= min(retry.READ.tries, settings.max_retries + 1):
+    delay = 0.0 if unusable_part else retry.delay(error, tries.count)
+    tries.count += 1
+    if delay is None or tries.count >= min(retry.READ.tries, settings.max_retries + 1):
         raise error
     yield from pause(str(error), delay)
-    return tries + 1
 
 
 _STATUS_FIELDS = ("status_code", "request_id", "code", "type", "param", "body", "is_json")
 
 
-def _verify(settings: Settings, file_id: str, part_file: PartFile) -> Flow[None]:
-    """Compare the size that arrived with that announced by the answer, or else by the file's record."""
+def _verify(settings: Settings, file_id: str, part_file: PartFile) -> Flow[bool]:
+    """Compare the size that arrived with that announced by the answer, or else by the file's record; False if
+    neither says.
+    """
     size = yield Work(lambda: part_file.size)
     expected = part_file.total
     if expected is None:
@@ -249,3 +267,4 @@ def _verify(settings: Settings, file_id: str, part_file: PartFile) -> Flow[None]
         if size > expected:
             yield Work(part_file.clear)
         raise InvalidResponseError(f"file {file_id}: {size:,} of {expected:,} bytes arrived")
+    return expected is not None

@@ -14,24 +14,30 @@ from pathlib import Path
 import attrs
 
 from overlay.errors import (
+    APIError,
     BatchFailedError,
     BatchNotEndedError,
+    ConfigurationError,
     FileGoneError,
     NoResultsError,
     Problem,
+    UnclaimedAnswersError,
 )
 from overlay.flows.steps import Flow, Sleep, Work, deadline
 from overlay.models import Batch, plain_status
 from overlay.operations.batches import retrieve
-from overlay.operations.files import fetch, fetch_whole
+from overlay.operations.files import fetch
+from overlay.results.answer_files import fetch_answers, fetch_patiently
 from overlay.results.files import join_results, read_results, results_in
-from overlay.results.following import Lines, Runner, follow
+from overlay.results.following import Lines, Runner, start
 from overlay.results.iterables import Opened
+from overlay.results.matching import Match, Unclaimed, checked_match
 from overlay.wire.connection import Settings
 
 _FILES_APPEAR_SECONDS = 10.0
 """How long a completed batch may lack the id of a file that its counts promise."""
 _LOOK_SECONDS = 1.0
+_ANSWERS = "{}.jsonl"
 
 
 @attrs.frozen
@@ -41,6 +47,7 @@ class ResultsQuery:
     batch_id: str
     requests: Path | None
     ordered: bool
+    match: Match
     run: Runner | None
     """Runs flows while results are being read; None if nothing can."""
 
@@ -52,16 +59,20 @@ def open_batch(query: ResultsQuery, settings: Settings, stack: ExitStack) -> Flo
     if plain_status(batch.status) == "failed" and not (batch.output_file_id or batch.error_file_id):
         raise failed(batch, query.requests)
     arriving: Lines | None = None
-    answers: list[Path] = []
-    for name, file_id in (("output", batch.output_file_id), ("error", batch.error_file_id)):
-        # Some services send an empty id for none.
-        if not file_id:
-            continue
-        if name == "output" and query.run is not None and not query.ordered:
-            arriving = yield from follow(settings, stack, file_id, folder / f"{name}.jsonl", query.run)
+    broken: dict[str, APIError] = {}
+    if batch.output_file_id and query.run is not None and not query.ordered:
+        path = folder / _ANSWERS.format("output")
+        started = yield from start(settings, stack, batch.output_file_id, path, query.run)
+        if isinstance(started, APIError):
+            broken[batch.output_file_id] = started
         else:
-            path = folder / f"{name}.jsonl"
-            answers.append((yield from fetch_whole(settings, file_id, path, lasting=False)))
+            arriving = started
+    answers = yield from fetch_answers(
+        batch,
+        lambda name: folder / _ANSWERS.format(name),
+        partial(fetch_patiently, settings, batch, broken),
+        errors_only=arriving is not None,
+    )
     if not query.ordered:
         return Opened(chain(results_in(arriving or ()), read_results(answers)), batch)
     requests = query.requests
@@ -80,7 +91,8 @@ def open_batch(query: ResultsQuery, settings: Settings, stack: ExitStack) -> Flo
                 status_code=error.status_code,
                 request_id=error.request_id,
             ) from None
-    joined = yield Work(partial(join_results, requests, answers))
+    refuse = partial(_refuse, batch, query.match)
+    joined = yield Work(partial(join_results, requests, answers, match=query.match, refuse=refuse))
     stack.push(joined)
     return Opened(joined, batch, joined.report)
 
@@ -151,6 +163,40 @@ def _folder(stack: ExitStack) -> Path:
 
 
 def results_query(
-    batch_id: str, requests: str | os.PathLike[str] | None, *, ordered: bool, run: Runner | None = None
+    batch_id: str,
+    requests: str | os.PathLike[str] | None,
+    *,
+    ordered: bool,
+    match: Match,
+    run: Runner | None = None,
 ) -> ResultsQuery:
-    return ResultsQuery(batch_id, None if requests is None else Path(requests), ordered, run)
+    """Raises ConfigurationError."""
+    checked_match(match)
+    if match == "order" and not ordered:
+        raise ConfigurationError(
+            'match="order" puts answers to their requests, which ordered=False does not read'
+        )
+    return ResultsQuery(batch_id, None if requests is None else Path(requests), ordered, match, run)
+
+
+def _refuse(batch: Batch, match: Match, found: Unclaimed) -> UnclaimedAnswersError | None:
+    """What to say where no answer names a request, or where those that name none are not as many as are missing."""
+    lines = len(found.entries)
+    counts = f"{lines:,} answers name no request of the input, and {found.missing:,} requests have no answer"
+    if match == "order":
+        if not lines:
+            return None
+        advice = "they cannot be matched by order, as they are not as many"
+    elif batch.succeeded and found.may_be_missed and found.missing == found.requests:
+        advice = (
+            'if the service keeps the order of the requests, match="order" (`--match order`) matches them by it'
+            if lines == found.missing
+            else "is this the input of that batch?"
+        )
+    else:
+        return None  # the report says how many there are
+    return UnclaimedAnswersError(
+        f"batch {batch.id}: {counts}: {advice}; ordered=False (`--unordered`) gives them as they are",
+        missing=found.missing,
+        unclaimed=lines,
+    )

@@ -13,7 +13,8 @@ from itertools import filterfalse
 from pathlib import Path
 
 from overlay.lines import LINE_BYTES, open_lines, split
-from overlay.results.joining import JoinedResults
+from overlay.results.joining import JoinedResults, Refuse
+from overlay.results.matching import Match
 from overlay.results.result import Result
 
 
@@ -41,11 +42,16 @@ def join_results(
     answers: Iterable[str | os.PathLike[str]],
     *,
     line_bytes: int = LINE_BYTES,
+    match: Match = "custom_id",
+    refuse: Refuse | None = None,
 ) -> JoinedResults:
     """One result for each request, in the requests' order, whatever the order of the answers.
 
     `requests` is the input file, or the custom_ids in order; `answers` are the batch's output and error
-    file, if any. The answers are indexed at once; raises StorageError if a file cannot be read,
+    file, if any. With `match="order"`, answers that name no request go to the requests without an answer, each in
+    their order, if there are as many; if not, `refuse` says whether to go on.
+
+    The answers are indexed at once; raises StorageError if a file cannot be read,
     InvalidInputError if a line of the requests has no custom_id.
     """
-    return JoinedResults(requests, answers, line_bytes=line_bytes)
+    return JoinedResults(requests, answers, line_bytes=line_bytes, match=match, refuse=refuse)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from overlay.errors import APIError, InvalidResponseError
-from overlay.flows.steps import Flow, Stream
-from overlay.lines import BUFFER_BYTES, LINE_BYTES, check_last_line, open_lines, split
-from overlay.operations.files import content_path, fetch_whole
+from overlay.flows.steps import Flow, Stream, Work
+from overlay.lines import BUFFER_BYTES, LINE_BYTES, open_lines, split
+from overlay.operations.files import content_path, fetch_measured
 from overlay.wire.body import Body
 from overlay.wire.connection import Settings
 
@@ -26,22 +25,34 @@ Runner: TypeAlias = Callable[[Flow[Any]], Any]
 Lines: TypeAlias = Generator[bytes, None, None]
 
 
-def follow(settings: Settings, stack: ExitStack, file_id: str, target: Path, run: Runner) -> Flow[Lines]:
+def start(
+    settings: Settings, stack: ExitStack, file_id: str, target: Path, run: Runner
+) -> Flow[Lines | APIError | None]:
     """Start reading a file; if it does not come in one go, `run` fetches it to `target`.
 
-    Raises FileGoneError, and whatever else `fetch` raises. `stack` closes the connection.
+    Gives the error if it does not even begin to come, and None if its length is not announced: it would look
+    complete wherever it is cut, and must be fetched to disk. `stack` closes the connection.
     """
-    whole = partial(fetch_whole, settings, file_id, target, lasting=False)
     try:
         body: Body = yield Stream(content_path(file_id))
     except APIError as error:
-        return _rest((yield from whole(broken=error)))
-    if body.size is None:
-        # It would look complete wherever it is cut.
+        return error
+    size = body.size
+    if size is None:
         body.close()
-        return _rest((yield from whole()))
+        return None
     stack.callback(body.close)
-    return _arriving(body, lambda error: run(whole(broken=error)))
+    return _arriving(body, lambda error: run(_whole(settings, file_id, target, size, error)))
+
+
+def _whole(settings: Settings, file_id: str, target: Path, size: int, broken: APIError) -> Flow[Path]:
+    measured = yield from fetch_measured(settings, file_id, target, lasting=False, broken=broken)
+    found = yield Work(lambda: target.stat().st_size)
+    if not measured and found != size:
+        raise InvalidResponseError(
+            f"{target.name}: the file changed while it was read: {found:,} of {size:,} bytes"
+        )
+    return target
 
 
 def _arriving(body: Body, fetch_whole: Callable[[APIError], Path]) -> Lines:
@@ -61,7 +72,6 @@ def _arriving(body: Body, fetch_whole: Callable[[APIError], Path]) -> Lines:
     except APIError as error:
         broken = error
     else:
-        check_last_line(body.name, held)
         if held:
             yield held
         return

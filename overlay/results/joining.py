@@ -2,25 +2,31 @@
 
 The answers are read once to index their lines; then each line is read from disk in the order of the requests.
 If several lines answer one request, equal ones are counted and one is kept; of different ones the first success
-is kept, and the conflict is recorded.
+is kept, and the conflict is recorded. At the first request without an answer, it is decided what becomes of lines
+that name no request.
 """
 
 from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import attrs
 
 from overlay.errors import InvalidInputError, Problem, ResultError
 from overlay.lines import LINE_BYTES, open_lines, split
-from overlay.results.line_index import CLAIMED, IGNORED, STRAY, UNCLAIMED, LineIndex
-from overlay.results.result import Result, missing_result
+from overlay.results.line_index import CLAIMED, NAMELESS, REPEATED, STRAY, UNCLAIMED, LineIndex
+from overlay.results.matching import Match, Unclaimed, unclaimed
+from overlay.results.result import Result, missing_result, renamed
 from overlay.results.shapes import BEGINNING, MALFORMED, custom_id_bytes
+
+Refuse: TypeAlias = Callable[[Unclaimed], Exception | None]
+"""What to raise because of lines that name no request; None to go on."""
 
 
 @attrs.define(kw_only=True)
@@ -59,6 +65,8 @@ class JoinedResults:
         answers: Iterable[str | os.PathLike[str]],
         *,
         line_bytes: int = LINE_BYTES,
+        match: Match = "custom_id",
+        refuse: Refuse | None = None,
     ) -> None:
         self.report = JoinReport()
         self._index = LineIndex(line_bytes)
@@ -66,7 +74,11 @@ class JoinedResults:
         self._stack = ExitStack()
         # Tied to the index, which is all that a running iteration keeps alive.
         weakref.finalize(self._index, self._stack.close)
-        self._results = _join(_order(requests, line_bytes), self._index, self.report)
+        order = partial(_order, requests, line_bytes)
+        # What can be gone through only once cannot be compared beforehand.
+        compares = (match == "order" or refuse is not None) and not isinstance(requests, Iterator)
+        spare = partial(_spare, order, self._index, match, refuse) if compares else list[int]
+        self._results = _join(order(), self._index, self.report, spare)
         try:
             for path in answers:
                 file = self._stack.enter_context(open_lines(Path(path)))
@@ -98,7 +110,7 @@ class JoinedResults:
 
         Complete once the results have been iterated to the end; read them before `close`.
         """
-        for entry in self._index.entries(UNCLAIMED, STRAY):
+        for entry in self._index.entries(UNCLAIMED, NAMELESS, STRAY):
             yield self._index.read(entry)
 
     def _settle(self, entry: int, custom_id: bytes | None, line: bytes) -> None:
@@ -106,12 +118,12 @@ class JoinedResults:
         found = None if custom_id is None else self._index.find(custom_id)
         if custom_id is None or found is None:
             self.report.malformed += 1
-            self._index.fates[entry] = STRAY
+            self._index.fates[entry] = NAMELESS
             return
         kept, other = found[1], Result(line)
         if _same_answer(kept, other):
             self.report.duplicates += 1
-            self._index.fates[entry] = IGNORED
+            self._index.fates[entry] = REPEATED
             return
         if custom_id not in self._conflicting:
             self._conflicting.add(custom_id)
@@ -122,12 +134,22 @@ class JoinedResults:
         self._index.fates[entry] = STRAY
 
 
-def _join(custom_ids: Iterable[bytes], index: LineIndex, report: JoinReport) -> Generator[Result]:
+def _join(
+    custom_ids: Iterable[bytes], index: LineIndex, report: JoinReport, find_spare: Callable[[], list[int]]
+) -> Generator[Result]:
+    spare: Iterator[int] | None = None
     for custom_id in custom_ids:
         found = index.find(custom_id)
         if found is None:
-            result = missing_result(custom_id.decode("utf-8", "replace"))
-            report.missing += 1
+            spare = iter(find_spare()) if spare is None else spare
+            entry = next(spare, None)
+            if entry is None:
+                result = missing_result(custom_id.decode("utf-8", "replace"))
+                report.missing += 1
+            else:
+                result = renamed(index.read(entry), custom_id.decode("utf-8", "replace"))
+                report.malformed -= index.fates[entry] == NAMELESS
+                index.fates[entry] = CLAIMED
         else:
             entry, result = found
             index.fates[entry] = CLAIMED
@@ -139,6 +161,21 @@ def _join(custom_ids: Iterable[bytes], index: LineIndex, report: JoinReport) -> 
             report.malformed += error.code == MALFORMED
         yield result
     report.unknown = sum(1 for _ in index.entries(UNCLAIMED))
+
+
+def _spare(
+    order: Callable[[], Iterable[bytes]], index: LineIndex, match: Match, refuse: Refuse | None
+) -> list[int]:
+    """The lines that go to the requests without an answer, in their order; raises what `refuse` says."""
+    if match != "order" and sum(1 for _ in index.lines()) < sum(1 for _ in order()):
+        return []  # whoever claims them, there are not enough: all need not be compared
+    found = unclaimed(order(), index)
+    if match == "order" and len(found.entries) == found.missing:
+        return found.entries
+    error = refuse(found) if refuse is not None else None
+    if error is not None:
+        raise error
+    return []
 
 
 def _order(requests: str | os.PathLike[str] | Iterable[str], line_bytes: int) -> Iterator[bytes]:

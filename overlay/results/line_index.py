@@ -27,9 +27,13 @@ UNCLAIMED = 0
 CLAIMED = 1
 """It is a request's result."""
 STRAY = 2
-"""It belongs to no request: it names none, or another line was preferred."""
-IGNORED = 3
-"""It says nothing, or nothing new."""
+"""Another line was preferred as the answer to the same request."""
+REPEATED = 3
+"""It says what another line has said."""
+NAMELESS = 4
+"""It names no request."""
+BLANK = 5
+"""It says nothing."""
 
 
 class LineIndex:
@@ -73,7 +77,7 @@ class LineIndex:
                     self._grow()
                     slots, mask = self._slots, len(self._slots) - 1
             elif line.isspace():
-                self.fates[entry] = IGNORED
+                self.fates[entry] = BLANK
             elif custom_id is not None and self.find(custom_id) is None:  # another one with the same hash
                 self._insert(key, entry)
                 self._indexed += 1
@@ -84,7 +88,7 @@ class LineIndex:
         # An extra entry says where the last line ends.
         self._starts.append(start)
         hashes.append(0)
-        self.fates.append(IGNORED)
+        self.fates.append(BLANK)
 
     def find(self, custom_id: bytes) -> tuple[int, Result] | None:
         """The entry and line that answer a custom_id, given in UTF-8. Raises StorageError."""
@@ -115,6 +119,10 @@ class LineIndex:
     def entries(self, *fates: int) -> Iterator[int]:
         """The entries with one of these fates, in the order of the files."""
         return (entry for entry, fate in enumerate(self.fates) if fate in fates)
+
+    def lines(self) -> Iterator[int]:
+        """The entries of all lines that are not blank."""
+        return (entry for entry, fate in enumerate(self.fates) if fate != BLANK)
 
     def replace(self, old: int, new: int) -> None:
         """Let the newer of two lines for a custom_id be found instead of the older."""

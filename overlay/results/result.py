@@ -3,12 +3,13 @@
 A `Result` keeps the service's bytes and decodes them on first use: one decoding finds the
 custom_id, the outcome, the text and the usage; the body is decoded in full only for `body`. A success
 shaped as OpenAI documents it is decoded straight into those fields; anything else is read loosely
-(`overlay.results.shapes`), and what cannot be read at all is a failed result that still has its bytes: no line
+(`overlay.results.reading`), and what cannot be read at all is a failed result that still has its bytes: no line
 breaks a loop.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Self, TypeVar
@@ -16,23 +17,17 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from overlay.errors import ResultError
-from overlay.lines import NESTING, brackets, decode_loosely, is_object, too_deep
+from overlay.lines import BOM, NESTING, brackets, decode_loosely, is_object, too_deep
 from overlay.results.parsing import parse_text
-from overlay.results.shapes import (
-    FAILED,
-    MISSING,
-    TEXT_PARTS,
-    LineError,
-    Reading,
-    Usage,
-    body_of,
-    read_loosely,
-    usage_of,
-)
+from overlay.results.reading import body_of, read_loosely, usage_of
+from overlay.results.shapes import MALFORMED, MISSING, TEXT_PARTS, LineError, Reading, Usage
+from overlay.results.verdicts import FAILED_STATUSES
 
 T = TypeVar("T")
 
 _REPR_KEPT = 100
+_LEAST, _PAST = 200, 300
+"""The statuses of success (RFC 9110, section 15.3)."""
 
 
 # Without the garbage collector: what is decoded from JSON never refers to itself.
@@ -46,18 +41,43 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Choice(msgspec.Struct, gc=False):
+    index: int | None = None
     message: _Message | None = None
     text: str | None = None
+    finish_reason: str | None = None
+    error: None = None
 
 
 class _OutputItem(msgspec.Struct, gc=False):
+    type: str | None = None
     content: list[_Part] | None = None
+
+
+class _Embedding(msgspec.Struct, gc=False):
+    object: str | None = None
+    error: None = None
 
 
 class _Body(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     output: list[_OutputItem] | None = None
+    data: list[_Embedding] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    status: str | None = None
+    error: None = None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is surely one; anything else needs a second look."""
+        if self.status is not None and self.status.lower() in FAILED_STATUSES:
+            return False
+        if self.choices:
+            first = self.choices[0]
+            named = first.message is not None or first.text is not None
+            return named and not first.index and first.finish_reason != "error"
+        if self.output:
+            return self.output[0].type is not None
+        return self.data is not None and any(item.object == "embedding" for item in self.data[:1])
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -125,7 +145,7 @@ class Result(msgspec.Struct, eq=False, gc=False):
 
     @property
     def ok(self) -> bool:
-        """Whether the request succeeded, by its own status and error."""
+        """Whether the request succeeded: by its own status and error, and in that there is an answer."""
         return (self._reading or self._read()).error is None
 
     @property
@@ -209,7 +229,8 @@ class Result(msgspec.Struct, eq=False, gc=False):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            if 0 < success.response.status_code < FAILED:
+            response = success.response
+            if _LEAST <= response.status_code < _PAST and response.body.is_answer:
                 self._reading = success
                 return success
         self._reading = reading = read_loosely(self._line)
@@ -243,11 +264,30 @@ def _joined(parts: Iterable[_Part]) -> str | None:
 
 def missing_result(custom_id: str) -> Result:
     """The result of a request that no file answers: an output line with the error code `missing`."""
-    message = "the service gave no answer to this request"
+    return _failed(custom_id, MISSING, "the service gave no answer to this request")
+
+
+def renamed(result: Result, custom_id: str) -> Result:
+    """The same answer under the custom_id of its request; a line that cannot be read becomes one that says so."""
+    line = result.raw.removeprefix(BOM)
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # All but the id stays as it is, byte for byte.
+        fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        first = {name: fields.pop(name) for name in ("id",) if name in fields}
+        name = msgspec.Raw(msgspec.json.encode(custom_id))
+        return Result(msgspec.json.encode(first | {"custom_id": name} | fields | {"custom_id": name}) + b"\n")
+    value = decode_loosely(line)
+    with suppress(RecursionError):
+        if value is not None:
+            return Result(json.dumps(value | {"custom_id": custom_id}).encode() + b"\n")
+    return _failed(custom_id, MALFORMED, "the line of this request cannot be read")
+
+
+def _failed(custom_id: str, code: str, message: str) -> Result:
     line = {
         "id": None,
         "custom_id": custom_id,
         "response": None,
-        "error": {"code": MISSING, "message": message},
+        "error": {"code": code, "message": message},
     }
     return Result(msgspec.json.encode(line) + b"\n")

@@ -7,8 +7,8 @@ import signal
 import pytest
 from support.command_line import CANARY, CommandLine, lines_until
 
-from overlay import Request, write_requests
-from overlay.server import Pace, Service
+from overlay import Client, Request, write_requests
+from overlay.server import Literally, Pace, Service
 
 COUNT = 12
 SOON = ("--poll", "0.1")
@@ -71,6 +71,41 @@ def test_the_same_run_again_goes_on(overlay, service, job_id, tmp_path):
     assert "nothing is paid for twice" in done.stderr
     assert custom_ids((tmp_path / "out.jsonl").read_text()) == IDS
     assert service.count("POST", "/batches") == 1
+
+
+def test_answers_that_lost_their_ids_are_matched_by_order(overlay, service, job_id, tmp_path):
+    service.advance(3600)
+    with Client(base_url=service.base_url, token=CANARY) as client:
+        (batch,) = client.batches.list()
+        answers = [
+            json.loads(result.raw) | {"custom_id": None} for result in client.batches.results(batch.id)
+        ]
+    content = "".join(json.dumps(answer) + "\n" for answer in answers)
+    service.faults.add("GET /files/*/content", Literally(content, media_type="application/jsonl"), times=None)
+    stopped = overlay("jobs", "resume", job_id, *SOON)
+    assert stopped.returncode == 3
+    assert f"overlay jobs resume {job_id} --match order" in stopped.stderr
+    again = overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON)
+    assert again.returncode == 3
+    assert not (tmp_path / "out.jsonl").exists()
+    done = overlay("run", "r.jsonl", "-o", "out.jsonl", "--match", "order", *SOON)
+    assert done.returncode == 0
+    assert custom_ids((tmp_path / "out.jsonl").read_text()) == IDS
+    assert service.count("POST", "/batches") == 1
+
+
+def test_results_of_a_job_whose_answers_lost_their_ids(overlay, service, job_id):
+    service.advance(3600)
+    with Client(base_url=service.base_url, token=CANARY) as client:
+        (batch,) = client.batches.list()
+        answers = [
+            json.loads(result.raw) | {"custom_id": None} for result in client.batches.results(batch.id)
+        ]
+    content = "".join(json.dumps(answer) + "\n" for answer in answers)
+    service.faults.add(f"GET /files/{batch.output_file_id}/content", Literally(content), times=None)
+    assert custom_ids(overlay("jobs", "results", job_id, "--match", "order").stdout) == IDS
+    assert overlay("batches", "results", batch.id).returncode == 3
+    assert custom_ids(overlay("batches", "results", batch.id, "--match", "order").stdout) == IDS
 
 
 def test_cancelled(overlay, service, job_id):

@@ -52,6 +52,17 @@ def test_requests_come_in_many_forms(api, tmp_path, form):
     assert [shard.requests for shard in api.jobs.list()[0].shards] == [10, 10, 5]
 
 
+def test_a_byte_order_mark_of_a_file_is_no_part_of_its_requests(api, service, tmp_path):
+    path = as_path(chats(3), tmp_path)
+    plain = api.jobs.identify(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert api.jobs.identify(path) == plain
+    assert custom_ids(api.jobs.run(path)) == IDS[:3]
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\n\xef\xbb\xbf", 1))
+    with pytest.raises(InvalidInputError, match="line 2"):
+        api.jobs.identify(path)
+
+
 def test_an_asynchronous_iterable_is_for_the_asynchronous_client(api, kind):
     if kind == "blocking":
         with pytest.raises(ConfigurationError, match="AsyncClient"):

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from itertools import pairwise
 
+import httpx
 import pytest
 from support.job_steps import chat, chats, custom_ids
 
@@ -207,6 +208,45 @@ def test_results_that_the_service_has_deleted_are_said(scene):
     scene.jobs.cancel("j")
     job = scene.wait()
     assert (job.ended, job.ok, job.missing) == (True, 4, 2)
+
+
+def late(scene, file_id, seconds):
+    """The content of a file cannot be read for a while, as at a service that ends a batch before its files."""
+    content, there = scene.fake._get_files_content, scene.clock.time() + seconds
+
+    def get(request, query, thing):
+        if thing == file_id and scene.clock.time() < there:
+            return httpx.Response(404, json={"error": {"message": "No such File object"}})
+        return content(request, query, thing)
+
+    scene.fake._get_files_content = get
+
+
+def test_results_that_appear_late_are_waited_for_and_hold_up_nothing(scene):
+    scene.submit(6, max_creates_per_hour=2)
+    first, second = sorted(scene.fake.live(), key=lambda batch: batch.key)
+    complete_all(scene)
+    late(scene, first.output, 300)
+    scene.wait(100)
+    assert scene.states() == ["ended", "done", "planned"]
+    # Another process waits as long.
+    scene.wait(250)
+    assert scene.states()[0] == "done"
+    assert "waiting" in scene.kinds
+    job = scene.finish()
+    assert (job.ok, job.missing) == (6, 0)
+    assert len(scene.fake.batches) == 3
+    assert second.answered == 2
+
+
+def test_a_cancelled_job_waits_for_its_late_results_too(scene):
+    scene.submit(2)
+    (batch,) = scene.fake.live()
+    complete_all(scene)
+    late(scene, batch.output, 300)
+    scene.jobs.cancel("j")
+    job = scene.wait()
+    assert (job.ended, job.ok, job.missing) == (True, 2, 0)
 
 
 def test_files_are_deleted_when_all_is_on_disk(scene):

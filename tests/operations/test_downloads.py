@@ -206,6 +206,27 @@ def test_a_service_without_ranges(raw_server, connect, target):
     assert connect(server.base_url).files.download("file-1", target).read_bytes() == SOME
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["length", "no length"])
+def test_a_body_that_always_breaks_at_the_same_place_ends_it(raw_server, connect, target, known):
+    content = SOME * 200
+    broken = answer(content[:300_000], content_length=len(content) if known else None)
+    found = answer({"id": "file-1", "bytes": len(content)})
+    server = raw_server(lambda request: broken if request.path.endswith("/content") else found)
+    api = connect(server.base_url, max_retries=5)
+    with pytest.raises((APIConnectionError, InvalidResponseError)):
+        api.files.download("file-1", target)
+    assert sum(each.path.endswith("/content") for each in server.received) == 6
+    assert not target.exists()
+
+
+def test_only_what_lies_beyond_the_best_try_is_progress(raw_server, connect, target):
+    content = SOME * 1000
+    places = [100_000 * number for number in (1, 2, 1, 3, 2, 3, 2, 4, 4, 4, 5)]
+    cuts = [answer(content[:place], content_length=len(content)) for place in places]
+    server = raw_server(Downloads(*cuts, answer(content)))
+    assert connect(server.base_url).files.download("file-1", target).read_bytes() == content
+
+
 @pytest.mark.parametrize(
     "lie",
     [

@@ -133,14 +133,13 @@ def test_what_announces_no_length_is_fetched_first(service):
     assert len(fetches(server)) == 2
 
 
-def test_a_last_line_that_is_not_whole_is_an_error_at_the_end(service):
+def test_a_bad_last_line_of_a_whole_file_is_one_malformed_line(service):
     server = service(CONTENT + b'{"custom_id": "r500", "resp')
-    names = []
-    with client_of(server) as client, pytest.raises(InvalidResponseError, match="last line is incomplete"):
-        names.extend(result.custom_id for result in client.batches.results("batch_1", ordered=False))
     with client_of(server) as client:
-        results = iter(client.batches.results("batch_1", ordered=False))
-        assert [next(results).custom_id for _ in NAMES] == NAMES
+        *results, last = client.batches.results("batch_1", ordered=False)
+    assert named(results) == NAMES
+    assert (last.ok, last.custom_id, last.error.code) == (False, "r500", "malformed_line")
+    assert len(fetches(server)) == 1
 
 
 @pytest.mark.parametrize(
@@ -168,12 +167,19 @@ def test_behind_a_line_that_is_too_long_it_goes_on_at_the_right_place(service):
 
 
 def test_a_file_that_is_gone_is_known_when_the_block_begins(service):
-    server = service(lambda _: answer({"error": {"message": "It has expired."}}, 404))
+    server = service(lambda _: answer({"error": {"message": "It has expired."}}, 410))
     with client_of(server) as client:
         results = client.batches.results("batch_1", ordered=False)
         with pytest.raises(FileGoneError, match="It has expired"), results:
             pass
     assert len(fetches(server)) == 1
+
+
+def test_a_file_that_appears_late_is_waited_for(service):
+    late = [lambda _: answer({"error": {"message": "Not yet."}}, 404)] * 4
+    with client_of(service(*late, CONTENT)) as client:
+        assert named(client.batches.results("batch_1", ordered=False)) == NAMES
+        assert 0 < sum(client._driver.settings.clock.slept) < 600
 
 
 def test_a_wait_that_is_asked_for_is_kept(service):

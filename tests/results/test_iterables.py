@@ -9,12 +9,13 @@ from support.raw_server import answer
 from overlay import (
     BatchFailedError,
     BatchNotEndedError,
+    ConfigurationError,
     FileGoneError,
     InvalidInputError,
-    InvalidResponseError,
     NoResultsError,
     NotFoundError,
     StorageError,
+    UnclaimedAnswersError,
 )
 from overlay.server import Cut, Limits, Pace, Service
 
@@ -185,10 +186,10 @@ def test_result_files_that_are_gone(ended):
         list(ended(NAMED, input=FILES["input"]).batches.results("batch_1"))
 
 
-def test_a_file_that_ends_within_a_line_is_not_taken_for_whole(ended):
+def test_a_whole_file_that_ends_within_a_line_has_one_malformed_line(ended):
     cut = jsonl(FILES["output"])[:-20]
-    with pytest.raises(InvalidResponseError):
-        list(ended(NAMED, **FILES | {"output": cut}).batches.results("batch_1"))
+    results = list(ended(NAMED, **FILES | {"output": cut}).batches.results("batch_1"))
+    assert shown(results) == [*IN_ORDER[:3], ("d", "ok"), ("e", "missing")]
 
 
 def test_a_last_line_without_its_end_is_whole(ended):
@@ -267,6 +268,57 @@ def test_lines_that_cannot_be_read_end_no_loop(ended):
     assert [result.raw for result in results[:3]] == lines
     assert [result.ok for result in results[:4]] == [False, True, False, True]
     assert len(list(ended(NAMED, **files).batches.results("batch_1"))) == 5
+
+
+def lost(*names, custom_id=None):
+    """Answers to these requests, in this order, without their ids."""
+    return [output_line(name, text=name) | {"custom_id": custom_id} for name in names]
+
+
+def test_answers_without_ids_are_not_taken_for_missing(ended):
+    api = ended(NAMED, **FILES | {"output": lost(*"abcd"), "errors": lost("e")})
+    with pytest.raises(UnclaimedAnswersError, match=r"5 answers name no request.*match=\"order\"") as caught:
+        list(api.batches.results("batch_1"))
+    assert (caught.value.missing, caught.value.unclaimed, caught.value.path) == (5, 5, None)
+    results = list(api.batches.results("batch_1", match="order"))
+    assert [(result.custom_id, result.text) for result in results] == [(name, name) for name in "abcde"]
+    assert len(list(api.batches.results("batch_1", ordered=False))) == 5
+
+
+def test_some_without_ids_are_counted_and_matched_by_order_on_request(ended):
+    files = FILES | {"output": [*lost("b"), output_line("d"), output_line("a")]}
+    api = ended(NAMED, **files | {"errors": lost("c", "e", custom_id="c")[1:]})
+    with api.batches.results("batch_1") as results:
+        assert shown(results) == [("a", "ok"), ("b", "missing"), ("c", "ok"), ("d", "ok"), ("e", "missing")]
+        assert (results.report.missing, results.report.malformed) == (2, 1)
+    with pytest.raises(UnclaimedAnswersError, match=r"1 answers name no request.*not as many") as caught:
+        list(api.batches.results("batch_1", match="order"))
+    assert (caught.value.missing, caught.value.unclaimed) == (2, 1)
+    api = ended(NAMED, **files | {"errors": [output_line("c"), *lost("e", custom_id="odd")]})
+    with api.batches.results("batch_1", match="order") as results:
+        assert shown(results) == [(name, "ok") for name in "abcde"]
+        report = results.report
+    assert (report.ok, report.missing, report.malformed, report.unknown) == (5, 0, 0, 0)
+
+
+def test_nothing_is_matched_by_order_where_nothing_is_unclaimed(ended):
+    files = FILES | {"output": [output_line(name) for name in "bd"]}
+    assert shown(ended(NAMED, **files).batches.results("batch_1", match="order")) == IN_ORDER
+
+
+def test_other_ways_to_match_are_refused(ended):
+    api = ended(NAMED, **FILES)
+    with pytest.raises(ConfigurationError, match='"custom_id" or "order"'):
+        list(api.batches.results("batch_1", match="luck"))
+    with pytest.raises(ConfigurationError, match="ordered=False"):
+        list(api.batches.results("batch_1", match="order", ordered=False))
+
+
+def test_byte_order_marks_are_skipped(ended, tmp_path):
+    files = {name: b"\xef\xbb\xbf" + jsonl(lines) for name, lines in FILES.items()}
+    api = ended(NAMED, **files)
+    assert shown(api.batches.results("batch_1")) == IN_ORDER
+    assert shown(api.batches.results("batch_1", ordered=False))[0] == ("d", "ok")
 
 
 def test_requests_that_cannot_be_read(ended, tmp_path):

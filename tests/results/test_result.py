@@ -7,7 +7,7 @@ import pytest
 from support.answer_lines import CHAT, answer, chat, failure
 
 from overlay.errors import ResultError
-from overlay.results.result import Result, missing_result
+from overlay.results.result import Result, missing_result, renamed
 from overlay.results.shapes import LineError, Usage
 
 
@@ -88,18 +88,16 @@ PARTS = [{"type": "text", "text": "a"}, {"type": "image_url"}, {"type": "text", 
         (chat([]), None),
         (chat([{"type": "text", "text": 7}]), None),
         (chat({"odd": 1}), None),
-        ({"choices": []}, None),
-        ({"choices": None}, None),
         ({"choices": [None]}, None),
         ({"choices": "none"}, None),
         ({"choices": [{"text": "completed", "index": 0}]}, "completed"),
         ({"choices": [{"message": None}]}, None),
         (RESPONSES, "ac"),
         (RESPONSES | {"output": [*RESPONSES["output"], 7]}, "ac"),
-        ({"output": []}, None),
+        ({"output": [], "status": "incomplete"}, None),
+        ({"output": [], "output_text": "said"}, "said"),
         ({"data": [{"embedding": [0.5], "index": 0}]}, None),
         ({"results": [{"flagged": False}]}, None),
-        ({}, None),
     ],
 )
 def test_text(body, text):
@@ -140,26 +138,36 @@ def test_a_body_that_is_an_object_in_a_string():
         (answer(response=..., error={"message": "m"}), LineError(None, "m")),
         (answer(response=..., error="plain"), LineError(None, "plain")),
         (answer(response=..., error=["odd"]), LineError(None, '["odd"]')),
-        (answer(response=..., error=...), LineError(None, "no reason given")),
-        (answer(response=None), LineError(None, "no reason given")),
-        (answer(response="odd"), LineError(None, "no reason given")),
+        (answer(response=..., error=...), LineError("malformed_line", "the line has no response")),
+        (answer(response=None), LineError("malformed_line", "the line has no response")),
+        (answer(response="odd"), LineError("malformed_line", "the line has no response")),
         (answer(error={"code": "c", "message": "m"}), LineError("c", "m")),
         (answer(error={"type": "t", "code": None}), LineError("t", '{"type": "t", "code": null}')),
         (answer(status_code=500, body=None), LineError(None, "status 500")),
         (answer(status_code=500, body="<html>"), LineError(None, "<html>")),
         (answer(status_code=500, body={}), LineError(None, "status 500")),
         (answer(status_code=422, body={"detail": "bad"}), LineError(None, "bad")),
-        (answer(status_code=422, body={"message": "bad", "code": 7}), LineError(None, "bad")),
+        (answer(status_code=422, body={"message": "bad", "code": 7}), LineError("7", "bad")),
         (answer(status_code=404, body={"error": "gone"}), LineError(None, "gone")),
         (answer(status_code="404", body={"error": {"code": "c"}}), LineError("c", '{"code": "c"}')),
         (answer(status_code=..., body={"error": {"message": "m"}}), LineError(None, "m")),
-        (answer(status_code=..., body=...), LineError(None, "no reason given")),
+        (answer(status_code=..., body=...), LineError("malformed_line", "the line has no response")),
+        (answer(status_code=302, body={}), LineError(None, "status 302")),
+        (answer(status_code=0, body={}), LineError(None, "the request never ran (status 0)")),
+        (answer(status_code=0, body={"error": {"code": "c", "message": "m"}}), LineError("c", "m")),
+        (answer(body={}), LineError("no_answer", "the response's body is empty")),
+        (
+            answer(body=[{"x": 1}]),
+            LineError("no_answer", "the response's body is no JSON object: it is list"),
+        ),
+        (answer(body={"choices": []}), LineError("no_answer", "the answer's 'choices' is empty")),
         (b"", LineError("malformed_line", "the line is not a JSON object")),
         (b"[]", LineError("malformed_line", "the line is not a JSON object")),
         (b"\xff\xfe", LineError("malformed_line", "the line is not a JSON object")),
         (b"[" * 100_000, LineError("malformed_line", "the line is not a JSON object")),
         (answer(custom_id=...), LineError("malformed_line", "the line has no custom_id")),
-        (answer(custom_id=5), LineError("malformed_line", "the line has no custom_id")),
+        (answer(custom_id=None), LineError("malformed_line", "the line has no custom_id")),
+        (answer(custom_id=True), LineError("malformed_line", "the line has no custom_id")),
     ],
 )
 def test_failures_of_odd_shapes(line, error):
@@ -180,7 +188,10 @@ def test_failures_of_odd_shapes(line, error):
         answer(error=...),
         answer(status_code=...),
         answer(status_code="200"),
-        answer(status_code=399),
+        answer(status_code=200.0),
+        answer(status_code="200 OK"),
+        answer(status_code=299),
+        b"\xef\xbb\xbf" + answer(),
         answer(id=..., extra={"field": [1]}),
         b" " + answer() + b" \r",
         answer().replace(b'"index": 0', b'"logprob": NaN'),
@@ -232,3 +243,33 @@ def test_results_are_equal_by_their_bytes_and_pickle():
     assert {result, copy, Result(answer())} == {result}
     assert result != Result(answer("b"))
     assert result != answer()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        answer(custom_id=None),
+        answer(custom_id="another"),
+        answer(custom_id=...),
+        b"\xef\xbb\xbf" + answer(custom_id=7),
+        answer(custom_id=None).replace(b'"index": 0', b'"logprob": NaN'),
+        answer(custom_id=None).replace(b'"index": 0', b'"skipped": "\xff\xed\xa0\x80"'),
+    ],
+)
+def test_an_answer_under_the_id_of_its_request(line):
+    result = renamed(Result(line + b"\n"), 'the "ü"')
+    assert (result.ok, result.custom_id, result.text) == (True, 'the "ü"', "hello")
+    assert result.usage == Usage(3, 5, 8)
+    assert b"\n" not in result.raw
+
+
+def test_all_but_the_id_stays_as_it_was():
+    line = b'{"x": 1.10, "id":"q","custom_id": null,"response":{ "status_code":200,"body":{"score": 1e2}}}'
+    said = b'{"id":"q","custom_id":"a","x":1.10,"response":{ "status_code":200,"body":{"score": 1e2}}}'
+    assert renamed(Result(line), "a").raw == said
+
+
+@pytest.mark.parametrize("line", [b"", b"nope", b"[1]", b"[" * 100_000])
+def test_a_line_that_cannot_be_read_becomes_one_that_says_so(line):
+    result = renamed(Result(line), "a")
+    assert (result.custom_id, result.error.code) == ("a", "malformed_line")
