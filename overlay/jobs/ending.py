@@ -15,6 +15,7 @@ from overlay.jobs.starting import JobContext
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.batches import cancel
+from overlay.operations.create import failed_without_file
 from overlay.results.fetching import batch_failed, failed, with_files
 
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - an error code
@@ -131,6 +132,10 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
             unit.completed = unit.failed = 0
             context.ledger.save(unit)
 
+    if unit.adopted == "fencing" and failed_without_file(batch):
+        # The lost create came after its input file was deleted. Another one may still be on its way.
+        yield Work(partial(put_back, "fenced"))
+        return
     if TOKEN_LIMIT not in codes:
         yield Work(partial(put_back, "refused"))
         raise (yield Work(partial(_located, context, unit, failed(batch, None))))

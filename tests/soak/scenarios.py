@@ -131,8 +131,8 @@ def be_careless() -> None:
     right = scheduler.recover
 
     def careless(context: Any, unit: Any) -> Any:
-        found = yield from search(context.settings, context.sought(unit, {}), grace=0.0)
-        if found:
+        found = yield from search(context.settings, context.sought(unit, {}), grace=0.0, needed=1)
+        if found.ours:
             yield from right(context, unit)
         else:
             unit.state = "uploaded"
