@@ -208,8 +208,10 @@ def _is_whole(batch: Batch) -> bool:
 
 def _oldest_first(found: Iterable[Batch]) -> list[Batch]:
     # The list is mostly newest first, even within one second.
-    oldest_last = list(found)
-    return sorted(oldest_last[::-1], key=lambda batch: batch.created or datetime.min.replace(tzinfo=UTC))
+    ordered = list(found)
+    ordered.reverse()
+    ordered.sort(key=lambda batch: batch.created or datetime.min.replace(tzinfo=UTC))
+    return ordered
 
 
 def keep_oldest(settings: Settings, found: Sequence[Batch]) -> Flow[Batch]:

@@ -260,7 +260,7 @@ def _adopt(
         return kept
     missing = found.obstacle or f"no batch of that create appeared within {grace:,.0f} s"
     raise UnknownOutcomeError(
-        f"creating a batch of {body.input_file_id} went unanswered ({unanswered.cause}), and {missing}. It may still "
-        "exist: look for the file in the list of batches before you create it again",
+        f"creating a batch of {body.input_file_id} went unanswered ({unanswered.cause}), and {missing}. "
+        "It may still exist: look for the file in the list of batches before you create it again",
         input_file_id=body.input_file_id,
     ) from None

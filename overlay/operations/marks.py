@@ -4,9 +4,10 @@
     overlay = <nonce>/<home>/<job>/<shard>.<generation>.<part>/<bytes>.<digest>   of a job
 
 Bytes and digest (SHA-256, its first 16 digits) are those of the input file, so that whoever recovers the job
-elsewhere knows that it is that file. The nonce is new for each create, so that a batch found in the list is known to
-be the one that an unanswered create made, and no other. One pair holds it all: 15 are left to the caller. Jobs begun
-by version 0.1 wrote three pairs, `overlay_job`, `overlay_shard` and `overlay_generation`, which are still read.
+elsewhere knows that it is that file. The nonce is new for each create, so that a batch found in the list is
+known to be the one that an unanswered create made, and no other. One pair holds it all: 15 are left to the
+caller. Jobs begun by version 0.1 wrote three pairs, `overlay_job`, `overlay_shard` and `overlay_generation`,
+which are still read.
 """
 
 from __future__ import annotations
