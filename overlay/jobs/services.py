@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from overlay.lines import is_object, replacing, storage_errors
+from overlay.errors import StorageError
+from overlay.lines import is_object, replacing
 
 _NAME = "services.json"
 _KEEPS = "keeps_metadata"
@@ -26,10 +27,10 @@ def keeps_metadata(home: Path, base_url: str) -> bool | None:
 
 
 def learn(home: Path, base_url: str, *, keeps: bool) -> None:
-    """Note what an answered create has shown. Raises StorageError."""
+    """Note what an answered create has shown. A full disk is no reason to stop: it is learned again."""
     known = _read(home)
     known[base_url] = {_KEEPS: keeps}
-    with storage_errors(home), replacing(home / _NAME) as file:
+    with suppress(StorageError), replacing(home / _NAME) as file:
         file.write(msgspec.json.encode(known))
 
 
