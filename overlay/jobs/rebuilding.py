@@ -7,29 +7,23 @@ machine's disk. A file is taken for what a batch's mark says that it is: size an
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from overlay.errors import LedgerError
 from overlay.flows.steps import Flow, Work
 from overlay.jobs.home import home_id, view_of
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
+from overlay.jobs.rebuilt_units import lines_of, settle_parts, unit_of
 from overlay.jobs.records import JobOptions, JobRecord, Unit, UnitKey
-from overlay.jobs.spool import canonical, estimated_tokens, read_in_order, shard_path
+from overlay.jobs.spool import canonical, read_in_order, shard_path
 from overlay.jobs.views import Job
 from overlay.lines import (
-    decode_loosely,
-    is_object,
-    open_lines,
-    replacing,
-    split,
     storage_errors,
     sync_folder,
 )
@@ -37,8 +31,6 @@ from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.marks import Mark, callers_own, input_of, mark_of
 from overlay.wire.connection import Settings
-
-_SHARD = re.compile(r"(\d{5,})-(\d+)(?:\.(\d+))?\.jsonl")
 
 
 def rebuild(settings: Settings, job_id: str, batches: Sequence[Batch], *, complete: bool) -> Flow[Job]:
@@ -58,7 +50,7 @@ def rebuild(settings: Settings, job_id: str, batches: Sequence[Batch], *, comple
             if not here:
                 yield from files.download(settings, batch.input_file_id or "", path)
             units[key] = yield Work(partial(_sent, path, key, batch, here=here))
-        unsent: list[Unit] = yield Work(partial(_settle_parts, folder, units))
+        unsent: list[Unit] = yield Work(partial(settle_parts, folder, units))
         unsent += yield Work(partial(_unsent, folder, units))
         if unsent and not complete:
             raise LedgerError(
@@ -131,7 +123,7 @@ def _input(path: Path) -> tuple[int, str]:
     """What a mark would say of a file."""
     digest = hashlib.sha256()
     size = 0
-    for line in _lines(path):
+    for line in lines_of(path):
         digest.update(line)
         size += len(line)
     return input_of(size, digest.hexdigest())
@@ -139,7 +131,7 @@ def _input(path: Path) -> tuple[int, str]:
 
 def _sent(path: Path, key: UnitKey, batch: Batch, *, here: bool) -> Unit:
     """A unit that has a batch. Raises LedgerError if its file, fetched unless it was `here`, is another."""
-    unit = _unit(path, key)
+    unit = unit_of(path, key)
     mark = mark_of(batch.metadata)
     if not _agrees(unit, mark, batch):
         if not here:
@@ -165,128 +157,11 @@ def _agrees(unit: Unit, mark: Mark | None, batch: Batch) -> bool:
     return counts is None or not counts.total or counts.total == unit.requests
 
 
-def _unit(path: Path, key: UnitKey) -> Unit:
-    """A unit from the file of its requests."""
-    digest = hashlib.sha256()
-    unit = Unit(
-        shard=key[0],
-        generation=key[1],
-        part=key[2],
-        endpoint="",
-        model=None,
-        requests=0,
-        shard_requests=0,
-        bytes=0,
-        tokens=0,
-        sha256="",
-    )
-    for line in _lines(path):
-        digest.update(line)
-        unit.requests += 1
-        unit.bytes += len(line)
-        unit.tokens += estimated_tokens(line)
-        if unit.requests == 1:
-            unit.endpoint, unit.model = _endpoint_and_model(line)
-    unit.sha256 = digest.hexdigest()
-    unit.shard_requests = unit.requests
-    return unit
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with open_lines(path) as file:
-        yield from split(file)
-
-
-def _endpoint_and_model(line: bytes) -> tuple[str, str | None]:
-    value: dict[str, Any] = decode_loosely(line) or {}
-    body = value.get("body")
-    model = body.get("model") if is_object(body) else None
-    return str(value.get("url")), model if isinstance(model, str) else None
-
-
-def _settle_parts(folder: Path, units: dict[UnitKey, Unit]) -> list[Unit]:
-    """Mark the units that were split, and give those that hold what was split off and never sent.
-
-    The batch of a unit that was split has failed, and may be gone. What parts were planned for what was not sent is
-    only in the ledger that is lost: it becomes one new part.
-    """
-    unsent: list[Unit] = []
-    for shard, generation in sorted({key[:2] for key in units if key[2]}):
-        if generation:
-            roots = {
-                key[2] for key, unit in units.items() if key[:2] == (shard, generation - 1) and not unit.over
-            }
-        else:
-            roots = {0}
-        born = sorted(key[2] for key in units if key[:2] == (shard, generation) and key[2] not in roots)
-        if born:
-            unsent += _settle(folder, units, (shard, generation), roots, born)
-    return unsent
-
-
-def _settle(
-    folder: Path, units: dict[UnitKey, Unit], at: tuple[int, int], roots: Iterable[int], born: Sequence[int]
-) -> list[Unit]:
-    """The same for the parts that were `born` by splits of `roots`, in one shard and generation."""
-    texts = {part: _texts(shard_path(folder, *at, part)) for part in born}
-    for part in born:
-        unit = units[*at, part]
-        if unit.refused and any(texts[part] & texts[later] for later in born if later > part):
-            unit.state = "split"
-    sent = {text for found in texts.values() for text in found}
-    known: set[bytes] = set()
-    unsent: list[Unit] = []
-    for root in sorted(roots):
-        path = shard_path(folder, *at, root)
-        if not path.exists() and at[1] == 0:
-            _join(path, [shard_path(folder, *at, part) for part in born if not units[*at, part].over])
-        texts_of_root = _texts(path) if path.exists() else set[bytes]()
-        if not texts_of_root & sent:
-            continue
-        known |= texts_of_root
-        whole = units.setdefault((*at, root), _unit(path, (*at, root)))
-        if whole.batch_id is not None and not whole.refused:
-            continue
-        whole.state = "split"
-        if texts_of_root - sent:
-            key = (*at, _next_part(folder, at[0]))
-            with replacing(shard_path(folder, *key)) as file:
-                file.writelines(line for line in _lines(path) if _text(line) not in sent)
-            unsent.append(_unit(shard_path(folder, *key), key))
-    if not sent <= known:
-        raise LedgerError(
-            f"shard {at[0]}, generation {at[1]}, cannot be rebuilt: it was sent in parts, and the whole is gone",
-            path=folder / "ledger.db",
-        )
-    return unsent
-
-
-def _text(line: bytes) -> bytes:
-    return hashlib.blake2b(line, digest_size=16).digest()
-
-
-def _texts(path: Path) -> set[bytes]:
-    """The lines of a file, each in 16 bytes."""
-    return {_text(line) for line in _lines(path)}
-
-
-def _join(path: Path, parts: Iterable[Path]) -> None:
-    """A shard from its parts. Those that were never sent are lost with the disk that they were on."""
-    with replacing(path) as file:
-        for part in parts:
-            file.writelines(_lines(part))
-
-
-def _next_part(folder: Path, shard: int) -> int:
-    found = (_SHARD.fullmatch(path.name) for path in (folder / "shards").iterdir())
-    return 1 + max(int(name[3] or 0) for name in found if name and int(name[1]) == shard)
-
-
 def _unsent(folder: Path, units: Mapping[UnitKey, Unit]) -> list[Unit]:
     """The shards that exist only on this disk."""
     known = {key[0] for key in units}
     found = sorted(int(path.name.partition("-")[0]) for path in (folder / "shards").glob("*-0.jsonl"))
-    return [_unit(shard_path(folder, shard, 0), (shard, 0, 0)) for shard in found if shard not in known]
+    return [unit_of(shard_path(folder, shard, 0), (shard, 0, 0)) for shard in found if shard not in known]
 
 
 def _record(settings: Settings, job_id: str, home: str, batches: Sequence[Batch]) -> JobRecord:
@@ -317,7 +192,7 @@ def _write(folder: Path, record: JobRecord, units: Mapping[UnitKey, Unit]) -> No
     for line in (
         read_in_order(order, paths)
         if order.exists()
-        else (line for shard in sorted(paths) for line in _lines(paths[shard]))
+        else (line for shard in sorted(paths) for line in lines_of(paths[shard]))
     ):
         digest.update(canonical(line))
     record.digest, record.requests = digest.hexdigest(), sum(unit.requests for unit in first)

@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
 
@@ -12,7 +11,6 @@ from support.calling import batch_object, create, once, somebody_creates
 from support.raw_server import Reset as ResetNow, answer
 
 from overlay import (
-    ConfigurationError,
     InternalServerError,
     UnknownOutcomeError,
 )
@@ -267,87 +265,6 @@ def test_what_is_no_list_is_no_proof_that_there_is_no_batch(api, service, clock,
     service.faults.add("GET /batches", Literally(no_list, media_type="application/json"), times=8)
     assert create(api, file_id).id == service.batches()[0]["id"]
     assert service.count("POST", "/batches") == 1
-
-
-def silent_about_metadata(service, connect, requests_file, clock):
-    """A client of a service that keeps no metadata, and a file there."""
-
-    def forgetful(app):
-        return partial(_without_metadata, app)
-
-    service._make = partial(service._make, wrap=forgetful)
-    service.stop()
-    service.start()
-    api = connect(service.base_url, clock=clock)
-    return api, api.files.upload(requests_file).id
-
-
-async def _without_metadata(app, scope, receive, send):
-    async def receive_without():
-        message = await receive()
-        body = message.get("body", b"")
-        if body.startswith(b'{"input_file_id"') or b'"metadata"' in body[:2000]:
-            message = message | {"body": _stripped(body)}
-        return message
-
-    await app(scope, receive_without, send)
-
-
-def _stripped(body):
-    with suppress(ValueError):
-        decoded = json.loads(body)
-        decoded.pop("metadata", None)
-        # As long as it was: the length has been announced.
-        return json.dumps(decoded).encode().ljust(len(body))
-    return body
-
-
-def test_where_no_metadata_is_kept_the_only_batch_of_the_file_is_adopted(
-    service, connect, requests_file, clock
-):
-    api, file_id = silent_about_metadata(service, connect, requests_file, clock)
-    sample = create(api, file_id, metadata={"run": "7"})
-    assert sample.metadata is None
-    service.faults.add(CREATE, Accept(Reset()))
-    adopted = create(api, file_id, metadata={"run": "7"})
-    assert {sample.id, adopted.id} == {each["id"] for each in service.batches()}
-    assert service.count("POST", "/batches") == 2
-
-
-def test_where_nobody_knows_whether_metadata_is_kept_the_outcome_is_unknown(
-    service, connect, requests_file, clock
-):
-    api, file_id = silent_about_metadata(service, connect, requests_file, clock)
-    service.faults.add(CREATE, Accept(Reset()))
-    with pytest.raises(UnknownOutcomeError, match="may be it"):
-        create(api, file_id)
-    (batch,) = service.batches()
-    assert batch["status"] == "in_progress"
-
-
-def test_where_no_metadata_is_kept_one_of_several_is_not_guessed(service, connect, requests_file, clock):
-    api, file_id = silent_about_metadata(service, connect, requests_file, clock)
-    create(api, file_id)
-    service.faults.add(CREATE, Accept(Reset()))
-    service.faults.add("GET /batches", Reset())
-    clock.passed.append(once(lambda: somebody_creates(service, file_id)))
-    with pytest.raises(UnknownOutcomeError, match="may be it"):
-        create(api, file_id)
-    service.settle()
-    assert [each["status"] for each in service.batches()] == ["in_progress"] * 3
-
-
-def test_fifteen_pairs_of_metadata_are_the_callers(api, service, file_id):
-    pairs = {f"key{number}": "x" * 512 for number in range(15)}
-    batch = create(api, file_id, metadata=pairs)
-    assert pairs.items() < batch.metadata.items()
-    with pytest.raises(ConfigurationError, match=r"16 pairs; 15 are allowed \(the API takes 16, and 1"):
-        create(api, file_id, metadata=pairs | {"one": "more"})
-    with pytest.raises(ConfigurationError, match="overlay is reserved"):
-        create(api, file_id, metadata={"overlay": "mine"})
-    # A copy of another batch's metadata is no copy of its mark.
-    again = create(api, file_id, metadata=batch.metadata)
-    assert again.metadata["overlay"] != batch.metadata["overlay"]
 
 
 def test_a_search_that_is_denied_gives_the_first_reason(raw_server, connect):
