@@ -141,10 +141,20 @@ class File(models.OpenAIFile):
 
 @attrs.frozen
 class Page(Generic[T]):
-    """One page of a list, newest first. `next` is the cursor of the next page, None at the end."""
+    """One page of a list. `next` is the cursor of the next page, None at the end."""
 
     data: Sequence[T]
     next: str | None
+    unreadable: int = attrs.field(default=0, kw_only=True)
+    """How many of the service's entries could not be read, and are left out."""
+    cut: bool = attrs.field(default=False, kw_only=True)
+    """Whether the service says that more follows, but nothing tells where."""
+    moments: Sequence[datetime | None] = attrs.field(default=(), kw_only=True, repr=False, eq=False)
+    """When the objects were created that the service sent, with those outside the span of time that was asked
+    for.
+    """
+    since: datetime | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
+    """The beginning of that span."""
 
     @property
     def has_more(self) -> bool:
@@ -176,19 +186,20 @@ def rank_of(status: str | None) -> int:
 
 def checked_id(value: object, kind: str) -> str:
     """An id that is safe in a URL's path; `..` or `a/b` would name another resource."""
-    if _is_id(value):
+    if is_id(value):
         return value
     raise ConfigurationError(
         f"{value!r:.200} is not a {kind} id: 1 to 128 letters, digits, dots, dashes and underscores"
     )
 
 
-def _is_id(value: object) -> TypeGuard[str]:
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether a value can be the id of an object."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def _check_received(value: object, kind: str) -> None:
-    if not _is_id(value):
+    if not is_id(value):
         raise InvalidResponseError(f"the service answered with a {kind} that has no usable id")
 
 

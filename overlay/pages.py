@@ -1,12 +1,13 @@
-"""Lists of many pages: where the next one begins, and when to stop.
+"""Lists of many pages: where the next one begins, when to stop, and what may be concluded from them.
 
-The API's cursor is the id of the last object seen; lists are newest first. A service may say
-`has_more` for ever with the same cursor, so a list ends when its cursor has been seen before.
+The API's cursor is the id of the last object seen. A service may say `has_more` for ever with the same cursor, so
+a list ends when its cursor has been seen before. OpenAI lists newest first, others oldest first or in no order: no
+order is assumed before it was seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
@@ -36,20 +37,26 @@ class Window:
     after: datetime | None = None
     before: datetime | None = None
 
-    def page(self, data: Sequence[L], *, has_more: bool) -> Page[L]:
-        """A received page without what lies outside the window, and with no next page past its end.
+    def page(
+        self, data: Sequence[L], *, has_more: bool, cursor: str | None = None, unreadable: int = 0
+    ) -> Page[L]:
+        """A received page without what lies outside the window. An object without a creation time is kept.
 
-        An object without a creation time is kept.
+        `cursor` is where the service says that the next page begins, if there is nothing on this one to tell it.
         """
         kept = data
         if self.after or self.before:
             kept = [item for item in data if self._holds(item.created)]
-        if not data or not has_more:
-            return Page(kept, None)
-        # The API's `last_id` says the same, and may be wrong.
-        last = data[-1]
-        past = self.after is not None and last.created is not None and last.created < self.after
-        return Page(kept, None if past else last.id)
+        # The API's `last_id` says the same as the last object, and may be wrong.
+        following = (cursor or (data[-1].id if data else None)) if has_more else None
+        return Page(
+            kept,
+            following,
+            unreadable=unreadable,
+            cut=has_more and following is None,
+            moments=[item.created for item in data],
+            since=self.after,
+        )
 
     def _holds(self, created: datetime | None) -> bool:
         if created is None:
@@ -86,21 +93,62 @@ def checked_limit(limit: int | None) -> int | None:
     raise ConfigurationError(f"limit (the page size) must be an integer of at least 1, not {limit!r}")
 
 
-class Cursor:
-    """The position in a list."""
+@attrs.define
+class Order:
+    """What has been seen of the order of a list."""
 
-    def __init__(self, after: str | None) -> None:
+    _falls: bool = False
+    _rises: bool = False
+    _last: datetime | None = None
+
+    def see(self, moments: Iterable[datetime | None]) -> None:
+        """Take in the creation times of the next objects, as they come."""
+        for moment in moments:
+            if moment is None:
+                continue
+            if self._last is not None:
+                self._falls = self._falls or moment < self._last
+                self._rises = self._rises or moment > self._last
+            self._last = moment
+
+    @property
+    def newest_first(self) -> bool:
+        """Whether the list was seen to run from new to old, and nowhere otherwise."""
+        return self._falls and not self._rises
+
+    def is_past(self, moment: datetime | None) -> bool:
+        """Whether all that follows is older than this moment."""
+        return moment is not None and self.newest_first and self._last is not None and self._last < moment
+
+
+class Cursor:
+    """The position in a list.
+
+    `since` is the moment before which nothing is wanted: once the list was seen to run newest first, it ends there.
+    By default it is the beginning of the page's own span of time.
+    """
+
+    def __init__(self, after: str | None, since: datetime | None = None) -> None:
         self.after = after
         """Where the next page begins."""
         self.ended = False
+        self.complete = True
+        """Whether the pages so far leave no gap: once the list has ended, what they did not show is not there."""
+        self.since = since
+        self._order = Order()
         self._seen: set[str | None] = {None}
 
     def takes(self, page: Page[Any]) -> bool:
         """Move on past a page; False if it ends where an earlier one did, which means it is the same page again."""
+        repeated = page.next is not None and page.next in self._seen
+        if not repeated:
+            self._order.see(page.moments)
+        past = self._order.is_past(self.since or page.since)
+        self.complete = self.complete and not page.unreadable and (past or not (page.cut or repeated))
         self.after = page.next
-        self.ended = page.next in self._seen
+        self.ended = past or page.next is None or repeated
         self._seen.add(page.next)
-        return page.next is None or not self.ended
+        return not repeated
 
 
 class Listing(Generic[T]):

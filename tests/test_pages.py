@@ -7,7 +7,8 @@ import pytest
 from support.calling import batch_object, somebody_creates, somebody_uploads
 from support.raw_server import answer
 
-from overlay import ConfigurationError, InvalidResponseError
+from overlay import ConfigurationError, InvalidResponseError, Page
+from overlay.pages import Cursor
 from overlay.server import Service
 
 BATCHES = 7
@@ -171,10 +172,8 @@ def test_the_last_object_is_the_cursor(raw_server, connect, last_id):
     "body",
     [
         {"data": []},
-        {"data": [], "has_more": True, "last_id": "a"},
-        {"data": None, "has_more": False},
-        {"object": "list"},
-        {},
+        {"data": [], "has_more": False},
+        {"data": [], "has_more": True},
     ],
     ids=str,
 )
@@ -194,11 +193,13 @@ def test_only_true_means_more(raw_server, connect, has_more):
     "body",
     [
         {"data": None, "has_more": True},
+        {"data": None, "has_more": False},
+        {"object": "list"},
+        {},
+        [],
+        {"error": {"message": "try later"}},
         {"data": "abc"},
         {"data": {"a": 1}},
-        {"data": [7]},
-        {"data": [{"id": ".."}]},
-        {"data": [{"object": "batch"}]},
         [{"id": "batch_1"}],
         None,
         "text",
@@ -210,6 +211,108 @@ def test_what_is_no_list_is_no_answer(raw_server, connect, body):
     for listing in (api.batches.list, api.files.list):
         with pytest.raises(InvalidResponseError):
             list(listing())
+
+
+def test_what_the_service_says_in_place_of_a_list_is_said(raw_server, connect):
+    api = connect(raw_server(pages({"error": {"message": "try\nlater"}})).base_url)
+    with pytest.raises(
+        InvalidResponseError, match=r"list of batches is no list: try later; it proves nothing"
+    ):
+        list(api.batches.list())
+
+
+def test_what_is_no_list_may_be_one_the_next_time(raw_server, connect):
+    server = raw_server(pages({"data": None}, {}, a_page("a", has_more=False)))
+    assert ids(connect(server.base_url).batches.list()) == ["a"]
+    assert len(server.received) == 3
+
+
+ODD = [
+    7,
+    None,
+    "text",
+    {"id": ".."},
+    {"object": "batch"},
+    {"id": "batch_odd", "status": 7},
+    {"id": "batch_odd", "errors": "a string"},
+    {"id": "batch_odd", "request_counts": 3},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_an_entry_that_cannot_be_read_is_passed_over_and_counted(raw_server, connect, odd, caplog):
+    page = a_page("a", "b", has_more=False)
+    page["data"].insert(1, odd)
+    listed = connect(raw_server(pages(page)).base_url).batches.list()
+    assert ids(listed) == ["a", "b"]
+    (page,) = listed.pages()
+    assert page.unreadable == 1
+    assert "cannot be read, and is passed over" in caplog.text
+
+
+def test_the_next_page_begins_behind_an_entry_that_cannot_be_read(raw_server, connect):
+    odd = {"id": "batch_odd", "errors": "a string"}
+    server = raw_server(
+        pages(a_page("a") | {"data": [batch_object(id="a"), odd]}, a_page("b", has_more=False))
+    )
+    assert ids(connect(server.base_url).batches.list()) == ["a", "b"]
+    assert server.requests()[1] == "GET /batches?after=batch_odd"
+
+
+def test_an_empty_page_does_not_end_a_list_that_goes_on(raw_server, connect):
+    empty = {"data": [], "has_more": True, "last_id": "x"}
+    server = raw_server(pages(a_page("a"), empty, a_page("b", has_more=False)))
+    assert ids(connect(server.base_url).batches.list()) == ["a", "b"]
+    assert [each.partition("?")[2] for each in server.requests()] == ["", "after=a", "after=x"]
+
+
+def dated(*times):
+    return {"data": [batch_object(id=f"t{time}", created_at=time) for time in times], "has_more": True}
+
+
+@pytest.mark.parametrize(
+    ("first", "asked"),
+    [
+        ((30, 20, 10), 1),
+        ((10, 10, 10), 2),
+        ((10,), 2),
+        ((10, 20, 30), 2),
+        ((30, 10, 20, 10), 2),
+        ((10, None), 2),
+    ],
+    ids=str,
+)
+def test_a_list_ends_early_only_where_it_was_seen_to_run_newest_first(raw_server, connect, first, asked):
+    server = raw_server(pages(dated(*first), a_page("z", has_more=False)))
+    listed = connect(server.base_url).batches.list(created_after=datetime.fromtimestamp(15, UTC))
+    assert {"t30", "t20"} & set(ids(listed)) == {f"t{time}" for time in first if time and time > 15}
+    assert len(server.received) == asked
+
+
+def page_of(*moments, following="x", **fields):
+    moments = [moment and datetime.fromtimestamp(moment, UTC) for moment in moments]
+    return Page((), following, moments=moments, **fields)
+
+
+@pytest.mark.parametrize(
+    ("taken", "complete"),
+    [
+        ([page_of(3, 2, following=None)], True),
+        ([page_of(3, following="a"), page_of(2, following=None)], True),
+        ([page_of(3, following="a", unreadable=1), page_of(2, following=None)], False),
+        ([page_of(following=None, cut=True)], False),
+        ([page_of(3, 1, following=None, cut=True)], True),
+        ([page_of(3, 1, following="a", unreadable=1)], False),
+        ([page_of(3, following="a"), page_of(3, following="a")], False),
+    ],
+)
+def test_what_a_list_did_not_show_is_absent_only_if_it_was_read_without_gaps(taken, complete):
+    cursor = Cursor(None, datetime.fromtimestamp(2, UTC))
+    for page in taken:
+        assert not cursor.ended
+        cursor.takes(page)
+    assert cursor.ended
+    assert cursor.complete == complete
 
 
 def test_objects_without_a_time_are_kept(raw_server, connect):

@@ -135,10 +135,29 @@ def clean(
 
 
 @command(app)
-def recover(shell: Shell) -> None:
-    """Rebuild jobs whose ledger is damaged or missing, from the service's own records."""
+def recover(
+    shell: Shell,
+    job_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[JOB_ID]",
+            show_default=False,
+            help="A job of another home folder, or of version 0.1, to bring here.",
+        ),
+    ] = None,
+    home_id: Annotated[
+        str | None,
+        typer.Option(
+            "--home-id", metavar="ID", help="The home folder that it is from, if several have such a job."
+        ),
+    ] = None,
+) -> None:
+    """Rebuild jobs whose ledger is damaged or missing, from the service's own records.
+
+    Without JOB_ID: the jobs of this home folder.
+    """
     with shell.client() as client:
-        found = client.jobs.recover()
+        found = client.jobs.recover(job_id, home=home_id)
     output.listing(found, _HEADER, _row, most=None, as_json=bool(shell.json))
     for job in found:
         shell.say(f"job {job.id} is recovered; resume it with: {shell.again('jobs', 'resume', job.id)}")

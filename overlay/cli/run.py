@@ -7,8 +7,7 @@ folder, has sent is found by the job id in each batch's metadata.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from itertools import count, islice
+from itertools import count
 from typing import Annotated
 
 import typer
@@ -30,21 +29,15 @@ from overlay.cli.arguments import (
 )
 from overlay.cli.delivery import deliver_job
 from overlay.cli.destination import check_destination
-from overlay.cli.endings import Exit, WouldPayAgainError
+from overlay.cli.earlier import refuse_to_pay_again
+from overlay.cli.endings import Exit
 from overlay.cli.job_progress import JobProgress
 from overlay.cli.output import shown
 from overlay.cli.shell import Shell, command
 from overlay.client import Client
-from overlay.errors import APIStatusError, JobNotFoundError
+from overlay.errors import JobNotFoundError
 from overlay.jobs.records import JobOptions
 from overlay.jobs.views import Job
-from overlay.operations.marks import mark_of
-
-_LOOK_BACK = timedelta(days=30)
-"""OpenAI keeps result files this long: those of older batches can no longer be fetched."""
-_LOOK_AT = 1_000
-"""The most batches to look at: ten calls."""
-_NO_LIST = frozenset({404, 405, 501})
 
 
 def register(app: typer.Typer) -> None:
@@ -96,7 +89,7 @@ def register(app: typer.Typer) -> None:
                         f"continuing job {job_id} of {shown(job.created)}; nothing is paid for twice"
                     )
                 elif not again:
-                    _refuse_to_pay_again(shell, client, job_id)
+                    refuse_to_pay_again(shell, client, job_id)
                 go_on = (
                     shell.again("jobs", "resume", job_id)
                     if again
@@ -133,30 +126,3 @@ def _known(client: Client, job_id: str) -> Job | None:
 
 def _unused(client: Client, job_id: str) -> str:
     return next(name for number in count(2) if _known(client, name := f"{job_id}-{number}") is None)
-
-
-def _refuse_to_pay_again(shell: Shell, client: Client, job_id: str) -> None:
-    """Raise WouldPayAgainError if the service has batches of this job, of which this machine has no ledger."""
-    recent = client.batches.list(limit=100, created_after=datetime.now(UTC) - _LOOK_BACK)
-    try:
-        before = next(
-            (
-                batch
-                for batch in islice(recent, _LOOK_AT)
-                if (mark := mark_of(batch.metadata)) is not None and mark.job == job_id
-            ),
-            None,
-        )
-    except APIStatusError as error:
-        if error.status_code not in _NO_LIST:
-            raise
-        shell.say(
-            "warning: the service cannot list batches, so it is unknown whether this file was sent before"
-        )
-        return
-    if before is not None:
-        raise WouldPayAgainError(
-            f"these requests were already sent from another machine or home folder, as job {job_id} with "
-            f"{before.id}; running them again would pay again. To recover that job here: "
-            f"{shell.again('jobs', 'recover')}. To pay again anyway, add --again"
-        )

@@ -23,7 +23,7 @@ from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.batches import cancel
 from overlay.operations.caps import limit_in
-from overlay.operations.create import failed_for_its_file
+from overlay.operations.create import failed_without_file
 from overlay.results.answer_files import fetch_answers, is_absent, may_appear_for
 from overlay.results.fetching import batch_failed, failed, with_files
 
@@ -165,7 +165,7 @@ def _refused(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
     """A batch that failed as a whole: nothing ran. An excess of enqueued tokens passes with time; for want of its
     input file, it is sent again.
     """
-    if failed_for_its_file(batch):
+    if failed_without_file(batch):
         yield from _without_file(context, unit, batch)
         return
     codes = {entry.code for entry in (batch.errors.data if batch.errors is not None else None) or ()}

@@ -7,6 +7,8 @@ home/jobs/<id>/ledger.db            what was promised, and what came of it
                results/             the answers, one file per shard
                strays/              answers that match no request
 home/spool/                         incoming requests, and folders being removed
+home/id                             what tells this home folder from others
+home/services.json                  what was learned of the services
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.merging import remove_fetched, remove_parts
 from overlay.jobs.records import JobRecord, Unit
+from overlay.jobs.services import keeps_metadata
 from overlay.jobs.starting import JobContext
 from overlay.jobs.views import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors, sync_folder
@@ -162,6 +165,9 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
 
         account = stack.enter_context(Account(settings, job_id))
         home = home_id(settings.home)
-        context = JobContext(settings, folder, ledger, record, account, home, report, until)
+        noted = keeps_metadata(settings.home, settings.base_url)
+        if settings.keeps_metadata is None:
+            settings.keeps_metadata = noted
+        context = JobContext(settings, folder, ledger, record, account, home, report, until, noted)
         return OpenJob(context, stack.pop_all())
     raise AssertionError("unreachable: the block returns or raises")

@@ -1,14 +1,16 @@
 """Watching a job's batches with as few requests as possible, and finding those that should not exist.
 
-Many batches share pages of the list; a few are retrieved one by one. A batch of one of our input files that is not
-the one we know is a duplicate: a create that went unanswered, and was given up, has succeeded after all. The file
-tells, not the metadata: another machine may be running a job of the same name, and its batches are its own.
+Many batches share pages of the list; a few are retrieved one by one, and so are those that the list has shown
+unchanged for long: it may be stale. A batch of one of our input files that is not the one we know is a duplicate if
+its metadata proves that this job created it: a create that went unanswered, and was given up, has succeeded
+after all. Without that proof it may be a colleague's, who uses the same file, and is left alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 
 from overlay import models
@@ -17,7 +19,7 @@ from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
 from overlay.jobs.ending import abandon
 from overlay.jobs.records import LostFile, Unit, UnitKey
 from overlay.jobs.starting import JobContext, meet_duplicate
-from overlay.models import Batch, Page
+from overlay.models import Batch
 from overlay.operations.batches import page, retrieve_until
 from overlay.operations.files import delete
 from overlay.pages import Cursor
@@ -31,6 +33,10 @@ _FEW = 2
 _PAGE = 100
 _PATIENCE = 600.0
 """How long, in seconds, a batch may be missing, or a token provider fail."""
+_STALE = 300.0
+"""After so many seconds without news in the list, by the monotonic clock, a batch is retrieved."""
+
+News = tuple[str | None, int, int]
 
 
 class Poller:
@@ -42,6 +48,8 @@ class Poller:
         self._missing_since: dict[UnitKey, Deadline] = {}
         self._provider_since: Deadline | None = None
         self._seen_any = False
+        self._listed: dict[str, tuple[News, Deadline]] = {}
+        """What the list last showed of each batch, and when that is too old to be believed."""
 
     @property
     def misses_any(self) -> bool:
@@ -68,7 +76,8 @@ class Poller:
         try:
             lost: list[LostFile] = yield Work(self._context.ledger.lost)
             seen = (yield from self._pages(live, lost)) if len(live) > _FEW or lost else {}
-            left = [unit for batch_id, unit in live.items() if batch_id not in seen]
+            doubted = set(self._doubted(seen))
+            left = [unit for name, unit in live.items() if name not in seen or name in doubted]
             looks = [self._one(unit) for unit in left]
             for unit, batch in zip(left, (yield Together(looks, _LOOKS_AT_ONCE)), strict=True):
                 if batch is not None:
@@ -88,12 +97,23 @@ class Poller:
                 self._missing_since.pop(unit.key)
                 yield from abandon(self._context, unit)
 
+    def _doubted(self, seen: Mapping[str, Batch]) -> list[str]:
+        """A few of the batches that the list has shown unchanged for so long that it may be stale."""
+        for name, batch in seen.items():
+            news = _news(batch)
+            if self._listed.get(name, (None, None))[0] != news:
+                self._listed[name] = news, deadline(self._context.settings, _STALE)
+        old = [name for name in seen if self._listed[name][1].left <= 0]
+        chosen = sorted(old, key=lambda name: self._listed[name][1].left)[:_LOOKS_AT_ONCE]
+        for name in chosen:
+            self._listed[name] = self._listed[name][0], deadline(self._context.settings, _STALE)
+        return chosen
+
     def _pages(self, live: Mapping[str, Unit], lost: Sequence[LostFile]) -> Flow[dict[str, Batch]]:
         """Those that pages of the list show, as long as a page is cheaper than retrieving them one by one."""
         seen: dict[str, Batch] = {}
         ours = self._ours(lost)
-        oldest = _oldest([*live.values(), *lost]) or 0
-        cursor = Cursor(None)
+        cursor = Cursor(None, _oldest([*live.values(), *lost]))
         pages = 0
         while not cursor.ended and len(seen) < len(live) and pages <= len(seen) + _FEW:
             try:
@@ -108,8 +128,7 @@ class Poller:
                     seen[batch.id] = batch
                 else:
                     yield from self._meet(batch, ours)
-            if not cursor.takes(got) or _is_past(got, oldest):
-                break
+            cursor.takes(got)
         return seen
 
     def _one(self, unit: Unit) -> Flow[Batch | None]:
@@ -129,32 +148,28 @@ class Poller:
         return self._missing_since[unit.key].left <= 0 or (old and not self._seen_any)
 
     def _saw(self, unit: Unit, batch: Batch) -> Flow[None]:
-        counts = batch.request_counts
-        completed = (counts.completed if counts is not None else None) or 0
-        failed = (counts.failed if counts is not None else None) or 0
-        news = (batch.status, completed, failed)
+        news = _news(batch)
         if news == (unit.status, unit.completed, unit.failed) and not batch.ended:
             return
-        if -1 < models.rank(batch) < models.rank_of(unit.status):
+        if not batch.ended and _goes_back(unit, news):
             return
         unit.status, unit.completed, unit.failed = news
         if batch.ended:
             unit.state = "ended"
         yield from self._context.save(unit)
-        self._context.report(
-            "progress", unit, f"shard {unit.shard}: {batch.status}, {completed + failed:,} done"
-        )
+        done = unit.completed + unit.failed
+        self._context.report("progress", unit, f"shard {unit.shard}: {batch.status}, {done:,} done")
 
     def _ours(self, lost: Sequence[LostFile]) -> Mapping[str, Unit]:
         """The units by the input files that they have, or had."""
         had = {file.file_id: self._units[file.key] for file in lost if file.key in self._units}
         return had | {unit.file_id: unit for unit in self._units.values() if unit.file_id}
 
-    def _meet(self, batch: Batch, ours: Mapping[str, Unit]) -> Flow[None]:
+    def _meet(self, batch: Batch, ours: Mapping[str, Unit], *, last: bool = False) -> Flow[None]:
         """Deal with a batch that is not being waited for: it may be a duplicate of ours."""
         unit = ours.get(batch.input_file_id or "")
         if unit is not None and unit.batch_id not in {None, batch.id}:
-            yield from meet_duplicate(self._context, unit, batch)
+            yield from meet_duplicate(self._context, unit, batch, last=last)
 
     def sweep(self) -> Flow[None]:
         """When all is done, find duplicates that appeared late, and delete what is no longer needed.
@@ -174,13 +189,11 @@ class Poller:
     def _meet_all(self) -> Flow[None]:
         lost: list[LostFile] = yield Work(self._context.ledger.lost)
         oldest, ours = _oldest([*self._units.values(), *lost]), self._ours(lost)
-        cursor = Cursor(None)
+        cursor = Cursor(None, oldest)
         while oldest is not None and not cursor.ended:
             got = yield from page(self._context.settings, after=cursor.after, limit=_PAGE)
-            for batch in got.data:
-                yield from self._meet(batch, ours)
-            if not cursor.takes(got) or _is_past(got, oldest):
-                break
+            for batch in got.data if cursor.takes(got) else ():
+                yield from self._meet(batch, ours, last=True)
 
     def _delete_litter(self) -> Flow[None]:
         ledger = self._context.ledger
@@ -190,12 +203,21 @@ class Poller:
             yield Work(partial(ledger.remove_litter, file_id))
 
 
-def _is_past(page: Page[Batch], oldest: int) -> bool:
-    """Whether everything after a page is older than all our input files, and so than our batches."""
-    last = page.data[-1].created_at if page.data else None
-    return last is not None and last < oldest
+def _news(batch: Batch) -> News:
+    counts = batch.request_counts
+    numbers = (counts.completed, counts.failed) if counts is not None else (0, 0)
+    completed, failed = (number if isinstance(number, int) else 0 for number in numbers)
+    return batch.status, completed, failed
 
 
-def _oldest(files: Sequence[Unit | LostFile]) -> int | None:
+def _oldest(files: Sequence[Unit | LostFile]) -> datetime | None:
     """When the oldest of our input files was created, by the service's clock; None if it does not say."""
-    return min((file.file_created_at for file in files if file.file_created_at), default=None)
+    oldest = min((file.file_created_at for file in files if file.file_created_at), default=None)
+    return None if oldest is None else datetime.fromtimestamp(oldest, UTC)
+
+
+def _goes_back(unit: Unit, news: News) -> bool:
+    """Whether what was seen is older than what is known: replicas and lists lag."""
+    status, completed, failed = news
+    now, known = models.rank_of(status), models.rank_of(unit.status)
+    return completed + failed < unit.completed + unit.failed if now == known else -1 < now < known

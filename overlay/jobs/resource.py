@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
-from overlay.jobs import preparing, recovery, verbs
+from overlay.jobs import cleaning, earlier, preparing, recovery, verbs
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
 from overlay.results.matching import Match
@@ -62,8 +62,9 @@ class Jobs(Resource):
     list = blocking(verbs.list_jobs)
     cancel = blocking(verbs.cancel)
     delete = blocking(verbs.delete)
-    clean = blocking(recovery.clean)
+    clean = blocking(cleaning.clean)
     recover = blocking(recovery.recover)
+    sent_before = blocking(earlier.sent_before)
     run = running(verbs.submit)
 
     def results(self, job_id: str, *, match: Match | None = None) -> Results:
@@ -86,8 +87,9 @@ class AsyncJobs(AsyncResource):
     list = awaiting(verbs.list_jobs)
     cancel = awaiting(verbs.cancel)
     delete = awaiting(verbs.delete)
-    clean = awaiting(recovery.clean)
+    clean = awaiting(cleaning.clean)
     recover = awaiting(recovery.recover)
+    sent_before = awaiting(earlier.sent_before)
     run = arunning(verbs.submit)
 
     def results(self, job_id: str, *, match: Match | None = None) -> AsyncResults:

@@ -18,7 +18,7 @@ from overlay.jobs.ending import collect, finish, stop
 from overlay.jobs.polling import Poller
 from overlay.jobs.records import Unit, UnitKey
 from overlay.jobs.splitting import split_unit
-from overlay.jobs.starting import JobContext, recover, start
+from overlay.jobs.starting import JobContext, recover, start, stuck
 
 _AT_ONCE = 4
 """Concurrent uploads and downloads."""
@@ -40,6 +40,8 @@ def work(context: JobContext, *, until: Deadline, poll: float, once: bool = Fals
             break
         if once or until.left <= 0:
             return
+        if (unknown := stuck(round_.units())) is not None:
+            raise unknown
         if round_.fingerprint() != before:
             pause = poll
         yield Sleep(min(until.left, pause * random.uniform(0.8, 1.2)))  # noqa: S311 - spreads load
@@ -60,6 +62,9 @@ class _Round:
 
     def is_done(self) -> bool:
         return all(unit.over for unit in self._units.values())
+
+    def units(self) -> list[Unit]:
+        return list(self._units.values())
 
     def fingerprint(self) -> Any:
         return [(unit.state, unit.status) for unit in self._units.values()]

@@ -7,39 +7,51 @@ Creating is the one thing that costs money twice if done twice. A unit in the st
 it is searched for, for a grace time. If none shows up, the input file is deleted, so that a create that is still on
 its way can only fail; after another grace time without a batch, the file is uploaded and the batch created again. A
 batch that appears even later is cancelled as a duplicate.
+
+The fence has two forms. A service that looks for the file at once refuses the late create; OpenAI answers it with a
+batch, which fails. That batch is spent: it costs nothing, and says nothing of other creates that may be on
+their way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import attrs
 
-from overlay.errors import APIError, NotFoundError
+from overlay.errors import APIError, NotFoundError, UnknownOutcomeError
 from overlay.flows.steps import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.jobs.account import Account
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.merging import verify
 from overlay.jobs.records import JobRecord, LostFile, Unit, UnitKey
+from overlay.jobs.services import learn
 from overlay.jobs.spool import shard_name
 from overlay.jobs.views import EventKind
 from overlay.models import Batch, plain_status
 from overlay.operations import files
-from overlay.operations.adopting import Sought, cancel_duplicate, search
+from overlay.operations.adopting import Found, Sought, cancel_duplicate, looks_needed, search
 from overlay.operations.caps import Limit, learned_tokens, limit_of, stated_limit
-from overlay.operations.create import Unanswered, failed_for_its_file, lacks_file, request_body, send
-from overlay.operations.marks import Mark, legacy_pairs, new_nonce
+from overlay.operations.create import (
+    Attempt,
+    Unanswered,
+    failed_without_file,
+    lacks_file,
+    request_body,
+    send,
+)
+from overlay.operations.marks import Mark, input_of, legacy_pairs, mark_of, new_nonce
 from overlay.wire.connection import Settings
 
 NO_FILE = "no input file"
 """Why a batch is spent that failed because its input file was not there."""
 
 _CLOCK_MARGIN = timedelta(seconds=5)
+_UNANSWERED = "its create went unanswered"
 
 
 @attrs.define
@@ -56,6 +68,12 @@ class JobContext:
     report: Callable[[EventKind, Unit | None, str], None]
     until: Deadline
     """When the caller wants to hear back."""
+    noted: bool | None = None
+    """What the home folder knows of whether the service keeps metadata."""
+    asked: dict[UnitKey, float] = attrs.field(factory=dict[UnitKey, float])
+    """Since when a batch of a unit may exist unseen, by the monotonic clock: for what this process has done
+    itself.
+    """
     appearing: dict[UnitKey, Deadline] = attrs.field(factory=dict["UnitKey", Deadline])
     """Until when the result files of a unit may still appear."""
 
@@ -72,7 +90,8 @@ class JobContext:
 
     def _mark(self, unit: Unit) -> dict[str, str]:
         if unit.nonce is not None:
-            return Mark(unit.nonce, self.home, self.record.id, *unit.key).pair()
+            told = input_of(unit.bytes, unit.sha256)
+            return Mark(unit.nonce, self.home, self.record.id, *unit.key, input=told).pair()
         return legacy_pairs(self.record.id, unit.shard, unit.generation)
 
     def body(self, unit: Unit) -> CreateBatchRequest:
@@ -85,7 +104,7 @@ class JobContext:
             options.output_expires_after,
         )
 
-    def sought(self, unit: Unit, spent: Any) -> Sought:
+    def sought(self, unit: Unit, given: Container[str]) -> Sought:
         # A batch cannot be older than its input file, and both are dated by the service.
         created = unit.file_created_at
         since = (
@@ -93,7 +112,40 @@ class JobContext:
             if created
             else datetime.min.replace(tzinfo=UTC)
         )
-        return Sought(unit.file_id or "", self.metadata(unit), since, spent)
+        return Sought(
+            nonce=unit.nonce,
+            input_file_id=unit.file_id or "",
+            endpoint=unit.endpoint,
+            window=self.record.options.completion_window,
+            metadata=self.metadata(unit),
+            since=since,
+            given=given,
+        )
+
+    def given(self) -> set[str]:
+        """The ids of batches that are no answer to an unanswered create: they are spent, or other units' own."""
+        units = {unit.batch_id for unit in self.ledger.saved() if unit.batch_id}
+        return {*self.ledger.spent(), *units, *self.settings.given}
+
+    def begin(self, unit: Unit) -> None:
+        """From now on a batch of a unit may exist that nobody has seen."""
+        unit.creating_at, unit.looks = self.settings.clock.time(), 0
+        self.asked[unit.key] = self.settings.clock.monotonic()
+
+    def waited(self, unit: Unit) -> float:
+        """For how many seconds a batch may have existed unseen. Negative if a clock was set back."""
+        if unit.key in self.asked:
+            return self.settings.clock.monotonic() - self.asked[unit.key]
+        return self.settings.clock.time() - (unit.creating_at or 0.0)
+
+    def owns(self, unit: Unit, batch: Batch) -> bool:
+        """Whether a batch of a unit's input file was certainly created by this job, and not by somebody else."""
+        mark = mark_of(batch.metadata)
+        if mark is None:
+            return False
+        if mark.nonce is None:  # of version 0.1, as the job has to be: nobody else knew its files
+            return self.record.home is None and mark.job == self.record.id and mark.key == unit.key
+        return mark.nonce == unit.nonce or (mark.home == self.home and mark.job == self.record.id)
 
 
 def file_name(home: str, job_id: str, unit: Unit) -> str:
@@ -131,12 +183,12 @@ def _upload(context: JobContext, unit: Unit) -> Flow[None]:
 
 
 def _create(context: JobContext, unit: Unit) -> Flow[None]:
-    clock = context.settings.clock
-    unit.state, unit.creating_at, unit.nonce, unit.looks = "creating", clock.time(), new_nonce(), 0
+    unit.state, unit.nonce = "creating", new_nonce()
+    context.begin(unit)
     body = context.body(unit)
     yield from context.save(unit)
     try:
-        sent = yield from send(context.settings, body)
+        sent = yield from send(context.settings, body, Attempt(unit.nonce))
     except APIError as error:
         # There is no batch. A missing file is uploaded again.
         unit.state, unit.creating_at = "uploaded", None
@@ -147,11 +199,21 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
             raise
         return
     if isinstance(sent, Unanswered):
-        unit.creating_at = clock.time()
+        context.begin(unit)
         yield from context.save(unit)
         yield from recover(context, unit)
     else:
         yield from _adopt(context, unit, [sent], "created")
+        yield from _note_metadata(context)
+
+
+def _note_metadata(context: JobContext) -> Flow[None]:
+    """Note in the home folder whether the service keeps metadata, if that is news."""
+    settings = context.settings
+    keeps = settings.keeps_metadata
+    if keeps is not None and keeps != context.noted:
+        yield Work(partial(learn, settings.home, settings.base_url, keeps=keeps))
+        context.noted = keeps
 
 
 def meet_limit(context: JobContext, unit: Unit, limit: Limit | None, message: str) -> Flow[bool]:
@@ -160,13 +222,13 @@ def meet_limit(context: JobContext, unit: Unit, limit: Limit | None, message: st
     """
     if limit is None:
         return False
-    learned: bool = yield Work(partial(_learn, context, unit, limit, message))
+    learned: bool = yield Work(partial(_learn_limit, context, unit, limit, message))
     return learned
 
 
-def _learn(context: JobContext, unit: Unit, limit: Limit, message: str) -> bool:
+def _learn_limit(context: JobContext, unit: Unit, limit: Limit, message: str) -> bool:
     account, model, now = context.account, unit.model or "", context.settings.clock.time()
-    refused_before, unit.problem = unit.problem is not None, message
+    refused_before, unit.problem = unit.problem is not None and not _is_unanswered(unit), message
     context.ledger.save(unit)
     if limit == "batches":
         running = account.in_use(now, without=unit.key).batches
@@ -194,35 +256,38 @@ def recover(context: JobContext, unit: Unit) -> Flow[None]:
     """Find out what became of a create whose answer was never seen."""
     if unit.state == "creating":
         found = yield from _search(context, unit)
-        if found is None:
-            return
-        if found:
-            yield from _adopt(context, unit, found, "adopted")
+        if found.ours:
+            yield from _adopt(context, unit, found.ours, "adopted")
+        if not found.absent:
             return
     yield from _fence(context, unit)
 
 
-def _search(context: JobContext, unit: Unit) -> Flow[list[Batch] | None]:
-    """The batches of a unit; None if time was too short to be sure that there are none."""
-    while True:
-        waited = context.settings.clock.time() - (unit.creating_at or 0.0)
-        # A clock that was set back since then tells nothing.
-        left = max(0.0, context.grace - waited) if waited >= 0 else context.grace
-        time = context.until.left
-        spent = yield Work(context.ledger.spent)
-        sought = context.sought(unit, spent)
-        found = yield from search(context.settings, sought, grace=max(0.0, min(left, time)))
-        alive = [batch for batch in found if not failed_for_its_file(batch)]
-        if alive or not found:
-            return None if not found and time < left else alive
-        # That one create came too late for its file does not say that no other is on its way.
-        yield Work(partial(_spend, context, found))
+def _search(context: JobContext, unit: Unit) -> Flow[Found]:
+    """Look for the batch of a unit's latest create."""
+    waited = context.waited(unit)
+    # A clock that was set back since then tells nothing.
+    left = max(0.0, context.grace - waited) if waited >= 0 else context.grace
+    needed = max(1, looks_needed(context.grace) - unit.looks)
+    given = yield Work(context.given)
+    found = yield from search(
+        context.settings, context.sought(unit, given), grace=left, needed=needed, time=context.until.left
+    )
+    unit.looks += found.looks
+    if found.obstacle:
+        unit.problem = f"{_UNANSWERED}, and it is unknown whether there is a batch: {found.obstacle}"
+    elif _is_unanswered(unit):
+        unit.problem = None
+    if not found.ours:
+        yield from context.save(unit)
+        if found.obstacle:
+            context.report("outage", unit, f"shard {unit.shard}: {unit.problem}")
+    return found
 
 
-def _spend(context: JobContext, failed: list[Batch]) -> None:
-    with context.ledger.transaction():
-        for batch in failed:
-            context.ledger.spend(batch.id, NO_FILE)
+def _is_unanswered(unit: Unit) -> bool:
+    """Whether what is wrong with a unit is that nobody can tell what became of its create."""
+    return unit.problem is not None and unit.problem.startswith(_UNANSWERED)
 
 
 def _fence(context: JobContext, unit: Unit) -> Flow[None]:
@@ -245,13 +310,17 @@ def _fence(context: JobContext, unit: Unit) -> Flow[None]:
             ) from None
     if unit.creating_at is None:
         # From now on the fence stands.
-        unit.creating_at = context.settings.clock.time()
+        context.begin(unit)
         yield from context.save(unit)
     found = yield from _search(context, unit)
-    if found is None:
-        return
-    if found:
-        yield from _adopt(context, unit, found, "adopted")
+    while found.ours and all(map(failed_without_file, found.ours)):
+        for batch in found.ours:
+            yield from spend_fenced(context, unit, batch)
+        found = yield from _search(context, unit)
+    if found.ours:
+        useful = [batch for batch in found.ours if not failed_without_file(batch)]
+        yield from _adopt(context, unit, useful, "adopted")
+    if not found.absent:
         return
 
     def give_up() -> None:
@@ -267,25 +336,55 @@ def _fence(context: JobContext, unit: Unit) -> Flow[None]:
     )
 
 
-def _adopt(context: JobContext, unit: Unit, found: list[Batch], kind: EventKind) -> Flow[None]:
+def spend_fenced(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
+    """Put away a batch that came of a late create, after its input file was deleted: nothing ran."""
+    yield Work(partial(context.ledger.spend, batch.id, "fenced"))
+    context.report(
+        "outage",
+        unit,
+        f"shard {unit.shard}: {batch.id}, of the lost create, came after its file was deleted; nothing ran",
+    )
+
+
+def stuck(units: Sequence[Unit]) -> UnknownOutcomeError | None:
+    """The error for a job in which nothing is left but creates of which nobody can tell what became of them."""
+    left = [unit for unit in units if not unit.over]
+    for unit in left:
+        if unit.state not in {"creating", "fencing"} or not _is_unanswered(unit):
+            return None
+    if not left:
+        return None
+    first = left[0]
+    return UnknownOutcomeError(
+        f"shard {first.shard}: {first.problem}. It is not created again, since that may pay twice",
+        input_file_id=first.file_id or "",
+    )
+
+
+def _adopt(context: JobContext, unit: Unit, found: Sequence[Batch], kind: EventKind) -> Flow[None]:
     batch, *extras = found
     unit.batch_id, unit.status = batch.id, batch.status
     unit.adopted = unit.state if kind == "adopted" and unit.state in ("creating", "fencing") else None
     # Before it counts as created: after a crash between the two, the next process finds them all again.
     for extra in extras:
         yield from cancel_extra(context, unit, extra)
-    unit.state, unit.created_at = "created", context.settings.clock.time()
+    unit.state, unit.created_at, unit.problem = "created", context.settings.clock.time(), None
     yield from context.save(unit)
     context.report(kind, unit, f"shard {unit.shard}: batch {batch.id} {kind}")
 
 
-def meet_duplicate(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
-    """Deal with a batch of a unit's requests that is not the unit's own."""
+def meet_duplicate(context: JobContext, unit: Unit, batch: Batch, *, last: bool) -> Flow[None]:
+    """Deal with a batch of a unit's input file that is not the unit's own. `last` if nobody will look again."""
     if batch.id in (yield Work(context.ledger.spent)):
+        return
+    if not context.owns(unit, batch):
+        yield from _leave_alone(context, unit, batch)
         return
     status = plain_status(batch.status)
     if not batch.ended:
-        if status != "cancelling":
+        # One of a deleted file is about to fail.
+        fails = status == "validating" and batch.input_file_id != unit.file_id
+        if status != "cancelling" and (last or not fails):
             yield from cancel_extra(context, unit, batch)
         return
     yield Work(partial(context.ledger.spend, batch.id, "duplicate"))
@@ -295,6 +394,19 @@ def meet_duplicate(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
             unit,
             f"shard {unit.shard}: duplicate batch {batch.id} had already run when it was found",
         )
+
+
+def _leave_alone(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
+    """A batch of our file that may be somebody else's: it is reported where it may be ours, and never touched."""
+    if context.settings.keeps_metadata or mark_of(batch.metadata) is not None:
+        return
+    yield Work(partial(context.ledger.spend, batch.id, "unproven"))
+    context.report(
+        "duplicate",
+        unit,
+        f"shard {unit.shard}: {batch.id} has the same input file, but nothing shows that this job created it: "
+        "it is left alone",
+    )
 
 
 def cancel_extra(context: JobContext, unit: Unit, extra: Batch) -> Flow[None]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from overlay import models
 from overlay.errors import BadRequestError, ConflictError, InvalidResponseError
 from overlay.flows.steps import Deadline, Flow, call
-from overlay.generated.api.batch import cancel_batch, list_batches, retrieve_batch
-from overlay.generated.models import ListBatchesResponse
+from overlay.generated.api.batch import cancel_batch, retrieve_batch
 from overlay.models import Batch, Page
 from overlay.operations.create import create_once
+from overlay.operations.listing import batch_page
 from overlay.pages import Moment, checked_limit, window
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
@@ -29,12 +29,19 @@ def create(
     """Create a batch of the requests in an uploaded file. It is paid for once: see `UnknownOutcomeError`.
 
     `endpoint` is the path each line names, such as `/v1/chat/completions`; `completion_window` is `24h` at
-    OpenAI, other services have others. `metadata` holds up to 16 pairs: keys of 64, values of 512 characters.
+    OpenAI, other services have others. `metadata` holds up to 15 pairs: keys of 64, values of 512 characters.
+    The API allows 16; the key `overlay` is ours, and holds a value that is new for each create, so that a batch
+    whose creation went unanswered can be told from all others.
     `output_expires_after`, a timedelta or seconds from 3,600 to 2,592,000, limits how long the result files
     are kept.
 
-    The request is never repeated blindly. If its outcome is unknown (a timeout, a reset, a 5xx), the list
-    of batches is searched for `input_file_id` for up to `grace`, and the batch found is returned.
+    The request is never repeated blindly. If its outcome is unknown (a timeout, a reset, a 5xx), the list of
+    batches is searched for its batch for up to `grace`, and the batch found is returned. If the call is cancelled
+    once the request is on its way, by asyncio or by Ctrl-C, the next call with the same arguments on this client
+    finds out first what became of it, and returns the batch that came of it.
+
+    A service that keeps no metadata, as an earlier answer has shown, is searched for the only batch of the same
+    file, endpoint and window that is not known yet.
 
     Raises UnknownOutcomeError if none shows up by then, BadRequestError and its siblings if the service
     refuses, ConfigurationError for arguments that cannot be sent.
@@ -72,20 +79,20 @@ def page(
     created_after: Moment | None = None,
     created_before: Moment | None = None,
 ) -> Flow[Page[Batch]]:
-    """The batches of the project, newest first: iterate over all of them, or over `.pages()`.
+    """The batches of the project, newest first at OpenAI: iterate over all of them, or over `.pages()`.
 
     `after` is the id to start after, `limit` the size of a page (1 to 100; the service's default is 20).
     `created_after` (inclusive) and `created_before` (exclusive) are datetimes or ISO 8601 strings, UTC if
-    they name no zone; they are applied here, as the API has no filter, and end the list early.
+    they name no zone; they are applied here, as the API has no filter, and end the list early if it was seen to
+    run newest first.
+
+    A batch that cannot be read is left out, logged, and counted in its page's `unreadable`. Raises
+    InvalidResponseError if the answer is no list.
     """
     span = window(created_after, created_before)
     if after is not None:
         after = models.checked_id(after, "batch")
-    received = yield from call(settings, list_batches, after=after, limit=checked_limit(limit))
-    if not isinstance(received, ListBatchesResponse) or (received.data is None and received.has_more):
-        raise InvalidResponseError("the service's list of batches has no data")
-    data = [models.batch(item) for item in received.data or ()]
-    return span.page(data, has_more=received.has_more is True)
+    return (yield from batch_page(settings, after=after, limit=checked_limit(limit), span=span))
 
 
 def cancel(settings: Settings, batch_id: str) -> Flow[Batch]:

@@ -5,16 +5,20 @@ attempt decides:
 
 - it was not sent (no connection): try again;
 - it was refused (a 4xx that the API itself words, or one that cannot create a batch): nothing was created;
-- anything else: unknown. The list of batches is searched, newest first, for ours: the same input file,
-  created no earlier than the attempt, with the metadata we sent. One found is adopted; of several the oldest
-  is kept and the others cancelled. Finding none proves nothing while the attempt may still be in flight and
-  lists lag, so the search continues for a grace time, and then reports that the outcome is unknown.
+- anything else: unknown. The list of batches is searched for the one that carries the nonce of this create in its
+  metadata; see `overlay.operations.adopting`. One found is adopted. Finding none proves nothing while the
+  attempt may still be in flight and lists lag, so the search continues for a grace time, and then reports that
+  the outcome is unknown.
+
+A call that is cancelled while its request is on its way leaves the same question behind, and nobody to ask it.
+It is noted in the client's settings, and the next call that asks for the same asks it first.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -32,8 +36,9 @@ from overlay.flows.steps import Call, Flow, deadline, pause
 from overlay.generated.api.batch import create_batch
 from overlay.generated.models import BatchFileExpirationAfter, CreateBatchRequest
 from overlay.models import Batch, plain_status
-from overlay.operations.adopting import Began, Sought, keep_oldest, search
+from overlay.operations.adopting import Began, Found, Sought, has_nonce, keep_oldest, looks_needed, search
 from overlay.operations.caps import limit_of
+from overlay.operations.marks import KEY, Mark, mark_of, new_nonce
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
@@ -45,6 +50,8 @@ _AMBIGUOUS = frozenset({408, 409, 499})
 _PROPAGATION_SECONDS = 60.0
 _METADATA_LIMITS = (16, 64, 512)
 """Pairs, and characters of a key and of a value: the API reference, "Create batch"."""
+_OURS = 1
+"""How many of the pairs are ours: the mark, with its nonce."""
 
 
 def create_once(
@@ -58,9 +65,33 @@ def create_once(
     grace: float,
 ) -> Flow[Batch]:
     """What `overlay.operations.batches.create` describes; `grace` is in seconds."""
-    body = request_body(input_file_id, endpoint, completion_window, metadata, output_expires_after)
-    sent = yield from send(settings, body)
-    return (yield from _adopt(settings, body, sent, grace=grace)) if isinstance(sent, Unanswered) else sent
+    own = checked_metadata(metadata or {}, taken=_OURS)
+    body = request_body(input_file_id, endpoint, completion_window, own, output_expires_after)
+    wish = _wish(body, own)
+    attempt = _cancelled_before(settings, wish) or Attempt(new_nonce())
+    body.metadata = {**own, **Mark(attempt.nonce).pair()}
+    try:
+        if attempt.unanswered is None:
+            sent = yield from send(settings, body, attempt)
+            if not isinstance(sent, Unanswered):
+                return sent
+            attempt.unanswered = sent
+        return (yield from _adopt(settings, body, attempt.nonce, attempt.unanswered, grace=grace))
+    except GeneratorExit:  # the caller is gone: Ctrl-C, or a task that was cancelled
+        if attempt.began is not None:
+            attempt.cancelled = True
+            cause = APIConnectionError(
+                f"the call that was to create a batch of {input_file_id} was cancelled"
+            )
+            attempt.unanswered = attempt.unanswered or Unanswered(cause, attempt.began)
+            settings.unresolved.setdefault(wish, []).append(attempt)
+        raise
+    except UnknownOutcomeError:
+        raise  # now the caller knows
+    except APIError:
+        if attempt.cancelled:
+            settings.unresolved.setdefault(wish, []).append(attempt)
+        raise
 
 
 @attrs.frozen
@@ -71,28 +102,61 @@ class Unanswered:
     began: Began
 
 
-def send(settings: Settings, body: CreateBatchRequest) -> Flow[Batch | Unanswered]:
+@attrs.define
+class Attempt:
+    """A create, and what is known of it."""
+
+    nonce: str
+    began: Began | None = None
+    """When a request was begun that may have created a batch; None as long as there is none."""
+    unanswered: Unanswered | None = None
+    cancelled: bool = False
+
+
+def _wish(body: CreateBatchRequest, own: Mapping[str, str]) -> Any:
+    """What a call asks for, as a key: the same for calls with the same arguments."""
+    expires = body.output_expires_after
+    kept = expires.seconds if expires is not None else None
+    return body.input_file_id, body.endpoint, body.completion_window, tuple(sorted(own.items())), kept
+
+
+def _cancelled_before(settings: Settings, wish: Any) -> Attempt | None:
+    """An earlier call of the same wish that was cancelled. Only one of the next calls gets it."""
+    try:
+        attempt: Attempt = settings.unresolved[wish].pop(0)
+    except (KeyError, IndexError):
+        return None
+    return attempt
+
+
+def send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow[Batch | Unanswered]:
     """Create a batch, with retries until an attempt is sent. Raises an error only when none was created."""
     limit = deadline(settings, retry.READ.within)
     propagated = deadline(settings, _PROPAGATION_SECONDS)
-    attempt = 0
+    count = 0
     while True:
-        began = Began(settings.clock.monotonic(), settings.clock.time())
+        attempt.began = began = Began(settings.clock.monotonic(), settings.clock.time())
         try:
-            return models.batch((yield Call(create_batch, {"body": body}, "create")))
+            batch = models.batch((yield Call(create_batch, {"body": body}, "create")))
         except APIError as error:
             if not _nothing_created(error):
                 _log.warning("creating a batch of %s went unanswered: %s", body.input_file_id, error)
                 return Unanswered(error, began)
-            delay = _delay(error, attempt, settings.max_retries)
+            attempt.began = None
+            delay = _delay(error, count, settings.max_retries)
             limit = limit.later(retry.asked_wait(error))
             if lacks_file(error) and propagated.left > 0:
-                delay = retry.jitter(attempt) + 1.0
+                delay = retry.jitter(count) + 1.0
             elif delay is None or delay > limit.left:
                 raise
             why = str(error)
+        else:
+            settings.keeps_metadata = has_nonce(batch)
+            if not settings.keeps_metadata:
+                settings.given.add(batch.id)
+            return batch
         yield from pause(why, delay)
-        attempt += 1
+        count += 1
 
 
 def request_body(
@@ -118,18 +182,26 @@ def request_body(
 
 
 def checked_metadata(metadata: Mapping[str, str], *, taken: int = 0) -> dict[str, str]:
-    """Metadata that the API accepts, with `taken` pairs already used. Raises ConfigurationError."""
+    """Metadata that the API accepts, with `taken` pairs used by us, without a mark of ours that was copied from
+    another batch. Raises ConfigurationError.
+    """
     pairs, key_length, value_length = _METADATA_LIMITS
-    if len(metadata) > pairs - taken:
-        raise ConfigurationError(f"metadata has {len(metadata)} pairs; {pairs - taken} are allowed")
-    for key, value in metadata.items():
+    own = dict(metadata)
+    if taken and KEY in own:
+        if mark_of({KEY: own[KEY]}) is None:
+            raise ConfigurationError(f"the metadata key {KEY} is reserved: it tells our batches from others")
+        del own[KEY]
+    if len(own) > pairs - taken:
+        why = f" (the API takes {pairs}, and {taken} tells our batches from others)" if taken else ""
+        raise ConfigurationError(f"metadata has {len(own)} pairs; {pairs - taken} are allowed{why}")
+    for key, value in own.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ConfigurationError(f"metadata {key!r}: keys and values must be strings")
         if len(key) > key_length or len(value) > value_length:
             raise ConfigurationError(
                 f"metadata {key!r:.80}: keys have at most {key_length} characters, values {value_length}"
             )
-    return dict(metadata)
+    return own
 
 
 def _nothing_created(error: APIError) -> bool:
@@ -157,38 +229,45 @@ def lacks_file(error: APIError) -> bool:
     return isinstance(error, BadRequestError) and _misses_a_file(str(error))
 
 
-def failed_for_its_file(batch: Batch) -> bool:
-    """Whether a batch failed because its input file was not there: nothing ran, and it counts as never created.
-
-    OpenAI is said to answer such a create, and to let the batch fail afterwards.
-    """
-    problems = batch.errors.data if batch.errors is not None else None
-    return plain_status(batch.status) == "failed" and any(
-        _misses_a_file(problem.message or "") for problem in problems or ()
-    )
-
-
 def _misses_a_file(words: str) -> bool:
     words = words.lower()
     return "cannot find file" in words or "not have access" in words
 
 
+def failed_without_file(batch: Batch) -> bool:
+    """Whether a batch failed because its input file was not to be found, as OpenAI says it: nothing ran."""
+    entries = (batch.errors.data if batch.errors is not None else None) or ()
+    return plain_status(batch.status) == "failed" and any(
+        entry.param == "file_id" or "cannot find file" in str(entry.message).lower() for entry in entries
+    )
+
+
 def _adopt(
-    settings: Settings, body: CreateBatchRequest, unanswered: Unanswered, *, grace: float
+    settings: Settings, body: CreateBatchRequest, nonce: str, unanswered: Unanswered, *, grace: float
 ) -> Flow[Batch]:
-    sought = Sought(body.input_file_id, body.metadata, unanswered.began)
+    sought = Sought(
+        nonce=nonce,
+        input_file_id=body.input_file_id,
+        endpoint=body.endpoint,
+        window=body.completion_window,
+        metadata=body.metadata,
+        since=unanswered.began,
+        given=settings.given,
+    )
+    found = Found()
     try:
-        found = yield from search(settings, sought, grace=grace)
+        found = yield from search(settings, sought, grace=grace, needed=looks_needed(grace))
     except APIError as problem:
         if isinstance(problem, APIStatusError) and not retry.is_transient(problem):
             # Refused like the attempt itself: a wrong address, most likely, rather than a lost answer.
             raise unanswered.cause from None
-        found = []
-    if not found:
-        raise UnknownOutcomeError(
-            f"creating a batch of {sought.input_file_id} went unanswered ({unanswered.cause}), and no batch of "
-            f"that file appeared within {grace:,.0f} s. It may still exist: look for the file in the list of "
-            "batches before you create it again",
-            input_file_id=sought.input_file_id,
-        ) from None
-    return (yield from keep_oldest(settings, found))
+    if found.ours:
+        kept = yield from keep_oldest(settings, found.ours)
+        settings.given.add(kept.id)
+        return kept
+    missing = found.obstacle or f"no batch of that create appeared within {grace:,.0f} s"
+    raise UnknownOutcomeError(
+        f"creating a batch of {body.input_file_id} went unanswered ({unanswered.cause}), and {missing}. "
+        "It may still exist: look for the file in the list of batches before you create it again",
+        input_file_id=body.input_file_id,
+    ) from None

@@ -27,11 +27,12 @@ from overlay.errors import (
     Problem,
 )
 from overlay.flows.steps import Fetch, Flow, Work, call, pause
-from overlay.generated.api.files import create_file, delete_file, list_files, retrieve_file
-from overlay.generated.models import CreateFileRequest, DeleteFileResponse, ListFilesResponse
+from overlay.generated.api.files import create_file, delete_file, retrieve_file
+from overlay.generated.models import CreateFileRequest, DeleteFileResponse
 from overlay.generated.types import File as Part
 from overlay.lines import open_lines
 from overlay.models import File, Page
+from overlay.operations.listing import file_page
 from overlay.pages import Moment, checked_limit, window
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
@@ -125,20 +126,21 @@ def page(
     created_after: Moment | None = None,
     created_before: Moment | None = None,
 ) -> Flow[Page[File]]:
-    """The project's files, newest first: iterate over all of them, or over `.pages()`.
+    """The project's files, newest first at OpenAI: iterate over all of them, or over `.pages()`.
 
     `after` is the id to start after, `limit` the size of a page. `purpose` (`batch`, `batch_output`, …) is
     applied by the service; `created_after` (inclusive) and `created_before` (exclusive), datetimes or
-    ISO 8601 strings, UTC if they name no zone, are applied here and end the list early.
+    ISO 8601 strings, UTC if they name no zone, are applied here, and end the list early if it was seen to run
+    newest first. A file that cannot be read is left out, logged, and counted in its page's `unreadable`.
+
+    Raises InvalidResponseError if the answer is no list.
     """
     span = window(created_after, created_before)
     if after is not None:
         after = models.checked_id(after, "file")
-    received = yield from call(settings, list_files, after=after, limit=checked_limit(limit), purpose=purpose)
-    if not isinstance(received, ListFilesResponse) or (received.data is None and received.has_more):
-        raise InvalidResponseError("the service's list of files has no data")
-    data = [models.file(item) for item in received.data or ()]
-    return span.page(data, has_more=received.has_more is True)
+    return (
+        yield from file_page(settings, after=after, limit=checked_limit(limit), purpose=purpose, span=span)
+    )
 
 
 def delete(settings: Settings, file_id: str) -> Flow[None]:

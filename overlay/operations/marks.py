@@ -1,11 +1,13 @@
 """The mark on a batch that says whose it is: one pair of metadata, written at its create.
 
-    overlay = <nonce>                                            of client.batches.create
-    overlay = <nonce>/<home>/<job>/<shard>.<generation>.<part>   of a job
+    overlay = <nonce>                                                             of client.batches.create
+    overlay = <nonce>/<home>/<job>/<shard>.<generation>.<part>/<bytes>.<digest>   of a job
 
-The nonce is new for each create, so that a batch found in the list is known to be the one that an unanswered create
-made, and no other. One pair holds it all: 15 are left to the caller. Jobs begun by version 0.1 wrote three pairs,
-`overlay_job`, `overlay_shard` and `overlay_generation`, which are still read.
+Bytes and digest (SHA-256, its first 16 digits) are those of the input file, so that whoever recovers the job
+elsewhere knows that it is that file. The nonce is new for each create, so that a batch found in the list is
+known to be the one that an unanswered create made, and no other. One pair holds it all: 15 are left to the
+caller. Jobs begun by version 0.1 wrote three pairs, `overlay_job`, `overlay_shard` and `overlay_generation`,
+which are still read.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ OUR_KEYS = frozenset({KEY, *_LEGACY_KEYS})
 _MARK = re.compile(
     r"(?P<nonce>[0-9a-f]{16})"
     r"(?:/(?P<home>[0-9a-f]{12})/(?P<job>[A-Za-z0-9][A-Za-z0-9._-]{0,63})"
-    r"/(?P<shard>\d{1,9})\.(?P<generation>\d{1,9})\.(?P<part>\d{1,9}))?"
+    r"/(?P<shard>\d{1,9})\.(?P<generation>\d{1,9})\.(?P<part>\d{1,9})"
+    r"(?:/(?P<bytes>\d{1,15})\.(?P<digest>[0-9a-f]{16}))?)?"
 )
+_DIGEST = 16
+"""How many digits of a digest stand in a mark."""
 _NUMBER = re.compile(r"\d{1,9}")
 HOME_ID = re.compile(r"[0-9a-f]{12}")
 
@@ -42,6 +47,8 @@ class Mark:
     shard: int = 0
     generation: int = 0
     part: int = 0
+    input: tuple[int, str] | None = None
+    """Size in bytes of the input file, and the beginning of its SHA-256; None where the mark does not say."""
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -50,7 +57,13 @@ class Mark:
     def pair(self) -> dict[str, str]:
         """The mark as metadata."""
         place = f"/{self.home}/{self.job}/{self.shard}.{self.generation}.{self.part}" if self.job else ""
-        return {KEY: f"{self.nonce}{place}"}
+        told = "/{}.{}".format(*self.input) if self.input else ""
+        return {KEY: f"{self.nonce}{place}{told}"}
+
+
+def input_of(size: int, sha256: str) -> tuple[int, str]:
+    """What a mark says of an input file of this size and digest (in hex)."""
+    return size, sha256[:_DIGEST]
 
 
 def new_nonce() -> str:
@@ -69,8 +82,9 @@ def mark_of(metadata: object) -> Mark | None:
     value = metadata.get(KEY)
     found = _MARK.fullmatch(value) if isinstance(value, str) else None
     if found is not None:
-        numbers = (int(found[name] or 0) for name in ("shard", "generation", "part"))
-        return Mark(found["nonce"], found["home"], found["job"], *numbers)
+        shard, generation, part = (int(found[name] or 0) for name in ("shard", "generation", "part"))
+        told = (int(found["bytes"]), found["digest"]) if found["bytes"] else None
+        return Mark(found["nonce"], found["home"], found["job"], shard, generation, part, told)
     return _legacy(metadata)
 
 

@@ -17,6 +17,7 @@ from overlay.lines import decode_loosely
 MALFORMED = "malformed_line"
 MISSING = "missing"
 NO_ANSWER = "no_answer"
+NEVER_RAN = "never_ran"
 SHAPELESS = frozenset({MALFORMED, NO_ANSWER})
 """The codes of lines whose shape, and not the service's word, says that there is no answer."""
 
@@ -29,9 +30,9 @@ class LineError:
     """Why a request failed."""
 
     code: str | None
-    """The service's error code, such as `rate_limit_exceeded` or `batch_expired`. Three are ours: `missing`, for a
-    request that no line answers, `malformed_line`, for a line that cannot be read or has no response, and
-    `no_answer`, for a response that says it succeeded but holds no answer."""
+    """The service's error code, such as `rate_limit_exceeded` or `batch_expired`. Four are ours: `missing`, for a
+    request that no line answers, `malformed_line`, for a line that cannot be read or has no response, `no_answer`,
+    for a response that says it succeeded but holds no answer, and `never_ran`, for a status of 0."""
     message: str
     type: str | None = attrs.field(default=None, eq=False)
     """The service's error type, such as `invalid_request_error`."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from overlay.lines import decode_text, is_array, is_object
-from overlay.results.shapes import MALFORMED, NO_ANSWER, LineError, string
+from overlay.results.shapes import MALFORMED, NEVER_RAN, NO_ANSWER, LineError, string
 
 _SUCCESS = range(200, 300)
 _MESSAGE_KEPT = 1_000
@@ -94,6 +94,9 @@ def verdict(said: Any, status_code: int | None, body: Any) -> LineError | None:
     """
     if says_something(said):
         return _line_error(said, status_code)
+    if status_code is not None and status_code <= 0 and not says_something(body):
+        # OpenAI's own error files hold such lines, with an empty body and no error.
+        return LineError(NEVER_RAN, "the service gave this request up before it ran")
     if status_code is not None and status_code not in _SUCCESS:
         return _refused(status_code, body)
     if status_code is None and (body is None or body in ({}, "")):

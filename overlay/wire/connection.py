@@ -68,6 +68,12 @@ class Settings:
     clock: Clock = attrs.field(factory=SystemClock)
     server_date: tuple[str, float] | None = None
     """The last Date header seen, and the monotonic time when it was."""
+    keeps_metadata: bool | None = None
+    """Whether the service shows the metadata that batches were created with; None until it was seen."""
+    given: set[str] = attrs.field(factory=set[str], repr=False)
+    """Ids of batches that answers have named, at a service that keeps no metadata."""
+    unresolved: dict[Any, list[Any]] = attrs.field(factory=dict[Any, list[Any]], repr=False)
+    """Creates that were cancelled on their way, by what they asked for: see `overlay.operations.create`."""
 
     @property
     def host(self) -> str:

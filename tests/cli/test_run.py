@@ -123,7 +123,11 @@ def test_from_another_home_it_refuses_to_pay_again(overlay, service, tmp_path):
     (batch,) = service.batches()
     assert refused.returncode == 4
     assert batch["id"] in refused.stderr
-    assert overlay("jobs", "recover", **elsewhere).returncode == 0
+    home = (tmp_path / "home" / "id").read_text().strip()
+    assert f"another machine or home folder (home folder {home})" in refused.stderr
+    job_id = (tmp_path / "home" / "jobs").iterdir().__next__().name
+    assert f"overlay jobs recover {job_id}" in refused.stderr
+    assert overlay("jobs", "recover", job_id, **elsewhere).returncode == 0
     assert overlay("run", "r.jsonl", "-o", "again.jsonl", *SOON, **elsewhere).returncode == 0
     assert created(service) == 1
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()

@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from support.calling import TOKEN
+from support.calling import TOKEN, somebody_creates
 
 from overlay import APIConnectionError, Client, PermissionDeniedError, Request
 from overlay.server import Accept, Pace, Reject, Reset, Service
@@ -44,9 +44,7 @@ def test_a_second_batch_is_cancelled_before_the_first_counts_as_created(client, 
     """Or a crash between the two would leave both of them running."""
     create_unanswered(client, service)
     (first,) = service.batches()
-    client.batches.create(
-        input_file_id=first["input_file_id"], endpoint=first["endpoint"], metadata=first["metadata"]
-    )
+    somebody_creates(service, first["input_file_id"], first["metadata"])  # a proxy that repeats requests
     service.faults.add("POST /batches/*/cancel", Reset())
     with pytest.raises(APIConnectionError):
         client.jobs.submit(REQUESTS, id="j")

@@ -1,8 +1,10 @@
 """`POST /batches` is paid for once, whatever comes back."""
 
+import json
 import logging
 import time
 from email.utils import formatdate
+from functools import partial
 
 import pytest
 from support.calling import batch_object, create, once, somebody_creates
@@ -107,6 +109,17 @@ def test_a_search_goes_on_through_an_outage(api, service, clock, file_id):
     assert service.count("POST", "/batches") == 1
 
 
+def sent_metadata(server):
+    """What the latest create carried."""
+    posts = [each for each in server.received if each.method == "POST" and each.path.endswith("/batches")]
+    return json.loads(posts[-1].body)["metadata"]
+
+
+def of_ours(server, **fields):
+    """A batch as the latest create makes it."""
+    return batch_object(input_file_id="file-1", metadata=sent_metadata(server), **fields)
+
+
 def test_a_search_reads_all_pages_back_to_the_attempt(raw_server, connect):
     now = int(time.time())
 
@@ -115,10 +128,10 @@ def test_a_search_reads_all_pages_back_to_the_attempt(raw_server, connect):
             raise ResetNow
         page = len(server.received) - 2
         others = [batch_object(id=f"batch_{page}_{n}", created_at=now + 9 - page) for n in range(2)]
-        ours = [batch_object(input_file_id="file-1", created_at=now)] if page == 2 else []
         # A fourth page would be older than the attempt.
-        old = [batch_object(id="old", input_file_id="file-1", created_at=now - 3600)] if page == 2 else []
-        return answer({"data": others + ours + old, "has_more": True}, date=formatdate(now, usegmt=True))
+        last = [of_ours(server, created_at=now), batch_object(id="old", created_at=now - 3600)]
+        more = last if page == 2 else []
+        return answer({"data": others + more, "has_more": True}, date=formatdate(now, usegmt=True))
 
     server = raw_server(script)
     assert create(connect(server.base_url), "file-1").id == "batch_1"
@@ -130,6 +143,23 @@ def test_a_search_reads_all_pages_back_to_the_attempt(raw_server, connect):
     ]
 
 
+def test_a_search_assumes_no_order(raw_server, connect):
+    """Oldest first, as some services list: what is older than the attempt on page one ends nothing."""
+    now = int(time.time())
+
+    def script(request):
+        if request.method == "POST":
+            raise ResetNow
+        if "after" not in request.path:
+            old = [batch_object(id=f"old{n}", created_at=now - 3600 + n) for n in range(2)]
+            return answer({"data": old, "has_more": True}, date=formatdate(now, usegmt=True))
+        return answer({"data": [of_ours(server, created_at=now)]}, date=formatdate(now, usegmt=True))
+
+    server = raw_server(script)
+    assert create(connect(server.base_url), "file-1").id == "batch_1"
+    assert server.requests().count("POST /batches") == 1
+
+
 def test_a_batch_that_a_list_shows_twice_is_no_duplicate_of_itself(raw_server, connect):
     """A service that ignores `after` gives the first page for ever."""
 
@@ -137,7 +167,7 @@ def test_a_batch_that_a_list_shows_twice_is_no_duplicate_of_itself(raw_server, c
         if request.method == "POST" and request.path.endswith("/batches"):
             raise ResetNow
         now = time.time()
-        batch = batch_object(input_file_id="file-1", created_at=int(now))
+        batch = of_ours(server, created_at=int(now))
         return answer({"data": [batch], "has_more": True}, date=formatdate(now, usegmt=True))
 
     server = raw_server(script)
@@ -148,15 +178,16 @@ def test_a_batch_that_a_list_shows_twice_is_no_duplicate_of_itself(raw_server, c
 @pytest.mark.parametrize("hours", [-7, 7])
 def test_a_clock_that_is_wrong_does_not_hide_the_batch(raw_server, connect, hours):
     there = int(time.time()) + hours * 3600
-    batch = batch_object(input_file_id="file-1", created_at=there)
-    old = batch_object(input_file_id="file-1", id="old", created_at=there - 60)
 
     def script(request):
         if request.method == "POST":
             raise ResetNow
-        return answer({"data": [batch, old]}, date=formatdate(there, usegmt=True))
+        old = of_ours(server, id="old", created_at=there - 60)
+        data = [of_ours(server, created_at=there), old]
+        return answer({"data": data}, date=formatdate(there, usegmt=True))
 
-    assert create(connect(raw_server(script).base_url), "file-1").id == "batch_1"
+    server = raw_server(script)
+    assert create(connect(server.base_url), "file-1").id == "batch_1"
 
 
 def test_nothing_found_is_an_error_that_says_so(api, service, clock, file_id):
@@ -172,18 +203,39 @@ def test_batches_that_are_not_ours_are_not_adopted(api, service, clock, file_id,
     other_file = api.files.upload(requests_file).id
     service.faults.add(CREATE, Reset())
     clock.passed.append(once(lambda: somebody_creates(service, other_file, {"run": "7"})))
-    clock.passed.append(once(lambda: somebody_creates(service, file_id, {"run": "8"})))
+    for metadata in ({"run": "8"}, {"run": "7"}, None, {"overlay": "0123456789abcdef"}):
+        clock.passed.append(once(partial(somebody_creates, service, file_id, metadata)))
     with pytest.raises(UnknownOutcomeError):
         create(api, file_id, metadata={"run": "7"})
-    assert [each["status"] for each in service.batches()] == ["in_progress", "in_progress"]
+    assert [each["status"] for each in service.batches()] == ["in_progress"] * 5
 
 
-def test_of_several_the_oldest_is_kept_and_the_rest_cancelled(api, service, clock, file_id, caplog):
+def test_several_batches_of_one_file_that_were_wanted_stay_several(api, service, clock, file_id):
+    """Samples: each create is one of its own, and none is taken for another's duplicate."""
+    first = create(api, file_id)
+    service.faults.add(CREATE, Accept(Reset()))
+    clock.passed.append(once(lambda: somebody_creates(service, file_id)))
+    service.faults.add("GET /batches", Reset())
+    second = create(api, file_id)
+    third = create(api, file_id)
+    assert len({first.id, second.id, third.id}) == 3
+    service.settle()
+    assert [each["status"] for each in service.batches()] == ["in_progress"] * 4
+
+
+def repeat(service, *, times=1):
+    """What a proxy that repeats requests does to a client: the latest create comes a second time."""
+    latest = service.batches()[0]
+    for _ in range(times):
+        somebody_creates(service, latest["input_file_id"], latest["metadata"])
+
+
+def test_of_several_of_one_create_the_oldest_is_kept_and_the_rest_cancelled(
+    api, service, clock, file_id, caplog
+):
     service.faults.add(CREATE, Accept(Reset()))
     service.faults.add("GET /batches", Reset())
-    # What a proxy that repeats requests does to a client.
-    for _ in range(2):
-        clock.passed.append(once(lambda: somebody_creates(service, file_id)))
+    clock.passed.append(once(lambda: repeat(service, times=2)))
     with caplog.at_level(logging.WARNING, logger="overlay"):
         batch = create(api, file_id)
     service.settle()
@@ -198,21 +250,21 @@ def test_a_duplicate_that_cannot_be_cancelled_does_not_hide_the_batch(api, servi
     service.faults.add(CREATE, Accept(Reset()))
     service.faults.add("GET /batches", Reset())
     service.faults.add("POST /batches/*/cancel", Reject(400, "It is completed."), times=None)
-    clock.passed.append(once(lambda: somebody_creates(service, file_id)))
+    clock.passed.append(once(lambda: repeat(service)))
     extra_and_oldest = create(api, file_id).id
     assert service.batches()[-1]["id"] == extra_and_oldest
     assert "completed" in caplog.text
 
 
-def test_a_service_that_has_no_clock_and_keeps_no_metadata(raw_server, connect):
-    batch = batch_object(input_file_id="file-1", created_at=None, metadata=None)
-
-    def script(request):
-        if request.method == "POST":
-            raise ResetNow
-        return answer({"object": "list", "data": [batch]})
-
-    assert create(connect(raw_server(script).base_url), "file-1", metadata={"run": "7"}).id == "batch_1"
+@pytest.mark.parametrize(
+    "no_list", ["{}", "[]", '{"data": null}', '{"error": {"message": "busy"}}', '{"data": {}}']
+)
+def test_what_is_no_list_is_no_proof_that_there_is_no_batch(api, service, clock, file_id, no_list):
+    service.faults.add(CREATE, Accept(Reset()))
+    # For all of the first look with its retries.
+    service.faults.add("GET /batches", Literally(no_list, media_type="application/json"), times=8)
+    assert create(api, file_id).id == service.batches()[0]["id"]
+    assert service.count("POST", "/batches") == 1
 
 
 def test_a_search_that_is_denied_gives_the_first_reason(raw_server, connect):

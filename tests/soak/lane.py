@@ -2,8 +2,6 @@
 
 import contextlib
 import itertools
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -12,9 +10,9 @@ from pathlib import Path
 from typing import Self
 
 import attrs
-import msgspec
 
 from soak import verdict
+from soak.forker import Forker
 from soak.plan import Death, Plan
 from soak.scenarios import LOSE_LEDGER, SCENARIOS, Order, Report
 from soak.weather import TroubledService, Weather
@@ -59,29 +57,12 @@ class Lane:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
             self._home = folder / "home"
             stack.enter_context(self._troubled.service)
-            command = [
-                sys.executable,
-                "-m",
-                "soak.worker",
-                str(folder / "notes"),
-                *["careless"] * self._careless,
-            ]
-            self._forker = subprocess.Popen(  # closed below
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent
-            )
-            stack.callback(self._stop_forker)
+            self._forker = stack.enter_context(Forker(folder / "notes", careless=self._careless))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
-
-    def _stop_forker(self) -> None:
-        assert self._forker.stdin
-        assert self._forker.stdout
-        self._forker.stdin.close()
-        self._forker.wait()
-        self._forker.stdout.close()
 
     def trace(self, plan: Plan) -> list[tuple[str, int]]:
         """The points that the last worker of a job comes by, after those in the plan have died."""
@@ -121,7 +102,7 @@ class Lane:
     ) -> Report:
         life.workers += 1
         grace = self.weather.grace if self.weather else _CALM_GRACE * self._scale
-        report = self._order(
+        report = self._forker.order(
             Order(
                 base_url=self._troubled.service.base_url,
                 home=str(self._home),
@@ -139,16 +120,6 @@ class Lane:
         if report.error:
             life.errors.append(report.error)
         return report
-
-    def _order(self, order: Order) -> Report:
-        assert self._forker.stdin
-        assert self._forker.stdout
-        self._forker.stdin.write(msgspec.json.encode(order) + b"\n")
-        self._forker.stdin.flush()
-        line = self._forker.stdout.readline()
-        if not line:
-            raise RuntimeError("the process that forks workers has ended")
-        return msgspec.json.decode(line, type=Report)
 
     def judge(self) -> None:
         """When nothing can come to light any more: what the service's own records say of every job."""

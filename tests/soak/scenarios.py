@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from overlay import AsyncClient, Client, JobNotFoundError, Limits, Request
+from overlay import AsyncClient, Client, Job, JobNotFoundError, Limits, Request
 from overlay.jobs import scheduler
 from overlay.operations.adopting import search
 
@@ -38,6 +38,11 @@ class Order(msgspec.Struct, kw_only=True):
     limit: float = 240.0
     """Seconds after which it is taken to hang."""
     trace: bool = False
+    token: str = "sk-soak"
+    topic: str = ""
+    """What the requests are about, if not the job."""
+    derived: bool = False
+    """Whether the job's id derives from its requests."""
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -61,25 +66,25 @@ def text_of(custom_id: str) -> str:
 def _requests(order: Order) -> list[Request]:
     return [
         Request(name, {"model": MODEL, "messages": [{"role": "user", "content": text_of(name)}]})
-        for name in custom_ids(order.job_id)
+        for name in custom_ids(order.topic or order.job_id)
     ]
 
 
-async def _submit(jobs: "Jobs", order: Order) -> None:
-    await jobs.call(
+async def _submit(jobs: "Jobs", order: Order) -> str:
+    job: Job = await jobs.call(
         "submit",
         _requests(order),
-        id=order.job_id,
+        id=None if order.derived else order.job_id,
         limits=Limits(requests=LINES),
         grace=order.grace,
         poll=order.poll,
         delete_files=order.delete_files,
     )
+    return job.id
 
 
 async def _answer(jobs: "Jobs", order: Order) -> None:
-    await _submit(jobs, order)
-    await jobs.call("wait", order.job_id, poll=order.poll)
+    await jobs.call("wait", await _submit(jobs, order), poll=order.poll)
 
 
 async def _cancel(jobs: "Jobs", order: Order) -> None:
@@ -97,12 +102,17 @@ async def _recover(jobs: "Jobs", _: Order) -> None:
     await jobs.call("recover")
 
 
+async def _clean(jobs: "Jobs", _: Order) -> None:
+    await jobs.call("clean", delete=True)
+
+
 STAGES: dict[str, Callable[["Jobs", Order], Any]] = {
     "submit": _submit,
     "answer": _answer,
     "cancel": _cancel,
     "delete": _delete,
     "recover": _recover,
+    "clean": _clean,
 }
 LOSE_LEDGER = "lose ledger"
 """Not a worker's: the harness overwrites the ledger."""
@@ -131,8 +141,8 @@ def be_careless() -> None:
     right = scheduler.recover
 
     def careless(context: Any, unit: Any) -> Any:
-        found = yield from search(context.settings, context.sought(unit, {}), grace=0.0)
-        if found:
+        found = yield from search(context.settings, context.sought(unit, {}), grace=0.0, needed=1)
+        if found.ours:
             yield from right(context, unit)
         else:
             unit.state = "uploaded"
@@ -143,7 +153,7 @@ def be_careless() -> None:
 
 def run(order: Order) -> None:
     """Do what is ordered, in this process."""
-    options = {"token": "sk-soak", "base_url": order.base_url, "home": order.home, "timeout": _TIMEOUT}
+    options = {"token": order.token, "base_url": order.base_url, "home": order.home, "timeout": _TIMEOUT}
     if order.is_async:
         asyncio.run(_run_async(order, options))
         return

@@ -51,9 +51,12 @@ class StoredBatch:
         return self.status not in ENDED
 
     def shares(self, other):
-        """Whether some of its requests, in the same generation, are the other's, too."""
+        """Whether some of its requests, in the same generation of the same job, are the other's, too."""
         named = {line["custom_id"] for line in self.lines}
-        same = self.key is not None and other.key is not None and self.key[::2] == other.key[::2]
+        ours, theirs = mark_of(self.body["metadata"]), mark_of(other.body["metadata"])
+        if ours is None or theirs is None or ours.job is None:
+            return False
+        same = (ours.home, ours.job, ours.generation) == (theirs.home, theirs.job, theirs.generation)
         return same and any(line["custom_id"] in named for line in other.lines)
 
     @property
@@ -61,6 +64,12 @@ class StoredBatch:
         """The job, shard and generation that it is of."""
         mark = mark_of(self.body["metadata"])
         return (mark.job, str(mark.shard), str(mark.generation)) if mark else (None, None, None)
+
+    @property
+    def unit(self):
+        """The same, and the part, and whose job it is."""
+        mark = mark_of(self.body["metadata"])
+        return mark and (mark.home, mark.job, mark.key)
 
 
 class FakeService:
@@ -80,6 +89,14 @@ class FakeService:
         self.failing_after = None
         """After how many seconds a batch fails whose input file is not there; None refuses its creation."""
         self.down = False
+        self.fails_without_file = False
+        """Whether a create that names a deleted file is answered with a batch, which fails, as OpenAI does."""
+        self.keeps_metadata = True
+        self.oldest_first = False
+        self.odd = []
+        """Entries that the list begins with, whatever they are."""
+        self.stale = None
+        """What the list shows, since it went stale."""
         self.enqueued_tokens = None
         """How many prompt tokens of a model may be waiting; a batch over it fails."""
         self.most_enqueued = 0
@@ -113,6 +130,16 @@ class FakeService:
     def inject_duplicate(self, batch):
         """A second batch of the same file comes to be, and nobody knows where from."""
         return self._accept(dict(batch.body), injected=True)
+
+    def somebody_creates(self, file_id, metadata=None):
+        """A batch of another client of the project."""
+        body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        return self._accept(body | {"metadata": metadata}, injected=True)
+
+    def list_goes_stale(self, stale=True):
+        """The list shows for ever what it shows now; or is itself again."""
+        self.stale = None
+        self.stale = self._listed() if stale else None
 
     def change_project(self):
         """The token is another project's from now on: nothing is to be seen of what there was. Gives a way back."""
@@ -153,7 +180,7 @@ class FakeService:
         due = [each for each in self.late if each[0] <= now]
         self.late = [each for each in self.late if each[0] > now]
         for moment, body in sorted(due, key=lambda each: each[0]):
-            if self._usable(body["input_file_id"], moment):
+            if self._usable(body["input_file_id"], moment) or self.fails_without_file:
                 self._accept(body, at=moment)
             elif self.failing_after is not None:
                 self._accept_without_file(body, moment)
@@ -170,9 +197,12 @@ class FakeService:
         batch.lines = [json.loads(line) for line in content.splitlines()]
         batch.tokens = sum(len(line) // 4 + 1 for line in content.splitlines(keepends=True))
         rivals = [other for other in self.batches.values() if batch.shares(other) and self._counts(other)]
-        if rivals and not injected:
+        if rivals and not injected and self._usable(body["input_file_id"], at):
             self.several_live.append((batch, rivals))
         self.batches[batch.id] = batch
+        if not self._usable(body["input_file_id"], at):
+            self.fail(batch, "invalid_request", param="file_id", message="Cannot find file.")
+            return batch
         model = batch.lines[0]["body"]["model"]
         enqueued = sum(other.tokens for other in self.live() if other.lines[0]["body"]["model"] == model)
         if self.enqueued_tokens is not None and enqueued > self.enqueued_tokens:
@@ -240,7 +270,7 @@ class FakeService:
         fate = self.creates.popleft() if self.creates else None
         if fate == ("refused",):
             return _refusal(429, "slow down")
-        if not self._usable(body["input_file_id"], self.clock.time()):
+        if not self._usable(body["input_file_id"], self.clock.time()) and not self.fails_without_file:
             if self.failing_after is not None:
                 return self._batch(self._accept_without_file(body, self.clock.time()))
             return _refusal(400, f"Cannot find file {body['input_file_id']}.")
@@ -264,11 +294,16 @@ class FakeService:
         if thing:
             batch = self.batches.get(thing)
             return self._batch(batch) if batch and not batch.forgotten else _refusal(404, "No batch found")
+        return self._page(self._listed() if self.stale is None else self.stale, query)
+
+    def _listed(self):
         shown = [each for each in self.batches.values() if self._is_listed(each)]
         # Newest first, also among those of one second.
         shown.reverse()
         shown.sort(key=lambda batch: -int(batch.created_at))
-        return self._page([self._batch(batch) for batch in shown], query)
+        if self.oldest_first:
+            shown.reverse()
+        return [*self.odd, *(self._batch(batch) for batch in shown)]
 
     def _is_listed(self, batch):
         return batch.visible_at <= self.clock.time() and not batch.forgotten
@@ -298,14 +333,16 @@ class FakeService:
         return file_id in self.files and self.files[file_id].deleted_at is None
 
     def _page(self, objects, query):
-        start = next((n + 1 for n, each in enumerate(objects) if each["id"] == query.get("after")), 0)
+        known = [each.get("id") if isinstance(each, dict) else None for each in objects]
+        after = query.get("after")
+        start = known.index(after) + 1 if after is not None and after in known else 0
         shown = objects[start : start + int(query.get("limit", 20))]
         has_more = len(objects) > start + len(shown)
         return {
             "object": "list",
             "data": shown,
             "has_more": has_more,
-            "last_id": shown[-1]["id"] if shown else None,
+            "last_id": known[start + len(shown) - 1] if shown else None,
         }
 
     def _file(self, file):
@@ -324,6 +361,7 @@ class FakeService:
             "id": batch.id,
             "object": "batch",
             **batch.body,
+            "metadata": batch.body["metadata"] if self.keeps_metadata else None,
             "created_at": int(batch.created_at),
             "status": batch.status,
             "output_file_id": batch.output,

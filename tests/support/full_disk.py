@@ -56,7 +56,8 @@ def job_on_a_disk_of(size, folder):
         assert custom_ids(scene.jobs.results("j")) == custom_ids(requests)
         assert not scene.fake.several_live
         assert len(scene.fake.batches) <= 4
-        assert {path.name for path in Path(folder).iterdir()} <= {"accounts.db", "id", "jobs", "spool"}
+        kept = {"accounts.db", "id", "jobs", "services.json", "spool"}
+        assert {path.name for path in Path(folder).iterdir()} <= kept
         assert not list((Path(folder) / "spool").iterdir())
     assert "\n" not in "".join(said)
     return len(said)

@@ -1,0 +1,131 @@
+"""Pages of the service's lists, read entry by entry.
+
+A list is what a project shares: one entry that cannot be read, somebody else's perhaps, must not take the others
+with it, and is counted. And a list is evidence only if it is one: an answer without an array of entries is an
+error that may pass, never an empty list.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from overlay import models
+from overlay.errors import InvalidResponseError
+from overlay.flows.steps import Flow, call
+from overlay.generated import models as generated
+from overlay.generated.api.batch import list_batches
+from overlay.generated.api.files import list_files
+from overlay.generated.types import Response
+from overlay.lines import is_array, is_object
+from overlay.models import Batch, File, Page
+from overlay.pages import Window
+from overlay.wire.connection import Settings
+
+_log = logging.getLogger("overlay")
+
+M = TypeVar("M", Batch, File)
+
+_UNREADABLE = (InvalidResponseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading one entry may raise: generated code does not expect other shapes than the specified ones."""
+_BUILD = "_get_kwargs"
+"""The function of a generated operation that builds its request."""
+_WORDS_KEPT = 500
+
+
+class _Undecided:
+    """A generated list operation whose entries are left as decoded JSON.
+
+    An answer that is no list raises InvalidResponseError, so that it is retried as others that cannot be read.
+    """
+
+    def __init__(self, operation: Any, what: str) -> None:
+        self.__name__: str = operation.__name__
+        self._build: Callable[..., dict[str, Any]] = getattr(operation, _BUILD)
+        self._what = what
+
+    def sync_detailed(self, *, client: Any, **arguments: Any) -> Response[dict[str, Any]]:
+        return self._answer(client.get_httpx_client().request(**self._build(**arguments)))
+
+    async def asyncio_detailed(self, *, client: Any, **arguments: Any) -> Response[dict[str, Any]]:
+        return self._answer(await client.get_async_httpx_client().request(**self._build(**arguments)))
+
+    def _answer(self, response: Any) -> Response[dict[str, Any]]:
+        status = HTTPStatus(response.status_code)
+        # Any other status is raised by whoever called.
+        parsed = self._listed(response.json()) if status is HTTPStatus.OK else None
+        return Response(status, response.content, response.headers, parsed)
+
+    def _listed(self, decoded: Any) -> dict[str, Any]:
+        if is_object(decoded) and is_array(decoded.get("data")):
+            return decoded
+        raise InvalidResponseError(
+            f"the service's list of {self._what} is no list: {_words(decoded)}; it proves nothing"
+        )
+
+
+_BATCHES = _Undecided(list_batches, "batches")
+_FILES = _Undecided(list_files, "files")
+
+
+def batch_page(
+    settings: Settings, *, after: str | None, limit: int | None, span: Window | None = None
+) -> Flow[Page[Batch]]:
+    """One page of the project's batches. Raises InvalidResponseError if the answer is no list."""
+    received = yield from call(settings, _BATCHES, after=after, limit=limit)
+    return _page(received, "batch", generated.Batch.from_dict, models.batch, span or Window())
+
+
+def file_page(
+    settings: Settings, *, after: str | None, limit: int | None, purpose: str | None, span: Window
+) -> Flow[Page[File]]:
+    """One page of the project's files. Raises InvalidResponseError if the answer is no list."""
+    received = yield from call(settings, _FILES, after=after, limit=limit, purpose=purpose)
+    return _page(received, "file", generated.OpenAIFile.from_dict, models.file, span)
+
+
+def _page(
+    received: dict[str, Any], kind: str, parse: Callable[[Any], Any], check: Callable[[Any], M], span: Window
+) -> Page[M]:
+    entries: Sequence[Any] = received["data"]
+    data: list[M] = []
+    unreadable = 0
+    for entry in entries:
+        try:
+            data.append(check(parse(entry)))
+        except _UNREADABLE as error:
+            unreadable += 1
+            _log.warning(
+                "%s in the service's list cannot be read, and is passed over: %s",
+                _name(entry, kind),
+                error if isinstance(error, InvalidResponseError) else type(error).__name__,
+            )
+    return span.page(
+        data,
+        has_more=received.get("has_more") is True,
+        cursor=_cursor(entries, received.get("last_id")),
+        unreadable=unreadable,
+    )
+
+
+def _cursor(entries: Sequence[Any], last_id: Any) -> str | None:
+    """The id of the last entry that has a usable one; for an empty page, what the service says."""
+    ids = (entry.get("id") for entry in reversed(entries) if is_object(entry))
+    found = next(filter(models.is_id, ids), None)
+    return found or (last_id if models.is_id(last_id) else None)
+
+
+def _name(entry: Any, kind: str) -> str:
+    known = is_object(entry) and models.is_id(entry.get("id"))
+    return f"{kind} {entry['id']}" if known else f"a {kind} without a usable id"
+
+
+def _words(decoded: Any) -> str:
+    """What the service says in place of a list."""
+    error = decoded.get("error") if is_object(decoded) else None
+    message = error.get("message") if is_object(error) else error
+    if isinstance(message, str) and message.strip():
+        return " ".join(message.split())[:_WORDS_KEPT]
+    return "its data is missing" if is_object(decoded) else f"it is {type(decoded).__name__}"
