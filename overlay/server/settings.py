@@ -15,6 +15,8 @@ Kind = Literal["batch", "file"]
 Ids = Literal["openai", "uuid", "dashed", "long", "path"] | Callable[[Kind], str]
 
 _WINDOW = re.compile(r"(\d+)([smhd])")
+# More would be beyond every calendar.
+_MOST_DIGITS = 9
 _LONGEST_PATH = 2048
 # Printable, with nothing that is decoded or resolved on the way: what it is joined to stays in front of it.
 _PATH = re.compile(r"(?:/(?!\.\.?(?:[/?]|$))[\w.~:@!$&'()*+,;=-]*)+(?:\?[!-~]*)?", re.ASCII)
@@ -197,4 +199,6 @@ def window_seconds(window: str) -> float:
     match = _WINDOW.fullmatch(window)
     if match is None:
         raise ValueError(f"a completion window is a number and one of s, m, h, d, and this is {window!r}")
+    if len(match[1]) > _MOST_DIGITS:
+        raise ValueError(f"a completion window has at most {_MOST_DIGITS} digits, and this is {window!r}")
     return float(int(match[1]) * _UNITS[match[2]])

@@ -82,7 +82,7 @@ def over_cap(report: Report, enqueued: int, limits: Limits) -> Problem | None:
     return Problem(
         "token_limit_exceeded",
         # The service's own sentence: clients look for its beginning, and read the cap out of it.
-        f"Enqueued token limit reached for {report.model} in organization org-overlay. Limit: {cap:,} enqueued"
+        f"Enqueued token limit reached for {report.model} in organization {ORGANIZATION}. Limit: {cap:,} enqueued"
         " tokens. Please try again once some in_progress batches have been completed.",
     )
 
@@ -156,7 +156,7 @@ class _Check:
 
     def url(self, number: int, url: Any) -> None:
         # At Azure, a batch for /chat/completions may have lines that say /v1/chat/completions.
-        if url in {self.endpoint, self.kind}:
+        if url in (self.endpoint, self.kind):
             return
         if self.limits.one_endpoint:
             message = "The URL provided for this request does not match the batch endpoint."
