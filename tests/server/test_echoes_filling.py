@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from support.schemas_with_data import schemas
 
+from overlay.server import echo
 from overlay.server.answers.echoes.filling.documents import UnfillableError
 from overlay.server.answers.echoes.filling.filler import fill
 from overlay.server.answers.echoes.filling.formats import FORMATS
@@ -234,3 +235,21 @@ def test_schemas_as_they_are_in_the_wild_are_filled():
         value = fill(schema, asked="who?", seed=len(name))
         Draft202012Validator(schema).validate(value)
         model.model_validate(value)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(.*)*Q{3}$", "(a|a)+$", "^(([a-z])+.)+[A-Z]([a-z])+$", ".*.*.*.*=x", "(?:x{1,9}){1,9}y$"]
+)
+def test_a_pattern_that_a_search_gets_lost_in_holds_nothing_up(pattern):
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "a" * 5_000}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "s", "schema": {"type": "string", "pattern": pattern}},
+        },
+    }
+    answer = echo(
+        {"url": "/v1/chat/completions", "body": body}
+    )  # in moments: else the test runs into its timeout
+    assert answer
