@@ -56,6 +56,7 @@ class Progress(msgspec.Struct):
     model: str | None = None
     """The one that its lines name, once they have been read."""
     prompt_tokens: int = 0
+    inputs: int = 0
     output_id: str = ""
     error_id: str = ""
 
