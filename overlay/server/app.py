@@ -74,7 +74,7 @@ class Application:
         self.timeline = Timeline(clock)
         self.engine = Engine(self.store, self.timeline, source, pace or Pace(), limits, traits=traits)
         self.neighbour = Neighbour(self.engine)
-        self._uploads = Uploads(self.store, self.timeline, limits)
+        self._uploads = Uploads(self.store, self.timeline, limits, self.engine.new_id)
         routes = [
             *BatchRoutes(self.engine).routes(),
             *FileRoutes(self.engine).routes(),

@@ -15,6 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 
 # How often a clock that only tells the time is looked at, in seconds.
 _POLL = 0.01
+# The last second of the year 9999: no HTTP date has a later one.
+_LATEST = 253_402_300_799
 
 
 class Clock(Protocol):
@@ -149,8 +151,13 @@ class Timeline:
                 return
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock, stopping at each moment somebody waits for; return when all is settled."""
+        """Move the clock, stopping at each moment somebody waits for; return when all is settled.
+
+        Raises `ValueError` beyond the year 9999, and `TypeError` for a clock that cannot be moved.
+        """
         target = self.now() + seconds
+        if not target <= _LATEST:
+            raise ValueError(f"the clock goes to the end of the year 9999, and not to {target:.0f}")
         clock = self.clock
         if not isinstance(clock, _Settable):
             raise TypeError("this clock only tells the time: move it where it was made, then settle()")

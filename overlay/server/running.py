@@ -46,8 +46,9 @@ def serve(
     `answer` is what answers lines: a callable, `upstream(url)`, or None for the echo. `state` is a folder; batches
     that were interrupted go on when a service is started with it again. None keeps everything until the end.
     `faults` go wrong from the start.
-    `on_ready` is given the base URL once the service answers. Raises `OSError` where the address is taken, and
-    `StateInUseError` where the folder is. The paths for tests, /_control/, are only served on a loopback address.
+    `on_ready` is given the base URL once the service answers. Raises `OSError` where the address is taken,
+    `StateInUseError` where the folder is, and `ValueError` where it holds something else. The paths for tests,
+    /_control/, are only served on a loopback address.
     """
     trouble = Faults()
     for fault in faults:
@@ -156,6 +157,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+    except TypeError as error:  # what Python says of a name that it cannot encode
+        listener.close()
+        raise OSError(f"{host!r} is not a host: {error}") from None
     except BaseException:
         listener.close()
         raise

@@ -82,7 +82,9 @@ class Service:
         self._running: _Running | None = None
 
     def start(self) -> None:
-        """Raises `OSError` where the port is taken, and `StateInUseError` where the state folder is."""
+        """Raises `OSError` where the port is taken, `StateInUseError` where the state folder is, and `ValueError`
+        where that folder holds something else, or is a newer version's.
+        """
         if self._running is None:
             listener = listen(self._host, self._port)
             try:

@@ -15,6 +15,8 @@ Kind = Literal["batch", "file"]
 Ids = Literal["openai", "uuid", "dashed", "long", "path"] | Callable[[Kind], str]
 
 _WINDOW = re.compile(r"(\d+)([smhd])")
+# More would be beyond every calendar.
+_MOST_DIGITS = 9
 _LONGEST_PATH = 2048
 # Printable, with nothing that is decoded or resolved on the way: what it is joined to stays in front of it.
 _PATH = re.compile(r"(?:/(?!\.\.?(?:[/?]|$))[\w.~:@!$&'()*+,;=-]*)+(?:\?[!-~]*)?", re.ASCII)
@@ -105,13 +107,15 @@ class Limits:
     """Size of a file that is uploaded in parts, and of the parts that one upload may hold."""
     enqueued_tokens: int | None = None
     """Prompt tokens, estimated, that unfinished batches of one model may hold together; None is no limit."""
+    enqueued_inputs: int | None = None
+    """Texts to embed that unfinished batches may hold together; a million at OpenAI; None is no limit."""
     live_batches: int | None = None
     """Batches that may be unfinished at once; None is no limit."""
     caps_refuse: Literal["later", 400, 429] = "later"
-    """How a batch over one of these two caps is refused: it fails when it is validated, or its creation is answered
+    """How a batch over one of these caps is refused: it fails when it is validated, or its creation is answered
     with this status."""
     caps_code: str | None = None
-    """The code of that refusal; None is `token_limit_exceeded` or `too_many_batches`."""
+    """The code of that refusal; None is `token_limit_exceeded`, or `too_many_batches`."""
     creates_per_hour: int | None = None
     """Batches that may be created in an hour; the API's own is 2,000; None is no limit."""
     windows: Collection[str] = ("24h",)
@@ -197,4 +201,6 @@ def window_seconds(window: str) -> float:
     match = _WINDOW.fullmatch(window)
     if match is None:
         raise ValueError(f"a completion window is a number and one of s, m, h, d, and this is {window!r}")
+    if len(match[1]) > _MOST_DIGITS:
+        raise ValueError(f"a completion window has at most {_MOST_DIGITS} digits, and this is {window!r}")
     return float(int(match[1]) * _UNITS[match[2]])

@@ -2,8 +2,9 @@
 
 import json
 import signal
+import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -98,6 +99,24 @@ def test_serve_says_what_is_in_its_way(overlay):
     assert taken.returncode == 2
     assert taken.stderr.count("\n") == 1
     assert overlay("serve", "--port", "0", "--pace", "quick").returncode == 2
+    for host in ("no..host", "\u00f1..host"):
+        assert overlay("serve", "--port", "0", "--host", host).returncode == 2
+
+
+@pytest.mark.parametrize("version", [None, 99])
+def test_serve_says_what_is_wrong_with_its_state(tmp_path, overlay, version):
+    state = tmp_path / "state.sqlite3"
+    if version is None:
+        state.write_bytes(b"no database " * 100)
+    else:
+        with closing(sqlite3.connect(state)) as database:
+            database.execute(f"PRAGMA user_version = {version}")
+    done = overlay("serve", "--port", "0", "--state", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert ("not hold the state" if version is None else "newer version") in done.stderr
+
+
+def test_serve_wants_an_url_upstream(overlay):
     assert overlay("serve", "--port", "0", "--upstream", "localhost").returncode == 2
 
 
@@ -188,6 +207,8 @@ def test_serve_takes_whatever_the_server_behind_it_takes(overlay):
         (("--fault", "POST /batches reject status=1000"), "status=1000: Expected int <= 599"),
         (("--fault", "POST /batches reject message='x"), "No closing quotation"),
         (("--fault", ""), "expected a pattern and an effect"),
+        (("--limit", f"windows={'9' * 400}h"), "a completion window has at most 9 digits"),
+        (("--upstream", "http://localhost:99999"), "an upstream is an http or https URL"),
         (("--pace", "walking=2"), "not a status with a pace: walking"),
         (("--pace", "validating=x"), "validating=x: expected a number of 0 or more, got 'x'"),
     ],

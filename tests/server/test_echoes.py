@@ -227,3 +227,10 @@ def test_a_body_that_makes_no_sense_is_answered_or_refused(url, body):
         assert (status, refusal["error"]["type"]) == (400, "invalid_request_error")
     else:
         assert json.loads(msgspec.json.encode(reply))
+
+
+@pytest.mark.parametrize("url", sorted(BODIES))
+@pytest.mark.parametrize("model", [["m"], {"m": 1}, 7, True])
+def test_a_model_that_is_no_name_is_refused(url, model):
+    status, body = echo({"custom_id": "x", "url": url, "body": {"model": model}})
+    assert (status, body["error"]["param"], body["error"]["code"]) == (400, "model", "invalid_type")

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from support.schemas_with_data import schemas
 
+from overlay.server import echo
 from overlay.server.answers.echoes.filling.documents import UnfillableError
 from overlay.server.answers.echoes.filling.filler import fill
 from overlay.server.answers.echoes.filling.formats import FORMATS
@@ -189,6 +190,9 @@ def test_strings_have_the_format(name):
         ({"type": "strin"}, "no type 'strin'"),
         ({"type": "string", "minLength": "x"}, "not valid"),
         ({"type": "integer", "multipleOf": 0}, "not valid"),
+        ({"type": "integer", "multipleOf": "x"}, "not valid"),
+        ({"type": "integer", "maximum": {}}, "not valid"),
+        ({"type": "string", "pattern": "^((a{9000}){9000}){9000}b{9}$"}, "fits it"),
         ({"type": "string", "pattern": r"^(a)\1$"}, "fits it"),
         ({"type": "string", "pattern": "("}, "fits it"),
         ({"type": "string", "pattern": "^((a{999}){999}){999}$"}, "fits it"),
@@ -231,3 +235,21 @@ def test_schemas_as_they_are_in_the_wild_are_filled():
         value = fill(schema, asked="who?", seed=len(name))
         Draft202012Validator(schema).validate(value)
         model.model_validate(value)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(.*)*Q{3}$", "(a|a)+$", "^(([a-z])+.)+[A-Z]([a-z])+$", ".*.*.*.*=x", "(?:x{1,9}){1,9}y$"]
+)
+def test_a_pattern_that_a_search_gets_lost_in_holds_nothing_up(pattern):
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "a" * 5_000}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "s", "schema": {"type": "string", "pattern": pattern}},
+        },
+    }
+    answer = echo(
+        {"url": "/v1/chat/completions", "body": body}
+    )  # in moments: else the test runs into its timeout
+    assert answer

@@ -378,6 +378,29 @@ def test_faults_over_http(service, http):
     )
 
 
+def test_time_that_no_answer_can_be_dated_with_is_not_moved_to(service, http):
+    control = service.base_url.removesuffix("/v1") + "/_control"
+    for seconds in (1e15, 1e308):
+        answer = httpx.post(f"{control}/advance", json={"seconds": seconds}, headers={"api-key": "any"})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "seconds")
+    assert http.get("/batches").status_code == 200
+
+
+def test_a_clock_that_only_tells_the_time_is_not_moved():
+    with Service(clock=time) as service:
+        control = service.base_url.removesuffix("/v1") + "/_control"
+        answer = httpx.post(f"{control}/advance", json={"seconds": 1}, headers={"api-key": "any"})
+        assert answer.status_code == 400
+        assert "only tells the time" in answer.json()["error"]["message"]
+
+
+def test_a_cut_of_an_answer_with_a_status_without_a_name(service):
+    service.faults.add("GET /batches", Cut(after=5, framing="close"))
+    service.faults.add("GET /batches", Reject(520))
+    got, end = raw_get(service, "/batches")
+    assert (got.startswith(b"HTTP/1.1 520 \r\n"), got.endswith(b'{"err'), end) == (True, True, "closed")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -386,6 +409,10 @@ def test_faults_over_http(service, http):
         b'{"match": "GET", "effect": {"effect": "reset"}}',
         b'{"match": "GET /batches", "effect": {"effect": "explode"}}',
         b'{"match": "GET /batches", "effect": {"effect": "reset", "typo": 1}}',
+        b'{"match": "GET /batches", "effect": {"effect": "reject", "headers": {"a b": "c"}}}',
+        b'{"match": "GET /batches", "effect": {"effect": "reject", "headers": {"a": "b\\nc: d"}}}',
+        '{"match": "GET /batches", "effect": {"effect": "literally", "headers": {"a": "\u2028"}}}'.encode(),
+        b'{"match": "GET /batches", "effect": {"effect": "literally", "media_type": "text\\n"}}',
     ],
 )
 def test_a_bad_fault_over_http_is_refused(service, body):

@@ -263,6 +263,9 @@ def test_an_upload_over_the_limit_is_refused():
 
 
 def test_files_expire(http):
+    dotted = {"expires_after.anchor": "created_at", "expires_after.seconds": "1209600"}
+    file = upload(http, b"{}", **dotted)
+    assert file["expires_at"] == file["created_at"] + 1_209_600
     file = upload(http, b"{}", **{"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"})
     assert file["expires_at"] == file["created_at"] + 3600
     assert upload(http, b"{}")["expires_at"] == pytest.approx(file["created_at"] + 30 * 86400, abs=60)

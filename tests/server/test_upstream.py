@@ -105,7 +105,9 @@ def test_forms_of_the_url(server, model, suffix):
     assert model.paths[0] == "/v1/chat/completions"
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host", "http://", "/v1"])
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8000", "ftp://host", "http://", "/v1", "http://h:99999", "http://h:x/"]
+)
 def test_a_bad_url(url):
     with pytest.raises(ValueError, match="http or https URL"):
         upstream(url)

@@ -46,6 +46,8 @@ GOOD = line("good")
         ([GOOD, line("a", url="/v1/embeddings")], ("invalid_url", 2, "url")),
         ([GOOD, line("a", url="/chat/completions")], ("invalid_url", 2, "url")),
         ([GOOD, line("a", url=7)], ("invalid_url", 2, "url")),
+        ([GOOD, line("a", url={})], ("invalid_url", 2, "url")),
+        ([GOOD, line("a", url=["/v1/chat/completions"])], ("invalid_url", 2, "url")),
         ([GOOD, line("a", url=None)], ("missing_required_parameter", 2, "url")),
         ([GOOD, line("a", method="GET")], ("invalid_request", 2, "method")),
         ([GOOD, line("a", method=None)], ("missing_required_parameter", 2, "method")),
@@ -245,7 +247,7 @@ def test_windows_are_settable():
         assert http.post("/batches", json=creation(file)).status_code == 400
 
 
-@pytest.mark.parametrize("window", ["", "24", "h", "-1h", "1.5h", "1w"])
+@pytest.mark.parametrize("window", ["", "24", "h", "-1h", "1.5h", "1w", "9" * 400 + "h"])
 def test_a_window_must_be_a_time(window):
     with pytest.raises(ValueError, match="completion window"):
         Limits(windows=(window,))

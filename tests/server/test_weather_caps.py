@@ -172,3 +172,33 @@ def test_an_unknown_file_is_no_matter_of_caps(refuse):
 def test_caps_refuse_in_three_ways():
     with pytest.raises(ValueError, match=r"later.*400 or 429"):
         Limits(caps_refuse=500)
+
+
+def embeddings(count, texts):
+    """So many lines, each with so many texts to embed."""
+    lines = ({"model": "m", "input": ["a"] * texts} for _ in range(count))
+    url = "/v1/embeddings"
+    return jsonl(
+        {"custom_id": f"r{number}", "method": "POST", "url": url, "body": body}
+        for number, body in enumerate(lines)
+    )
+
+
+@pytest.mark.parametrize("refuse", ["later", 429])
+def test_texts_to_embed_are_capped_over_all_batches(refuse):
+    with capped(enqueued_inputs=50, caps_refuse=refuse) as service, http_to(service) as http:
+        fields = {"endpoint": "/v1/embeddings"}
+        create(http, upload(http, embeddings(4, 10)), **fields)
+        service.settle()
+        over = upload(http, embeddings(2, 10))
+        answer = http.post("/batches", json=creation(over, **fields))
+        if refuse == "later":
+            service.settle()
+            ((code, message),) = reasons(retrieve(http, answer.json()))
+        else:
+            assert answer.status_code == refuse
+            code, message = (answer.json()["error"][name] for name in ("code", "message"))
+        assert (code, "Limit: 50 enqueued inputs." in message) == ("token_limit_exceeded", True)
+        fits = create(http, upload(http, embeddings(1, 10)), **fields)
+        service.settle()
+        assert retrieve(http, fits)["status"] == "in_progress"

@@ -106,3 +106,13 @@ def test_an_id_is_no_path_of_the_machine(tmp_path):
 def test_an_unknown_spelling_is_an_error():
     with pytest.raises(ValueError, match="openai, uuid, dashed, long, path"):
         Traits(ids="roman")
+
+
+def test_a_file_in_parts_has_an_id_of_the_same_form():
+    data = jsonl(1)
+    with Service(traits=Traits(ids="dashed")) as service, http_to(service) as http:
+        announced = {"bytes": len(data), "filename": "a.jsonl", "mime_type": "text/jsonl", "purpose": "batch"}
+        whole = http.post("/uploads", json=announced).json()["id"]
+        part = http.post(f"/uploads/{whole}/parts", files={"data": data}).json()["id"]
+        file = http.post(f"/uploads/{whole}/complete", json={"part_ids": [part]}).json()["file"]
+        assert len(file["id"]) == len("file-") + 36

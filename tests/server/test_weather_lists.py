@@ -113,6 +113,26 @@ def test_what_the_list_shows_lags_behind_what_an_id_shows(service, http):
     assert http.get("/batches").json()["data"] == [retrieve(http, batch)]
 
 
+def test_a_list_of_this_very_moment(service, http):
+    batch = create(http, upload(http, jsonl(10)))
+    service.advance(10)
+    assert retrieve(http, batch)["status"] == "in_progress"
+    service.faults.add("GET /batches", Stale(0), times=None)
+    (row,) = http.get("/batches").json()["data"]
+    assert (row["status"], row["request_counts"]["total"]) == ("in_progress", 10)
+
+
+def test_counts_that_are_no_numbers_are_not_added_to(service, http):
+    create(http, upload(http, jsonl(1)))
+    service.faults.add("GET /batches", Overwrite({"request_counts": {"total": "5", "failed": None}}))
+    service.faults.add("GET /batches", Miscount(total=1, failed=1))
+    for _ in range(2):
+        (row,) = http.get("/batches").json()["data"]
+        service.faults.add("GET /batches", Miscount(total=1, failed=1))
+        service.faults.add("GET /batches", Overwrite({"request_counts": {"total": "5", "failed": None}}))
+        assert row["request_counts"] == {"total": "5", "failed": None}
+
+
 def test_the_list_of_files_lags_behind_too(service, http):
     service.faults.add("GET /files", Stale(5), times=None)
     file = upload(http, jsonl(1))

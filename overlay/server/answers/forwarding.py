@@ -99,6 +99,10 @@ class Upstream:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"an upstream is an http or https URL, and this is {url!r}")
+        try:
+            _ = parts.port, httpx.URL(url)
+        except (ValueError, httpx.InvalidURL) as error:
+            raise ValueError(f"an upstream is an http or https URL, and this is {url!r}: {error}") from None
         # The url of a line begins with /v1, whatever the server puts before it.
         self._base = url.rstrip("/").removesuffix("/v1")
         self._host = parts.hostname

@@ -90,13 +90,13 @@ class Engine:
         Raises `Refusal` for a batch over a cap.
         """
         limits, file = self.limits, self.store.usable_file(asked.input_file_id, self.timeline.now())
-        unlimited = limits.live_batches is None and limits.enqueued_tokens is None
-        if limits.caps_refuse == "later" or unlimited or file is None:
+        caps = (limits.live_batches, limits.enqueued_tokens, limits.enqueued_inputs)
+        if limits.caps_refuse == "later" or caps == (None, None, None) or file is None:
             return None
         report = await asyncio.to_thread(inspect, self.store.content(file.id), asked.endpoint, limits)
         # Nothing is awaited between here and the creation, so no other batch comes in between.
         enqueued = self._enqueued(report.model)
-        if problem := over_caps(report, len(self._unfinished()), enqueued, limits):
+        if problem := over_caps(report, self._held(), enqueued, limits):
             raise refusal(problem, limits.caps_refuse)
         return report
 
@@ -133,7 +133,7 @@ class Engine:
         progress = Progress(born=now, entered=now, window=window, keep_output=asked.keep_output)
         if report is not None:
             progress.model = None if report.model is None else snapshot(report.model)
-            progress.prompt_tokens = report.prompt_tokens
+            progress.prompt_tokens, progress.inputs = report.prompt_tokens, report.inputs
         if file is not None:
             self.store.keep_input(file.id, batch.id)
         self.store.add_batch(batch, progress)
@@ -192,12 +192,15 @@ class Engine:
         dated = None if model is None else snapshot(model)
         return sum(live.progress.prompt_tokens for live in self._unfinished() if live.progress.model == dated)
 
+    def _held(self) -> list[Progress]:
+        return [live.progress for live in self._unfinished()]
+
     def _over_caps(self, live: Live, report: Report) -> Problem | None:
         """Why a valid batch may not go on, where that was not settled when it was created."""
         if self.limits.caps_refuse != "later":
             return None
         ahead = list(takewhile(lambda other: other is not live, self._unfinished()))
-        return over_caps(report, len(ahead), self._enqueued(report.model), self.limits)
+        return over_caps(report, [each.progress for each in ahead], self._enqueued(report.model), self.limits)
 
 
 def no_batch(batch_id: str) -> Refusal:

@@ -116,7 +116,7 @@ class Lifecycle:
             self.enter(live, "failed")
             return
         batch.request_counts.total = report.total
-        live.progress.prompt_tokens = report.prompt_tokens
+        live.progress.prompt_tokens, live.progress.inputs = report.prompt_tokens, report.inputs
         live.progress.output_id, live.progress.error_id = self._new_id("file"), self._new_id("file")
         self.enter(live, "in_progress")
 

@@ -56,6 +56,7 @@ class Progress(msgspec.Struct):
     model: str | None = None
     """The one that its lines name, once they have been read."""
     prompt_tokens: int = 0
+    inputs: int = 0
     output_id: str = ""
     error_id: str = ""
 
@@ -94,10 +95,13 @@ class Store:
         except sqlite3.OperationalError as error:
             self._db.close()
             raise StateInUseError(f"{folder} is in use by another service") from error
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise ValueError(f"{folder} does not hold the state of a service: {error}") from error
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             self._db.close()
-            raise RuntimeError(f"{folder} was written by a newer version")
+            raise ValueError(f"{folder} was written by a newer version")
         if version == 0:
             for statement in _SCHEMA.split(";\n"):
                 self._db.execute(statement)

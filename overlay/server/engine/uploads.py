@@ -8,7 +8,8 @@ File. An upload that is over holds no parts. All this outlives a restart.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from overlay.server.engine.input_files import check_input_file
 from overlay.server.engine.store import Store
 from overlay.server.objects import File, Upload, UploadPart, new_id
 from overlay.server.refusals import Refusal, missing_parameter
-from overlay.server.settings import Limits
+from overlay.server.settings import Kind, Limits
 
 # "expires after an hour after you create it": POST /uploads.
 _LIFETIME = 3600
@@ -105,8 +106,11 @@ def read_completion(body: bytes) -> Completion:
 class Uploads:
     """Belongs to one event loop."""
 
-    def __init__(self, store: Store, timeline: Timeline, limits: Limits) -> None:
+    def __init__(
+        self, store: Store, timeline: Timeline, limits: Limits, new_id: Callable[[Kind], str]
+    ) -> None:
         self._store = store
+        self._new_file_id = partial(new_id, "file")
         self._timeline = timeline
         self.limits = limits
         self._joining: set[str] = set()
@@ -171,7 +175,7 @@ class Uploads:
         """Join the parts to a file. Raises `Refusal` where they are not what was announced; they can be mended."""
         upload = self.pending(upload_id)
         paths = self._chosen(upload, asked.part_ids)
-        file_id = new_id("file-")
+        file_id = self._new_file_id()
         target = self._store.content(file_id)
         self._joining.add(upload_id)
         try:

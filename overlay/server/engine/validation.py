@@ -33,6 +33,8 @@ class Report:
     model: str | None = None
     prompt_tokens: int = 0
     """An estimate, from the size of the lines."""
+    inputs: int = 0
+    """Texts to embed."""
     problems: list[Problem] = field(default_factory=list[Problem])
 
 
@@ -82,7 +84,7 @@ def over_cap(report: Report, enqueued: int, limits: Limits) -> Problem | None:
     return Problem(
         "token_limit_exceeded",
         # The service's own sentence: clients look for its beginning, and read the cap out of it.
-        f"Enqueued token limit reached for {report.model} in organization org-overlay. Limit: {cap:,} enqueued"
+        f"Enqueued token limit reached for {report.model} in organization {ORGANIZATION}. Limit: {cap:,} enqueued"
         " tokens. Please try again once some in_progress batches have been completed.",
     )
 
@@ -103,7 +105,6 @@ class _Check:
         self.limits = limits
         self.report = report
         self.seen: set[str] = set()
-        self.inputs = 0
         self.parts: dict[str, Callable[[int, Any], None]] = {
             "custom_id": self.custom_id,
             "method": self.method,
@@ -156,7 +157,7 @@ class _Check:
 
     def url(self, number: int, url: Any) -> None:
         # At Azure, a batch for /chat/completions may have lines that say /v1/chat/completions.
-        if url in {self.endpoint, self.kind}:
+        if url in (self.endpoint, self.kind):
             return
         if self.limits.one_endpoint:
             message = "The URL provided for this request does not match the batch endpoint."
@@ -196,9 +197,9 @@ class _Check:
     def embedding(self, number: int, value: Any) -> None:
         # A list of numbers is one tokenized input.
         several = is_array(value) and len(value) > 0 and not isinstance(value[0], int)
-        before, most = self.inputs, self.limits.max_embedding_inputs
-        self.inputs += len(value) if several else 1
-        if before <= most < self.inputs:
+        before, most = self.report.inputs, self.limits.max_embedding_inputs
+        self.report.inputs += len(value) if several else 1
+        if before <= most < self.report.inputs:
             self.add(
                 number, "invalid_request", f"The batch has more than {most:,} embedding inputs.", "body.input"
             )

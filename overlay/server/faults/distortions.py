@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from http.client import responses
 from typing import Any, get_args
 
 import msgspec
@@ -71,7 +72,7 @@ async def _announce(start: Message, effect: Cut, scope: Scope, send: Send) -> No
     request.status = start["status"]
     request.stamp(headers)
     headers["connection"] = "close"
-    lines = [f"HTTP/1.1 {request.status} {HTTPStatus(start['status']).phrase}"]
+    lines = [f"HTTP/1.1 {request.status} {responses.get(start['status'], '')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     wire_of(scope).write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
 

@@ -16,6 +16,8 @@ Times are in seconds. What delays an answer is real time; what the service does 
 `LagList`, `Stale`, `Linger`, `Pending`) goes by the service's clock.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -24,6 +26,20 @@ from overlay.server.faults.effect import EffectValue
 from overlay.server.faults.listing import ListEffect
 from overlay.server.faults.results import LineEffect
 from overlay.server.faults.rewriting import Rewriting
+
+_HEADER = re.compile(r"[!#$%&'*+.^`|~\w-]+", re.ASCII)
+
+
+def is_header(name: str, text: str) -> bool:
+    """Whether HTTP can send it."""
+    return bool(_HEADER.fullmatch(name)) and text.isascii() and text.isprintable()
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, text in headers.items():
+        if not is_header(name, text):
+            raise ValueError(f"not a header: {name}: {text}")
+
 
 Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
 
@@ -37,6 +53,9 @@ class Reject(EffectValue, frozen=True, tag="reject"):
     kind: str = "server_error"
     headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
+    def __post_init__(self) -> None:
+        _check_headers(self.headers)
+
 
 class Literally(EffectValue, frozen=True, tag="literally"):
     """Answer with this body, `repeat` times over; nothing is done."""
@@ -46,6 +65,9 @@ class Literally(EffectValue, frozen=True, tag="literally"):
     media_type: str = "text/html"
     headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     repeat: int = 1
+
+    def __post_init__(self) -> None:
+        _check_headers(self.headers | {"content-type": self.media_type})
 
 
 class Reset(EffectValue, frozen=True, tag="reset"):

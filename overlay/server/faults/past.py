@@ -31,7 +31,8 @@ def as_of(thing: dict[str, Any], moment: float, now: float) -> dict[str, Any] | 
     if status == "in_progress":
         begun = entered[status]
         ended = min((at for each, at in entered.items() if each not in by_then), default=now)
-        share = (moment - begun) / (ended - begun)
+        # It began this very moment where the clock stands still, as a manual one does.
+        share = (moment - begun) / (ended - begun) if ended > begun else 0.0
         counts = _part(thing["request_counts"], share) | {"total": thing["request_counts"]["total"]}
         then |= {"request_counts": counts, "usage": _part(thing["usage"], share)}
     return then

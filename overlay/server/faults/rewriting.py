@@ -49,6 +49,10 @@ def rewritten(effect: Rewriting, answer: Any) -> Any:
     return answer | {"request_counts": _counted(effect, counts)} if is_object(counts) else answer
 
 
-def _counted(effect: Miscount, counts: Mapping[str, int]) -> dict[str, int]:
+def _counted(effect: Miscount, counts: Mapping[str, Any]) -> dict[str, Any]:
     added = {"total": effect.total, "completed": effect.completed, "failed": effect.failed}
-    return {name: number + added.get(name, 0) for name, number in counts.items()}
+    # Other faults may have put something else there than numbers.
+    return {
+        name: number + added.get(name, 0) if isinstance(number, int) else number
+        for name, number in counts.items()
+    }

@@ -10,7 +10,6 @@ order; a dot reaches into a field. Words are split as a shell does, so that a te
 """
 
 import math
-import re
 import shlex
 from collections.abc import Callable, Mapping
 from types import UnionType
@@ -19,12 +18,11 @@ from typing import Any, TypeGuard, cast, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
-from overlay.server.faults.kinds import Effect
+from overlay.server.faults.kinds import Effect, is_header
 from overlay.server.faults.matching import Fault
 from overlay.server.values import read_pairs, read_value
 
 _FOREVER = "forever"
-_HEADER = re.compile(r"[!#$%&'*+.^`|~\w-]+", re.ASCII)
 
 
 def read_fault(text: str) -> Fault:
@@ -111,7 +109,7 @@ def _field(field: FieldInfo, texts: dict[str, str]) -> Any:
 
 def _headers(field: str, texts: Mapping[str, str]) -> dict[str, str]:
     for name, text in texts.items():
-        if not _HEADER.fullmatch(name) or not (text.isascii() and text.isprintable()):
+        if not is_header(name, text):
             raise ValueError(f"expected a header, as in {field}.Retry-After=1, got {field}.{name}={text}")
     return dict(texts)
 

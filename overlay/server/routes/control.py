@@ -71,7 +71,10 @@ class Control:
 
     async def advance(self, request: Request) -> Response:
         asked = await _read(request, Advance)
-        await self._timeline.advance(asked.seconds)
+        try:
+            await self._timeline.advance(asked.seconds)
+        except (TypeError, ValueError) as error:
+            raise Refusal(400, str(error), param="seconds") from None
         return _json({"now": self._timeline.now()})
 
     async def create_theirs(self, request: Request) -> Response:

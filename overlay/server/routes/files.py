@@ -143,10 +143,13 @@ def _beginning(path: Path, size: int) -> bytes:
 
 
 def _policy(fields: dict[str, str]) -> Any:
-    """`expires_after` comes as one field of JSON, or as a field for each of its keys."""
+    """`expires_after` comes as one field of JSON, or as a field for each of its keys: in brackets, or behind a dot
+    as in Azure's reference.
+    """
     parts = {
-        key: fields[f"expires_after[{key}]"]
+        key: fields[name]
         for key in ("anchor", "seconds")
-        if f"expires_after[{key}]" in fields
+        for name in (f"expires_after.{key}", f"expires_after[{key}]")
+        if name in fields
     }
     return parts or fields.get("expires_after")

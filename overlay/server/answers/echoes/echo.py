@@ -35,6 +35,10 @@ def echo(request: dict[str, Any]) -> dict[str, Any] | tuple[int, dict[str, Any]]
     shape = _SHAPES.get(url if url.startswith("/v1/") else f"/v1{url}")
     if shape is None:
         return 400, error_object(f"The echo has no answer for {url}.", param="url")
+    model = request["body"].get("model")
+    if model is not None and not isinstance(model, str):
+        message = "Invalid type for 'model': expected a string."
+        return 400, error_object(message, param="model", code="invalid_type")
     try:
         return shape(request["body"])
     except CannotAnswerError as error:

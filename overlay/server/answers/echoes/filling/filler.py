@@ -32,7 +32,9 @@ def fill(schema: Any, *, asked: str, seed: int, also: Sequence[Any] = ()) -> Any
             return value
     except RecursionError as error:
         raise UnfillableError("the schema is nested too deep") from error
-    except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
+    except UnfillableError:
+        raise
+    except (TypeError, AttributeError, LookupError, ArithmeticError, ValueError) as error:
         raise UnfillableError(f"the schema is not valid: {type(error).__name__}: {error}") from error
     raise UnfillableError(f"no data was found that fits {filler.stuck}")
 

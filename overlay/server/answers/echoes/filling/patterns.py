@@ -22,9 +22,10 @@ _SETS = {
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "0": "\0"}
 _DIGITS_AFTER = {"x": 2, "u": 4}
 _UNBOUNDED = 1 << 30
-_MOST_REPEATS = 100_000
 _MOST_TRIES = 40
 _MOST_OF_RANGE = 1000
+# Repeated parts in one string: `(a{1000}){1000000}` is more than fits in memory.
+_MOST_PARTS = 100_000
 
 
 class PatternError(ValueError):
@@ -40,7 +41,7 @@ class Speller:
         """How many repeats beyond the least are still to be handed out."""
         self._varied = varied
         self._place = 0
-        self._repeated = 0
+        self._left = _MOST_PARTS
 
     def character(self, allowed: str) -> str:
         letter = "echo"[self._place % 4]
@@ -54,9 +55,9 @@ class Speller:
     def repeats(self, least: int, most: int) -> int:
         more = min(self.spare, most - least)
         self.spare -= more
-        self._repeated += least + more
-        if self._repeated > _MOST_REPEATS:
-            raise PatternError("it wants too much")
+        self._left -= least + more
+        if self._left < 0:
+            raise PatternError("what matches it is too long")
         return least + more
 
 
