@@ -48,7 +48,7 @@ def test_a_request_that_was_given_up_without_a_word():
     """OpenAI's own error files hold such lines."""
     result = Result(answer(body={}, status_code=0))
     assert result.error == LineError("never_ran", "the service gave this request up before it ran")
-    assert (result.ok, result.status_code, result.request_id) == (False, None, "req-a")
+    assert (result.ok, result.status_code, result.request_id) == (False, 0, "req-a")
 
 
 def test_a_missing_answer_is_a_line_like_others():
@@ -153,7 +153,10 @@ def test_a_body_that_is_an_object_in_a_string():
         (answer(status_code=..., body={"error": {"message": "m"}}), LineError(None, "m")),
         (answer(status_code=..., body=...), LineError("malformed_line", "the line has no response")),
         (answer(status_code=302, body={}), LineError(None, "status 302")),
-        (answer(status_code=0, body={}), LineError(None, "the request never ran (status 0)")),
+        (
+            answer(status_code=0, body={}),
+            LineError("never_ran", "the service gave this request up before it ran"),
+        ),
         (answer(status_code=0, body={"error": {"code": "c", "message": "m"}}), LineError("c", "m")),
         (answer(body={}), LineError("no_answer", "the response's body is empty")),
         (
