@@ -17,6 +17,7 @@ from overlay.errors import StorageError
 from overlay.jobs.records import Unit
 from overlay.jobs.spool import estimated_tokens, shard_name, shard_path
 from overlay.lines import open_lines, replacing, split, storage_errors, sync_folder
+from overlay.private import make_folder
 from overlay.results.files import join_results
 from overlay.results.result import Result, missing_result
 from overlay.results.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
@@ -66,7 +67,7 @@ def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> 
     `again` says whether one may follow. Raises StorageError if a file of ours is damaged, or the disk fails.
     """
     for name in ("results", "strays"):
-        (folder / name).mkdir(exist_ok=True)
+        make_folder(folder / name)
     requests = shard_path(folder, *unit.key)
     following = shard_path(folder, unit.shard, unit.generation + 1, unit.part)
     unit.ok = unit.missing = unit.input_tokens = unit.output_tokens = unit.strays = 0

@@ -15,12 +15,13 @@ from typing import TypeAlias
 
 from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
 from overlay.flows.steps import Flow, Pull, Work
-from overlay.jobs.home import SPOOLING, check_service, checked_job_id, home_id
+from overlay.jobs.home import SPOOLING, check_service, checked_job_id, home_id, ready
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.records import JobOptions, JobRecord, Unit
 from overlay.jobs.spool import Spool, Spooled
 from overlay.lines import MIB, open_lines, split, storage_errors, sync_folder
+from overlay.private import make_folder
 from overlay.requests.checks import Limits
 from overlay.requests.request import Request
 from overlay.wire.connection import Settings
@@ -114,7 +115,7 @@ def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
     """A new folder, removed with the stack unless it has become a job's. Removes those of dead processes, too."""
     spools = settings.home / "spool"
     with storage_errors(settings.home):
-        spools.mkdir(parents=True, exist_ok=True)
+        ready(settings.home)
         for left in spools.iterdir():
             with suppress(OverlayError, OSError):
                 if not left.name.startswith("."):
@@ -125,7 +126,7 @@ def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
         # Hidden until it is locked, or another process might take it for a dead one's.
         folder = spools / secrets.token_hex(8)
         hidden = spools / f".{folder.name}"
-        hidden.mkdir(mode=0o700)
+        make_folder(hidden)
         for path in (hidden, folder):
             stack.callback(shutil.rmtree, path, ignore_errors=True)
         stack.enter_context(_spool_lock(hidden))
@@ -143,7 +144,6 @@ def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Un
     target = settings.home / "jobs" / record.id
     if units and not target.exists():
         with storage_errors(folder):
-            target.parent.mkdir(exist_ok=True)
             ledger = Ledger(folder / "ledger.db", create=True)
             try:
                 with ledger.transaction():

@@ -31,6 +31,7 @@ from overlay.models import Batch, File, plain_status
 from overlay.operations import batches, files
 from overlay.operations.marks import callers_own, mark_of
 from overlay.pages import Cursor
+from overlay.private import make_folder
 from overlay.wire.connection import Settings
 
 _OUR_FILE = re.compile(r"overlay-(?P<home>[0-9a-f]{12})-(?P<job>.+)-\d{5,}-\d+(?:\.\d+)?\.jsonl")
@@ -153,7 +154,8 @@ def _rebuild(settings: Settings, job_id: str, ours: list[Batch]) -> Flow[Job]:
 def _take(folder: Path, job_id: str, stack: ExitStack) -> None:
     """Lock the job's folder, and move what is left of its ledger aside."""
     with storage_errors(folder):
-        (folder / "shards").mkdir(parents=True, exist_ok=True)
+        for each in (folder, folder / "shards"):
+            make_folder(each)
     stack.enter_context(JobLock(folder, job_id))
     for name in ("ledger.db", "ledger.db-journal"):
         with storage_errors(folder), suppress(FileNotFoundError):

@@ -5,7 +5,8 @@ only: the provider does the caching, as azure-identity's do. A `Token` says when
 shortly before, and renewed by one caller however many are waiting.
 
 After a 401 the provider is called once more and the request sent once more. This is httpx's auth flow, which
-also rewinds a body that can be rewound.
+also rewinds a body that can be rewound. However many requests are refused with the tokens of before, one call
+serves them all, whether it gives a token or fails.
 """
 
 from __future__ import annotations
@@ -51,6 +52,22 @@ TokenProvider: TypeAlias = (
 )
 
 
+@attrs.frozen
+class Issued:
+    """A token that was given out, and how many refused ones had been renewed by then."""
+
+    value: str = attrs.field(repr=False)
+    renewals: int
+
+
+@attrs.frozen
+class _Renewal:
+    """What a call of the provider after a refusal has come to: a token, or why there is none."""
+
+    token: Issued | None
+    failure: str = ""
+
+
 def _fault(value: object) -> str | None:
     """What is wrong with a token's text, without showing any of it; None if nothing is."""
     if not isinstance(value, str):
@@ -85,8 +102,11 @@ class Tokens:
             self._fixed = source
         self._now = now
         self._issued: deque[str] = deque([self._fixed] if self._fixed else [], maxlen=_TOKENS_REMEMBERED)
-        self._cached: Token | None = None
+        self._cached: Issued | None = None
         self._renew_at = 0.0
+        self._renewals = 0
+        self._renewal = _Renewal(None)
+        """The last one."""
         self.after_fork()
 
     def __repr__(self) -> str:
@@ -118,10 +138,8 @@ class Tokens:
                 setattr(error, name, self.scrub(value))
         return error
 
-    def get(self, rejected: str | None = None) -> str:
+    def get(self, rejected: Issued | None = None) -> Issued:
         """A token to send now; `rejected` is one that the service has just refused."""
-        if self._provider is None:
-            return self._fixed
         ready = self._ready(rejected)
         if ready is not None:
             return ready
@@ -129,24 +147,23 @@ class Tokens:
             ready = self._ready(rejected)  # another thread may have renewed it meanwhile
             if ready is not None:
                 return ready
+            assert self._provider is not None
             self._cached = None
             failure, given = "", None
             try:
                 given = self._provider()
             except Exception as error:  # noqa: BLE001 - whatever it is, it may hold the secret
-                failure = type(error).__name__
+                failure = _raised(type(error).__name__)
             if inspect.isawaitable(given):
                 if inspect.iscoroutine(given):
                     given.close()
-                raise TokenProviderError(
+                failure = (
                     "the token provider is asynchronous: use AsyncClient, or give Client a plain function"
                 )
-            return self._accept(given, failure)
+            return self._accept(given, failure, renewed=rejected is not None)
 
-    async def aget(self, rejected: str | None = None) -> str:
+    async def aget(self, rejected: Issued | None = None) -> Issued:
         """Like `get`, async. A plain provider runs in a thread and is abandoned after 60 seconds."""
-        if self._provider is None:
-            return self._fixed
         ready = self._ready(rejected)
         if ready is not None:
             return ready
@@ -170,42 +187,65 @@ class Tokens:
                         if inspect.isawaitable(given):
                             given = await given
             except TimeoutError:
-                failure = f"TimeoutError (no token within {PROVIDER_SECONDS:.0f} s)"
+                failure = _raised(f"TimeoutError (no token within {PROVIDER_SECONDS:.0f} s)")
             except Exception as error:  # noqa: BLE001 - whatever it is, it may hold the secret
-                failure = type(error).__name__
-            return self._accept(given, failure)
+                failure = _raised(type(error).__name__)
+            return self._accept(given, failure, renewed=rejected is not None)
 
-    def _ready(self, rejected: str | None) -> str | None:
+    def _ready(self, rejected: Issued | None) -> Issued | None:
+        """A token for which the provider need not be called. Raises TokenProviderError for a call that failed."""
+        if self._provider is None:
+            return Issued(self._fixed, 0)
+        if rejected is not None and rejected.renewals < self._renewals:
+            # Since it was given out, another one was refused and renewed.
+            if self._renewal.token is None:
+                raise TokenProviderError(self._renewal.failure)
+            return self._renewal.token
         cached = self._cached
-        if cached is None or self._now() >= self._renew_at or cached.value == rejected:
+        if cached is None or self._now() >= self._renew_at:
             return None
-        return cached.value
+        return cached if rejected is None or cached.value != rejected.value else None
 
     def _call_provider(self) -> list[Any]:
         assert self._provider is not None
         return [self._provider()]
 
-    def _accept(self, given: object, failure: str) -> str:
-        if failure:
-            raise TokenProviderError(f"the token provider raised {failure}; call it directly to see why")
-        value = given.value if isinstance(given, Token) else given
-        fault = _fault(value)
-        if fault:
-            raise TokenProviderError(f"the token provider returned a value that {fault}")
-        assert isinstance(value, str)
+    def _accept(self, given: object, failure: str, *, renewed: bool) -> Issued:
+        """What the provider gave, if it can be used. What came of a renewal is kept for all that need it."""
+        issued, life = None, 0.0
+        if not failure:
+            value = given.value if isinstance(given, Token) else given
+            fault = _fault(value)
+            if fault:
+                failure = f"the token provider returned a value that {fault}"
+            elif isinstance(given, Token):
+                failure, life = self._life_of(given)
+            if not failure:
+                assert isinstance(value, str)
+                issued = Issued(value, self._renewals + renewed)
+        if renewed:
+            # In this order: who sees the number sees what it came to.
+            self._renewal = _Renewal(issued, failure)
+            self._renewals += 1
+        if issued is None:
+            raise TokenProviderError(failure)
+        if issued.value not in self._issued:
+            self._issued.append(issued.value)
         if isinstance(given, Token):
-            expires_at: object = given.expires_at
-            if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
-                raise TokenProviderError(
-                    "the token's expires_at must be an aware datetime, as in datetime.now(UTC) + life"
-                )
-            now = self._now()
-            life = (expires_at - datetime.fromtimestamp(now, UTC)).total_seconds()
-            self._cached = given
-            self._renew_at = now + life - min(_EARLY_SECONDS, _EARLY_SHARE * life)
-        if value not in self._issued:
-            self._issued.append(value)
-        return value
+            self._renew_at = self._now() + life - min(_EARLY_SECONDS, _EARLY_SHARE * life)
+            self._cached = issued
+        return issued
+
+    def _life_of(self, given: Token) -> tuple[str, float]:
+        """What is wrong with when a token expires, if anything is; else in how many seconds it does."""
+        expires_at: object = given.expires_at
+        if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
+            return "the token's expires_at must be an aware datetime, as in datetime.now(UTC) + life", 0.0
+        return "", (expires_at - datetime.fromtimestamp(self._now(), UTC)).total_seconds()
+
+
+def _raised(what: str) -> str:
+    return f"the token provider raised {what}; call it directly to see why"
 
 
 class BearerAuth(httpx.Auth):
@@ -227,6 +267,6 @@ class BearerAuth(httpx.Auth):
             yield _with_token(request, await self._tokens.aget(rejected=token))
 
 
-def _with_token(request: httpx.Request, token: str) -> httpx.Request:
-    request.headers["Authorization"] = f"Bearer {token}"
+def _with_token(request: httpx.Request, token: Issued) -> httpx.Request:
+    request.headers["Authorization"] = f"Bearer {token.value}"
     return request

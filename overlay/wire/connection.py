@@ -49,6 +49,12 @@ _ERROR_CAP = 64 * 1024
 _CONNECT_SECONDS = 5.0
 _POOL_SECONDS = 30.0
 _UPLOAD_ANSWER_SECONDS = 300.0
+_building = threading.Lock()
+"""Held while a client is built, for which httpx imports modules. A fork waits for it: a child would wait for ever
+for a module that a thread of its parent was importing."""
+os.register_at_fork(
+    before=_building.acquire, after_in_parent=_building.release, after_in_child=_building.release
+)
 STREAMED = "overlay.streamed"
 """The request extension that marks a body as streamed, and so not capped."""
 
@@ -195,7 +201,6 @@ class Connections:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()
         self._built: dict[Profile, GeneratedClient] = {}
         self._verify: Any = None
         self.closed = False
@@ -208,7 +213,7 @@ class Connections:
             self._reset()
         built = self._built.get(profile)
         if built is None:
-            with self._lock:
+            with _building:
                 built = self._built.get(profile)
                 if built is None:
                     if self.closed:

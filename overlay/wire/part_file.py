@@ -21,6 +21,7 @@ from typing import BinaryIO, Self
 
 from overlay.errors import APITimeoutError, InvalidResponseError
 from overlay.lines import storage_errors
+from overlay.private import is_private, open_private
 from overlay.wire.clock import Clock
 
 _BUFFER = 1024 * 1024
@@ -121,7 +122,9 @@ def _lock_part(part: Path) -> int | None:
 
 
 def _open_part(part: Path) -> int:
-    return os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    if is_private(part.parent):
+        return open_private(part, os.O_RDWR | os.O_CREAT)
+    return os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
 
 
 class Sink:

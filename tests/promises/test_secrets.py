@@ -230,7 +230,7 @@ def test_models_and_clients_are_pickled_without_it(connect, raw_server):
 def test_tokens_that_were_renewed_are_hidden_too():
     values = iter([f"sk-canary-number-{n}" for n in range(9)])
     tokens = Tokens(lambda: next(values))
-    sent = [tokens.get() for _ in range(9)]
+    sent = [tokens.get().value for _ in range(9)]
     assert tokens.scrub(f"refused: {sent[0]}, {sent[8]}") == "refused: [token], [token]"
 
 
