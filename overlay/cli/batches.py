@@ -15,6 +15,7 @@ from overlay.cli.arguments import (
     CreatedAfter,
     CreatedBefore,
     Everything,
+    Force,
     Metadata,
     Most,
     Output,
@@ -25,7 +26,7 @@ from overlay.cli.arguments import (
     seconds,
 )
 from overlay.cli.delivery import deliver
-from overlay.cli.destination import STDOUT, check_destination
+from overlay.cli.destination import STDOUT, Destination
 from overlay.cli.endings import Exit
 from overlay.cli.progress import Progress
 from overlay.cli.shell import Shell, command
@@ -121,6 +122,7 @@ def wait(shell: Shell, batch_id: BatchId, timeout: Timeout = None, poll: Poll = 
 def results(
     shell: Shell,
     batch_id: BatchId,
+    *,
     output_path: Output = STDOUT,
     requests: Annotated[
         Path | None,
@@ -132,12 +134,15 @@ def results(
     unordered: Annotated[
         bool, typer.Option("--unordered", help="Keep the order of the service's files; needs no input.")
     ] = False,
+    force: Force = False,
 ) -> Exit:
     """Fetch the results of a batch that has ended: one line per request, in the order of the requests."""
-    check_destination(output_path)
+    destination = Destination(output_path, force)
+    destination.check(requests)
+    destination.check_free()
     with shell.client() as client:
         found = client.batches.results(batch_id, requests=requests, ordered=not unordered)
-        return deliver(shell, found, output_path)
+        return deliver(shell, found, destination)
 
 
 def facts(batch: Batch) -> Iterator[tuple[str, object]]:

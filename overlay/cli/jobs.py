@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from overlay.cli import output
-from overlay.cli.arguments import Output, PollAgain, Timeout
+from overlay.cli.arguments import Force, Output, PollAgain, Timeout
 from overlay.cli.delivery import deliver_job
-from overlay.cli.destination import STDOUT, check_destination
+from overlay.cli.destination import STDOUT, Destination
 from overlay.cli.endings import Exit
 from overlay.cli.job_progress import JobProgress
 from overlay.cli.shell import Shell, command
@@ -58,11 +58,12 @@ def cancel(shell: Shell, job_id: JobId) -> None:
 
 
 @command(app)
-def results(shell: Shell, job_id: JobId, output_path: Output = STDOUT) -> Exit:
+def results(shell: Shell, job_id: JobId, output_path: Output = STDOUT, force: Force = False) -> Exit:
     """Write the results of a job that has ended: one line per request, in the order of the requests."""
-    check_destination(output_path)
+    destination = Destination(output_path, force)
+    destination.check()
     with shell.client() as client:
-        return deliver_job(shell, client.jobs.retrieve(job_id), client.jobs.results(job_id), output_path)
+        return deliver_job(shell, client, client.jobs.retrieve(job_id), destination)
 
 
 @command(app)

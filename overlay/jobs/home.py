@@ -108,9 +108,14 @@ def home_id(home: Path) -> str:
     raise StorageError(f"{path}: cannot be read; delete it", path=path)
 
 
+def job_folder(settings: Settings, job_id: str) -> Path:
+    """Where a job of this id is, or would be. Raises ConfigurationError for what is no id."""
+    return settings.home / "jobs" / checked_job_id(job_id)
+
+
 def existing(settings: Settings, job_id: str) -> Path:
     """The folder of a job. Raises JobNotFoundError."""
-    folder = settings.home / "jobs" / checked_job_id(job_id)
+    folder = job_folder(settings, job_id)
     with storage_errors(folder):
         if not folder.is_dir():
             raise JobNotFoundError(f"there is no job {job_id} in {settings.home}", job_id=job_id)

@@ -171,7 +171,7 @@ class Ledger:
                 os.close(open_private(path, os.O_RDWR | os.O_CREAT))
             try:
                 size = check_owner(path).st_size
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 raise LedgerError(f"{path}: the ledger is missing; {_RECOVER}", path=path) from None
             if size > _LARGEST_BYTES:
                 raise LedgerError(f"{path}: {size:,} bytes, larger than any ledger; {_RECOVER}", path=path)
@@ -249,8 +249,10 @@ class Ledger:
             return self._db.execute(query, values).fetchall()
 
     def _put(self, table: str, row: Any, *, once: bool = False) -> None:
-        """Store a record or its values, in place of one of the same key; `once` keeps that instead."""
-        values: dict[str, Any] = dict(row) if isinstance(row, dict) else attrs.asdict(row)
+        """Store a record, in place of one of the same key; `once` keeps that instead."""
+        self._insert(table, attrs.asdict(row), once=once)
+
+    def _insert(self, table: str, values: dict[str, Any], *, once: bool = False) -> None:
         if "options" in values:
             values["options"] = msgspec.json.encode(values["options"]).decode()
         values["seal"] = _seal(values)
@@ -317,7 +319,7 @@ class Ledger:
 
     def spend(self, batch_id: str, why: str) -> None:
         with self.transaction():
-            self._put("spent", {"batch_id": batch_id, "why": why}, once=True)
+            self._insert("spent", {"batch_id": batch_id, "why": why}, once=True)
 
     def spent(self) -> dict[str, str]:
         return {row["batch_id"]: row["why"] for row in self._rows("spent")}
@@ -335,7 +337,7 @@ class Ledger:
     def add_litter(self, *file_ids: str | None) -> None:
         with self.transaction():
             for name in filter(None, file_ids):
-                self._put("litter", {"file_id": name}, once=True)
+                self._insert("litter", {"file_id": name}, once=True)
 
     def remove_litter(self, file_id: str) -> None:
         with self.transaction():
@@ -344,7 +346,7 @@ class Ledger:
     def count_create(self, now: float) -> None:
         with self.transaction():
             self._db.execute("DELETE FROM created WHERE at < ? OR at > ?", (now - 3600, now))
-            self._put("created", {"at": now})
+            self._insert("created", {"at": now})
 
     def creates_since(self, moment: float) -> int:
         return sum(row["at"] >= moment for row in self._rows("created"))
@@ -354,4 +356,4 @@ class Ledger:
 
     def learn_cap(self, model: str, tokens: int) -> None:
         with self.transaction():
-            self._put("cap", {"model": model, "tokens": tokens})
+            self._insert("cap", {"model": model, "tokens": tokens})

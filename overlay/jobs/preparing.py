@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,10 @@ from overlay.wire.connection import Settings
 Requests: TypeAlias = Iterable[Request] | AsyncIterable[Request] | str | os.PathLike[str]
 """Requests as an iterable, under AsyncClient also an asynchronous one, or the path of a JSONL file."""
 
+JobName: TypeAlias = str | Callable[[str], str]
+"""A job's id, or a function that is given the default id, once the requests are on disk, and returns the id to use:
+what it raises stops the job before there is one."""
+
 _FIRST_CHUNK, _LARGEST_CHUNK = 16, 1000
 """Requests in memory at once; fewer where they are long."""
 _CHUNK_BYTES = 8 * MIB
@@ -38,19 +42,21 @@ _DEFAULT_LIMITS = Limits()
 
 
 def prepare(
-    settings: Settings, requests: Requests, *, job_id: str | None, options: JobOptions, limits: Limits
+    settings: Settings, requests: Requests, *, job_id: JobName | None, options: JobOptions, limits: Limits
 ) -> Flow[str]:
     """Make sure that there is a job of these requests, and return its id."""
-    if job_id is not None:
-        checked_job_id(job_id)
-    known = job_id is not None and (yield Work((settings.home / "jobs" / job_id).exists))
+    given = None if callable(job_id) or job_id is None else checked_job_id(job_id)
+    known = given is not None and (yield Work((settings.home / "jobs" / given).exists))
     with ExitStack() as stack:
         folder: Path = yield Work(partial(_spool_folder, settings, stack))
         spooled = yield from _take_in(
             requests, folder, stack, limits=limits, max_tokens=options.max_enqueued_tokens, keep=not known
         )
+        name = given or _derived_id(settings, spooled)
+        if callable(job_id):
+            name = checked_job_id((yield Work(partial(job_id, name))))
         record = JobRecord(
-            id=job_id or _derived_id(settings, spooled),
+            id=name,
             digest=spooled.digest,
             base_url=settings.base_url,
             created_at=settings.clock.time(),

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
 from overlay.jobs import preparing, recovery, verbs
+from overlay.jobs.home import job_folder
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
 from overlay.wire.connection import Settings
@@ -65,6 +67,10 @@ class Jobs(Resource):
     recover = blocking(recovery.recover)
     run = running(verbs.submit)
 
+    def folder(self, job_id: str) -> Path:
+        """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""
+        return job_folder(self._driver.settings, job_id)
+
     def results(self, job_id: str) -> Results:
         """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
 
@@ -87,6 +93,10 @@ class AsyncJobs(AsyncResource):
     clean = awaiting(recovery.clean)
     recover = awaiting(recovery.recover)
     run = arunning(verbs.submit)
+
+    def folder(self, job_id: str) -> Path:
+        """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""
+        return job_folder(self._driver.settings, job_id)
 
     def results(self, job_id: str) -> AsyncResults:
         """As `Jobs.results`, for `async for` and `async with`."""

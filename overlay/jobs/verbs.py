@@ -23,7 +23,7 @@ from overlay.errors import (
 from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.home import OnChange, OpenJob, existing, open_job, remove, view_of
 from overlay.jobs.merging import results_path
-from overlay.jobs.preparing import Requests, prepare
+from overlay.jobs.preparing import JobName, Requests, prepare
 from overlay.jobs.records import JobOptions, Unit
 from overlay.jobs.scheduler import work
 from overlay.jobs.spool import read_in_order
@@ -44,7 +44,7 @@ def submit(
     settings: Settings,
     requests: Requests,
     *,
-    id: str | None = None,  # noqa: A002 - what it is
+    id: JobName | None = None,  # noqa: A002 - what it is
     completion_window: str = "24h",
     metadata: Mapping[str, str] | None = None,
     output_expires_after: Seconds | None = None,
@@ -60,8 +60,9 @@ def submit(
     """Put requests on disk as a job, start as many of its batches as may run, and return.
 
     `id` names the job, in up to 64 letters, digits, dots, dashes and underscores; by default it derives from the
-    requests and the base URL. Submitting the same requests again under the same id continues the job, with its
-    original options.
+    requests and the base URL. It may also be a function, which is given the default id once the requests are on
+    disk, and returns the id to use: if it raises, there is no job, and nothing is sent. Submitting the same
+    requests again under the same id continues the job, with its original options.
 
     Requests are split into batches by endpoint, model and `limits`, and so that neither one batch nor all running
     batches of a model exceed `max_enqueued_tokens` estimated prompt tokens. `max_creates_per_hour` is 2,000 at
