@@ -10,8 +10,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from overlay.cli.endings import PipeClosedError, one_line, say, silence
-from overlay.errors import StorageError
+from overlay.cli.endings import PipeClosedError, say, silence
+from overlay.errors import StorageError, one_line
 
 _NO_LIMIT = 10_000
 """Columns: wider than any table, so that no id is truncated; terminals wrap long lines."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
+from overlay.errors import one_line
+
 if TYPE_CHECKING:  # code that only names a Job need not load the ledger's modules
     from overlay.jobs.records import JobRecord, Unit
 
@@ -127,7 +129,7 @@ class JobEvent:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.job.id}: {self.message}"
+        return one_line(f"{self.job.id}: {self.message}")
 
 
 def view(record: JobRecord, units: list[Unit]) -> Job:

@@ -11,6 +11,7 @@ import os
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 from overlay import models
 from overlay.errors import (
@@ -169,7 +170,7 @@ def fetch(
     `broken` is the error that ended an earlier try.
     """
     source = content_path(file_id)
-    part = target.with_name(f".{_shortened(target.name)}.{file_id}.part")
+    part = target.with_name(f".{_shortened(target.name)}.{_shortened(quote(file_id, safe=''))}.part")
     part_file = yield Work(partial(PartFile, part))
     tries = 0
     try:
@@ -200,7 +201,7 @@ def fetch_whole(
 
 def content_path(file_id: str) -> str:
     """The path of a file's content at the service. Raises ConfigurationError."""
-    return f"/files/{models.checked_id(file_id, 'file')}/content"
+    return f"/files/{quote(models.checked_id(file_id, 'file'), safe='')}/content"
 
 
 def _shortened(name: str) -> str:

@@ -209,7 +209,7 @@ def _text(body: dict[str, Any]) -> str | None:
 def _words(content: Any) -> str | None:
     if not is_array(content):
         return _string(content)
-    parts = [part for part in content if is_object(part) and part.get("type") in TEXT_PARTS]
+    parts = [part for part in content if is_object(part) and _string(part.get("type")) in TEXT_PARTS]
     return _join(_string(part.get("text")) for part in parts)
 
 

@@ -12,27 +12,23 @@ serves them all, whether it gives a token or fails.
 from __future__ import annotations
 
 import inspect
-import json
 import threading
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeAlias
-from urllib.parse import quote
 
 import attrs
 import httpx
 
-from overlay.errors import ConfigurationError, OverlayError, TokenProviderError
+from overlay.errors import ConfigurationError, OverlayError, Problem, TokenProviderError
+from overlay.hidden import hide, without_secrets
 
 PROVIDER_SECONDS = 60.0
 """How long `AsyncClient` waits for a provider."""
 _EARLY_SECONDS = 300.0
 _EARLY_SHARE = 0.1
-_TOKENS_REMEMBERED = 16
-_SECRET_LENGTH = 8
 
 
 @attrs.frozen
@@ -81,12 +77,6 @@ def _fault(value: object) -> str | None:
     return None
 
 
-def _spellings(value: str) -> Iterable[str]:
-    """A token as it may appear in JSON, where `/` has two forms, and in a URL."""
-    escaped = json.dumps(value)[1:-1]
-    return dict.fromkeys((escaped.replace("/", "\\/"), escaped, quote(value, safe=""), value))
-
-
 class Tokens:
     """Where a client's tokens come from: a fixed one, or a provider with at most one call in flight."""
 
@@ -100,8 +90,8 @@ class Tokens:
             if fault:
                 raise ConfigurationError(f"the token {fault}")
             self._fixed = source
+        hide(self._fixed)
         self._now = now
-        self._issued: deque[str] = deque([self._fixed] if self._fixed else [], maxlen=_TOKENS_REMEMBERED)
         self._cached: Issued | None = None
         self._renew_at = 0.0
         self._renewals = 0
@@ -122,20 +112,14 @@ class Tokens:
         return self._provider is not None
 
     def scrub(self, text: str) -> str:
-        """The text without any recent token: services quote the key they reject."""
-        for value in tuple(self._issued):
-            # A shorter one is not a secret, and may be part of a word.
-            if len(value) >= _SECRET_LENGTH:
-                for spelling in _spellings(value):
-                    text = text.replace(spelling, "[token]")
-        return text
+        """The text without any token: services quote the key they reject."""
+        return without_secrets(text)
 
     def scrub_error(self, error: OverlayError) -> OverlayError:
         """The error, with every text it holds scrubbed."""
-        error.args = tuple(self.scrub(each) if isinstance(each, str) else each for each in error.args)
+        error.args = _scrubbed(error.args)
         for name, value in vars(error).items():
-            if isinstance(value, str):
-                setattr(error, name, self.scrub(value))
+            setattr(error, name, _scrubbed(value))
         return error
 
     def get(self, rejected: Issued | None = None) -> Issued:
@@ -229,8 +213,7 @@ class Tokens:
             self._renewals += 1
         if issued is None:
             raise TokenProviderError(failure)
-        if issued.value not in self._issued:
-            self._issued.append(issued.value)
+        hide(issued.value)
         if isinstance(given, Token):
             self._renew_at = self._now() + life - min(_EARLY_SECONDS, _EARLY_SHARE * life)
             self._cached = issued
@@ -242,6 +225,17 @@ class Tokens:
         if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
             return "the token's expires_at must be an aware datetime, as in datetime.now(UTC) + life", 0.0
         return "", (expires_at - datetime.fromtimestamp(self._now(), UTC)).total_seconds()
+
+
+def _scrubbed(value: Any) -> Any:
+    """A value that an error holds, without any token."""
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, Problem):
+        return Problem(value.line, without_secrets(value.reason))
+    if type(value) is tuple:
+        return tuple(map(_scrubbed, value))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return value
 
 
 def _raised(what: str) -> str:
