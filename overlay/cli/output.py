@@ -86,6 +86,14 @@ def shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def size(count: int) -> str:
+    """A number of bytes for people, in powers of 1,000."""
+    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= bytes_:
+            return f"{count / bytes_:.1f} {unit}"
+    return f"{count} B"
+
+
 def lines(texts: Iterable[str]) -> None:
     """One text per line."""
     for text in texts:

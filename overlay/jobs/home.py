@@ -39,6 +39,8 @@ from overlay.wire.connection import Settings
 
 OnChange: TypeAlias = Callable[[JobEvent], object]
 
+_BLOCK_BYTES = 512
+"""What stat(2) counts in."""
 _FOLDERS = ("jobs", "spool")
 _ENTRIES = frozenset({"id", *_FOLDERS})
 SPOOLING = "spooling"
@@ -125,12 +127,26 @@ def existing(settings: Settings, job_id: str) -> Path:
 
 
 def view_of(folder: Path) -> Job:
-    """A job as recorded in its ledger. Raises LedgerError."""
+    """A job as recorded in its ledger, and what it takes on the disk. Raises LedgerError."""
     ledger = Ledger(folder / "ledger.db")
     try:
-        return view(ledger.job(), ledger.saved())
+        job = view(ledger.job(), ledger.saved())
     finally:
         ledger.close()
+    return attrs.evolve(job, disk_bytes=_disk_bytes(folder))
+
+
+def _disk_bytes(folder: Path) -> int:
+    """What the files in a folder take on the disk; what cannot be looked at counts for nothing."""
+    total = 0
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    total += _disk_bytes(Path(entry.path))
+                else:
+                    total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+    return total
 
 
 def remove(settings: Settings, folder: Path) -> None:

@@ -241,7 +241,7 @@ class Ledger:
                 self._within = False
 
     def close(self) -> None:
-        with self._guard:
+        with self._guard, suppress(self._sqlite.Error):  # what was committed is on disk
             self._db.close()
 
     def _select(self, query: str, *values: Any) -> list[sqlite3.Row]:

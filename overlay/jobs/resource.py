@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
-from overlay.jobs import preparing, recovery, verbs
+from overlay.jobs import preparing, pruning, recovery, verbs
 from overlay.jobs.home import job_folder
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
@@ -65,6 +65,7 @@ class Jobs(Resource):
     delete = blocking(verbs.delete)
     clean = blocking(recovery.clean)
     recover = blocking(recovery.recover)
+    prune = blocking(pruning.prune)
     run = running(verbs.submit)
 
     def folder(self, job_id: str) -> Path:
@@ -92,6 +93,7 @@ class AsyncJobs(AsyncResource):
     delete = awaiting(verbs.delete)
     clean = awaiting(recovery.clean)
     recover = awaiting(recovery.recover)
+    prune = awaiting(pruning.prune)
     run = arunning(verbs.submit)
 
     def folder(self, job_id: str) -> Path:

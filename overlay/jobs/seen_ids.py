@@ -43,6 +43,7 @@ class SeenIds:
                     yield place, first
 
     def close(self) -> None:
-        self._db.close()
+        with suppress(self._error):
+            self._db.close()
         with suppress(OSError):  # it goes with its folder, at the latest
             self._path.unlink(missing_ok=True)

@@ -96,6 +96,8 @@ class Job:
     cancelled: bool
     ended: bool
     """Whether every request has its final answer on disk."""
+    disk_bytes: int | None = None
+    """What its folder takes on this machine's disk, where it was looked up: by `list`, `retrieve` and `prune`."""
     shards: tuple[Shard, ...] = attrs.field(repr=False)
     _tokens_by_model: Mapping[str, tuple[int, int, int]] = attrs.field(repr=False, alias="tokens_by_model")
 

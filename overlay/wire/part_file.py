@@ -45,7 +45,7 @@ class PartFile:
                 handle = _open_part(part)
         self.part = part
         self._handle = handle
-        self._release = weakref.finalize(self, os.close, handle)
+        self._release = weakref.finalize(self, _close, handle)
         self.offset = 0
         """How many bytes of the part to keep."""
         self.total: int | None = None
@@ -119,6 +119,11 @@ def _lock_part(part: Path) -> int | None:
             if os.path.samestat(os.fstat(handle), part.stat()):
                 return handle
         os.close(handle)  # its holder has renamed or removed it meanwhile
+
+
+def _close(handle: int) -> None:
+    with suppress(OSError):  # whatever was written has been synced, or is not relied on
+        os.close(handle)
 
 
 def _open_part(part: Path) -> int:
