@@ -26,6 +26,8 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _ORDER = ("validating", "in_progress", "finalizing", "cancelling", *sorted(ENDED))
 _TEXTS = ("input_file_id", "output_file_id", "error_file_id")
 """The ids of a batch that our own logic reads, besides its own."""
+_WORDS = ("status", "endpoint", "completion_window")
+"""Its words that we act on, or store."""
 _texts_of = attrgetter(*_TEXTS)
 _LONGEST_ID = 1024
 _CALENDAR = range(253_370_764_800)
@@ -219,8 +221,9 @@ def batch(received: object) -> Batch:
         raise InvalidResponseError(f"expected a batch, got {type(received).__name__}")
     _check_received(received.id, "batch")
     received.created_at = _checked_time(received.created_at)
-    if not isinstance(received.status, str):
-        received.status = None  # unknown, and so not final
+    for name in _WORDS:
+        if not isinstance(getattr(received, name), str):
+            setattr(received, name, None)  # an unknown status is not final
     for value in _texts_of(received):
         if value is not None and not isinstance(value, str):
             names = (name for name in _TEXTS if getattr(received, name) is value)

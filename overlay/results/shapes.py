@@ -24,6 +24,7 @@ MISSING = "missing"
 FAILED = 400
 """The lowest status that means a failed request (RFC 9110, section 15)."""
 
+_MOST_TOKENS = 10**12
 _MESSAGE_KEPT = 1_000
 """Characters; the line itself has them all."""
 
@@ -135,9 +136,9 @@ def usage_of(usage: Any) -> Usage | None:
     if not is_object(usage):
         return None
     return Usage(
-        input_tokens=_integer(usage.get("input_tokens", usage.get("prompt_tokens"))),
-        output_tokens=_integer(usage.get("output_tokens", usage.get("completion_tokens"))),
-        total_tokens=_integer(usage.get("total_tokens")),
+        input_tokens=_tokens(usage.get("input_tokens", usage.get("prompt_tokens"))),
+        output_tokens=_tokens(usage.get("output_tokens", usage.get("completion_tokens"))),
+        total_tokens=_tokens(usage.get("total_tokens")),
     )
 
 
@@ -231,6 +232,12 @@ def _string(value: Any) -> str | None:
 
 def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _tokens(value: Any) -> int | None:
+    """A count that can be added up for a whole job, and stored."""
+    count = _integer(value)
+    return count if count is not None and 0 <= count < _MOST_TOKENS else None
 
 
 def _status_code(value: Any) -> int | None:
