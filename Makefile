@@ -38,6 +38,9 @@ format: $(READY) ## format the code, fix what the linter can, write the tables o
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
+fault-table: $(READY) ## write what becomes of each operation under each fault: tests/promises/fault_table.md
+	PYTHONPATH=tests $(PY) -m support.fault_table
+
 benchmark: $(READY) ## measure speed and memory against peers in the same run
 	$(PY) -m benchmarks
 
@@ -57,4 +60,4 @@ clean: ## remove everything that these commands created, including .venv
 
 include tools/spec.mk tests/soak/soak.mk tests/compat/compat.mk
 
-.PHONY: help setup demo test check format benchmark build lock clean
+.PHONY: help setup demo test check format fault-table benchmark build lock clean

@@ -53,11 +53,24 @@ def _rebuild(cls: type[OverlayError], args: tuple[Any, ...], state: dict[str, An
     return error
 
 
+def one_line(text: str) -> str:
+    """The text with line breaks and control characters made harmless: services send them, and what they send must
+    not look like a line of a log, or command a terminal.
+    """
+    if text.isprintable():
+        return text
+    text = text.replace("\r\n", " ").replace("\n", " ")
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode()
+        for each in text
+    )
+
+
 class OverlayError(Exception):
-    """The base of all errors of this package. `str(error)` says what happened and what to do about it."""
+    """The base of all errors of this package. `str(error)` says what happened and what to do, in one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
+        super().__init__(one_line(message))
 
     @property
     def message(self) -> str:
@@ -84,7 +97,7 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        return self.reason if self.line is None else f"line {self.line}: {self.reason}"
+        return one_line(self.reason if self.line is None else f"line {self.line}: {self.reason}")
 
 
 class InvalidInputError(OverlayError, ValueError):

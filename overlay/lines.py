@@ -10,8 +10,11 @@ hashed from them.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Generator, Iterator
@@ -21,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
 from overlay.errors import InvalidResponseError, OverlayError, StorageError
+from overlay.private import is_private, make_file
 
 MIB = 1024 * 1024
 BUFFER_BYTES = MIB // 4  # fits the processor's cache; a larger one does not
@@ -30,6 +34,8 @@ LINE_BYTES = 64 * MIB
 BOM = b"\xef\xbb\xbf"
 """UTF-8's byte order mark, with which some programs begin a file. JSON has none (RFC 8259, section 8.1): it is read
 over."""
+_PART_PREFIX = ".writing-"
+_NAME_BYTES = 100
 
 NESTING = 200
 """How deep arrays and objects may be nested."""
@@ -112,12 +118,12 @@ def too_deep(value: object, limit: int = NESTING) -> bool:
 def replacing(path: str | Path) -> Generator[BinaryIO]:
     """A file to write that replaces `path` when the block ends, and is removed if it raises.
 
-    Until then `path` is untouched; afterwards it survives a loss of power. Raises StorageError.
+    Until then `path` is untouched; afterwards it survives a loss of power. In a folder that only its owner may
+    enter, the file is its owner's alone. Raises StorageError.
     """
     target = Path(path)
     with storage_errors(path):
-        part = target.with_name(f".{secrets.token_hex(8)}.part")
-        file = part.open("xb", buffering=BUFFER_BYTES)
+        part, file = _new_part(target)
     try:
         try:
             yield file
@@ -133,6 +139,62 @@ def replacing(path: str | Path) -> Generator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _new_part(target: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside the target. It is locked for as long as it is open: that tells it from a dead process's."""
+    private = is_private(target.parent)
+    while True:
+        part = target.with_name(f"{_PART_PREFIX}{secrets.token_hex(8)}-{_shortened(target.name)}.part")
+        if private:
+            file = make_file(part).open("wb", buffering=BUFFER_BYTES)
+        else:
+            file = part.open("xb", buffering=BUFFER_BYTES)
+        try:
+            if _lock(file.fileno()) and os.path.samestat(os.fstat(file.fileno()), part.stat()):
+                return part, file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            part.unlink(missing_ok=True)
+            raise
+        file.close()  # it was taken for a dead process's in the moment before it was locked
+
+
+def _lock(handle: int) -> bool:
+    """Lock a file for as long as its handle is open; False if another has it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks: nothing can be told apart, and nothing is removed there
+    return True
+
+
+def remove_stale_parts(target: Path) -> None:
+    """Remove what processes that were killed in `replacing` have left beside a file."""
+    name = _shortened(target.name)
+    for part in target.parent.glob(f"{_PART_PREFIX}*.part"):
+        if not re.fullmatch(
+            re.escape(_PART_PREFIX) + "[0-9a-f]{16}-" + re.escape(name) + r"\.part", part.name
+        ):
+            continue
+        with suppress(OSError):
+            handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
+            finally:
+                os.close(handle)
+
+
+def _shortened(name: str) -> str:
+    """A name short enough to leave room for the rest of a part's name, within the 255 bytes allowed."""
+    if len(os.fsencode(name)) <= _NAME_BYTES:
+        return name
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
 def sync_folder(folder: Path) -> None:

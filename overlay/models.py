@@ -8,7 +8,6 @@ name. Wire names keep wire types (`created_at: int | None`); what is added here 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -18,26 +17,34 @@ import attrs
 
 from overlay.errors import ConfigurationError, InvalidResponseError
 from overlay.generated import models
+from overlay.hidden import without_secrets
 
 T = TypeVar("T")
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 """The final statuses. A batch with any other, even an unknown one, is still running."""
 _ORDER = ("validating", "in_progress", "finalizing", "cancelling", *sorted(ENDED))
-_TEXTS = ("status", "input_file_id", "output_file_id", "error_file_id")
-"""The fields of a batch that our own logic reads, besides its id."""
+_TEXTS = ("input_file_id", "output_file_id", "error_file_id")
+"""The ids of a batch that our own logic reads, besides its own."""
+_WORDS = ("status", "endpoint", "completion_window")
+"""Its words that we act on, or store."""
 _texts_of = attrgetter(*_TEXTS)
-_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}")
+_LONGEST_ID = 1024
+_CALENDAR = range(253_370_764_800)
+"""Seconds from 1970 to the end of the year 9998, which exists in every time zone."""
 
 
 def _moment(value: object) -> datetime | None:
     """Unix seconds as an aware datetime; None for anything else."""
+    seconds = _seconds(value)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _seconds(value: object) -> float | None:
+    """Seconds since 1970; None for what is no moment of the calendar."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        return datetime.fromtimestamp(value, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+    return value if _CALENDAR.start <= value < _CALENDAR.stop else None
 
 
 class Batch(models.Batch):
@@ -50,6 +57,9 @@ class Batch(models.Batch):
 
         def __getattr__(self, name: str) -> Any:
             return _unspecified(self, name)
+
+    def __repr__(self) -> str:
+        return without_secrets(super().__repr__())
 
     @property
     def ended(self) -> bool:
@@ -124,6 +134,9 @@ class File(models.OpenAIFile):
         def __getattr__(self, name: str) -> Any:
             return _unspecified(self, name)
 
+    def __repr__(self) -> str:
+        return without_secrets(super().__repr__())
+
     @property
     def bytes(self) -> int | None:
         """Its size. (Generated code appends an underscore to names that Python already uses.)"""
@@ -185,17 +198,22 @@ def rank_of(status: str | None) -> int:
 
 
 def checked_id(value: object, kind: str) -> str:
-    """An id that is safe in a URL's path; `..` or `a/b` would name another resource."""
+    """An id that is safe in a URL's path once it is percent-encoded; `..` would name another resource even then."""
     if is_id(value):
         return value
     raise ConfigurationError(
-        f"{value!r:.200} is not a {kind} id: 1 to 128 letters, digits, dots, dashes and underscores"
+        f"{value!r:.200} is not a {kind} id: 1 to {_LONGEST_ID:,} printable characters, and not . or .."
     )
 
 
 def is_id(value: object) -> TypeGuard[str]:
     """Whether a value can be the id of an object."""
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= _LONGEST_ID
+        and value.isprintable()
+        and value not in {".", ".."}
+    )
 
 
 def _check_received(value: object, kind: str) -> None:
@@ -203,11 +221,20 @@ def _check_received(value: object, kind: str) -> None:
         raise InvalidResponseError(f"the service answered with a {kind} that has no usable id")
 
 
+def _checked_time(value: Any) -> Any:
+    """A wire time that can be compared and stored, else None."""
+    return _seconds(value)
+
+
 def batch(received: object) -> Batch:
     """The service's answer as a Batch, after checking the fields that our own logic reads."""
     if not isinstance(received, models.Batch):
         raise InvalidResponseError(f"expected a batch, got {type(received).__name__}")
     _check_received(received.id, "batch")
+    received.created_at = _checked_time(received.created_at)
+    for name in _WORDS:
+        if not isinstance(getattr(received, name), str):
+            setattr(received, name, None)  # an unknown status is not final
     for value in _texts_of(received):
         if value is not None and not isinstance(value, str):
             names = (name for name in _TEXTS if getattr(received, name) is value)
@@ -225,6 +252,9 @@ def file(received: object) -> File:
     if not isinstance(received, models.OpenAIFile):
         raise InvalidResponseError(f"expected a file, got {type(received).__name__}")
     _check_received(received.id, "file")
+    received.created_at = _checked_time(received.created_at)
+    if not isinstance(received.filename, str):
+        received.filename = None
     received.__class__ = File
     assert isinstance(received, File)
     return received

@@ -58,6 +58,9 @@ Metadata = Annotated[
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="PATH", help="Where to write; - is standard output.")
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace the output file, whatever it is.", show_default=False)
+]
 Timeout = Annotated[
     float | None,
     typer.Option(

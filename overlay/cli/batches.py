@@ -15,6 +15,7 @@ from overlay.cli.arguments import (
     CreatedAfter,
     CreatedBefore,
     Everything,
+    Force,
     MatchBy,
     Metadata,
     Most,
@@ -26,7 +27,7 @@ from overlay.cli.arguments import (
     seconds,
 )
 from overlay.cli.delivery import deliver
-from overlay.cli.destination import STDOUT, check_destination
+from overlay.cli.destination import STDOUT, Destination
 from overlay.cli.endings import Exit
 from overlay.cli.progress import Progress
 from overlay.cli.shell import Shell, command
@@ -135,14 +136,17 @@ def results(
         bool, typer.Option("--unordered", help="Keep the order of the service's files; needs no input.")
     ] = False,
     match: MatchBy = None,
+    force: Force = False,
 ) -> Exit:
     """Fetch the results of a batch that has ended: one line per request, in the order of the requests."""
-    check_destination(output_path)
+    destination = Destination(output_path, force)
+    destination.check(requests)
+    destination.check_free()
     with shell.client() as client:
         found = client.batches.results(
             batch_id, requests=requests, ordered=not unordered, match=match or "custom_id"
         )
-        return deliver(shell, found, output_path)
+        return deliver(shell, found, destination)
 
 
 def facts(batch: Batch) -> Iterator[tuple[str, object]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from overlay.cli import output
-from overlay.cli.destination import STDOUT, destination
+from overlay.cli.destination import Destination
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell
+from overlay.client import Client
 from overlay.jobs.views import Job
 from overlay.lines import BOM
 from overlay.models import Batch
@@ -13,13 +14,13 @@ from overlay.results.iterables import Results
 from overlay.results.shapes import MISSING
 
 
-def deliver(shell: Shell, results: Results, path: str) -> Exit:
+def deliver(shell: Shell, results: Results, destination: Destination) -> Exit:
     """Write every line, and say how many there were; INCOMPLETE if some failed, or the batch did not complete.
 
     Raises what reading the results raises, and StorageError.
     """
     total = failed = missing = 0
-    with results, destination(path) as write:
+    with results, destination.writing() as write:
         for result in results:
             write(result.raw.removeprefix(BOM) + b"\n")
             total += 1
@@ -30,22 +31,25 @@ def deliver(shell: Shell, results: Results, path: str) -> Exit:
         batch = results.batch
     assert batch is not None
     _summarise(
-        shell, batch, path, {"total": total, "ok": total - failed, "failed": failed, "missing": missing}
+        shell,
+        batch,
+        destination,
+        {"total": total, "ok": total - failed, "failed": failed, "missing": missing},
     )
     _mention_oddities(shell, results)
     return Exit.OK if batch.succeeded and not failed else Exit.INCOMPLETE
 
 
-def deliver_job(shell: Shell, job: Job, results: Results, path: str) -> Exit:
+def deliver_job(shell: Shell, client: Client, job: Job, destination: Destination) -> Exit:
     """The same for a job that has ended."""
-    with results, destination(path) as write:
+    results = client.jobs.results(job.id)
+    with results, destination.writing(client.jobs.folder(job.id)) as write:
         for result in results:
             write(result.raw + b"\n")
-    if shell.json and path != STDOUT:
-        output.document({"job": job.to_dict(), "output": path})
+    if shell.json and not destination.is_stdout:
+        output.document({"job": job.to_dict(), "output": destination.path})
     else:
-        place = "standard output" if path == STDOUT else path
-        text = f"{place}: {job.requests:,} results, {job.ok:,} ok, {job.failed:,} failed"
+        text = f"{destination}: {job.requests:,} results, {job.ok:,} ok, {job.failed:,} failed"
         if job.missing:
             text += f", {job.missing:,} of them missing"
         if job.cancelled:
@@ -56,12 +60,11 @@ def deliver_job(shell: Shell, job: Job, results: Results, path: str) -> Exit:
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
 
 
-def _summarise(shell: Shell, batch: Batch, path: str, counts: dict[str, int]) -> None:
-    if shell.json and path != STDOUT:
-        output.document({"batch": batch.to_dict(), "output": path, "results": counts})
+def _summarise(shell: Shell, batch: Batch, destination: Destination, counts: dict[str, int]) -> None:
+    if shell.json and not destination.is_stdout:
+        output.document({"batch": batch.to_dict(), "output": destination.path, "results": counts})
         return
-    place = "standard output" if path == STDOUT else path
-    text = f"{place}: {counts['total']:,} results, {counts['ok']:,} ok, {counts['failed']:,} failed"
+    text = f"{destination}: {counts['total']:,} results, {counts['ok']:,} ok, {counts['failed']:,} failed"
     if counts["missing"]:
         text += f", {counts['missing']:,} of them missing"
     if not batch.succeeded:

@@ -26,6 +26,7 @@ from overlay.errors import (
     TokenProviderError,
     UnknownOutcomeError,
     WaitTimeoutError,
+    one_line,
 )
 from overlay.wire.environment import variable
 
@@ -124,12 +125,3 @@ def silence(stream: TextIO) -> None:
     """Discard what a stream still holds, and whatever follows: the interpreter's last flush must not fail."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def one_line(text: str) -> str:
-    """The text with line breaks and control characters made harmless to a terminal; services send them."""
-    text = text.replace("\r\n", " ").replace("\n", " ")
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode()
-        for each in text
-    )

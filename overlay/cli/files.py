@@ -16,11 +16,12 @@ from overlay.cli.arguments import (
     CreatedBefore,
     Everything,
     FileId,
+    Force,
     Most,
     Output,
     seconds,
 )
-from overlay.cli.destination import STDOUT, check_destination, destination
+from overlay.cli.destination import STDOUT, Destination
 from overlay.cli.progress import Progress
 from overlay.cli.shell import Shell, command
 from overlay.models import File
@@ -84,12 +85,14 @@ def list_(
 
 
 @command(app)
-def download(shell: Shell, file_id: FileId, output_path: Output = STDOUT) -> None:
+def download(shell: Shell, file_id: FileId, output_path: Output = STDOUT, force: Force = False) -> None:
     """Download the content of a file."""
-    check_destination(output_path)
+    destination = Destination(output_path, force)
+    destination.check()
+    destination.check_free()
     with shell.client() as client, tempfile.TemporaryDirectory(prefix="overlay-") as folder:
         fetched = client.files.download(file_id, Path(folder) / "content")
-        with fetched.open("rb") as source, destination(output_path) as write:
+        with fetched.open("rb") as source, destination.writing() as write:
             while chunk := source.read(_CHUNK):
                 write(chunk)
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from overlay.cli import endings
+from overlay.errors import one_line
 from overlay.jobs.views import Job, JobEvent
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class JobProgress:
             )
             counts = f"{shard.completed + shard.failed:,}/{shard.requests:,}"
             again = f"retry {shard.generation}" if shard.generation else ""
-            grid.add_row(shard.name, Text(endings.one_line(status)), bar, counts, again)
+            grid.add_row(shard.name, Text(one_line(status)), bar, counts, again)
         finished = len(job.shards) - len(open_shards)
         whole = Table.grid()  # a bar by itself does not end its line
         whole.add_row(ProgressBar(total=1.0, completed=job.progress, width=60))
@@ -126,7 +127,7 @@ class JobProgress:
             Text(f"job {job.id}: {self._counts(job)}"),
             whole,
             Text(
-                f"{finished:,} of {len(job.shards):,} shards done; {endings.one_line(event.message)}",
+                f"{finished:,} of {len(job.shards):,} shards done; {one_line(event.message)}",
                 style="dim",
             ),
             grid,

@@ -10,6 +10,7 @@ import typer
 from overlay.cli import output
 from overlay.cli.arguments import (
     DeleteFiles,
+    Force,
     MatchBy,
     MaxAttempts,
     MaxBatches,
@@ -19,9 +20,10 @@ from overlay.cli.arguments import (
     PollAgain,
     Timeout,
     named,
+    seconds,
 )
 from overlay.cli.delivery import deliver_job
-from overlay.cli.destination import STDOUT, check_destination
+from overlay.cli.destination import STDOUT, Destination
 from overlay.cli.endings import Exit
 from overlay.cli.job_progress import JobProgress
 from overlay.cli.shell import Shell, command
@@ -31,15 +33,19 @@ app = typer.Typer(help="Resume, watch and cancel jobs, and fetch their results."
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False)]
 _SHARDS_SHOWN = 20
-_HEADER = ("ID", "STATE", "DONE", "TOTAL", "FAILED", "CREATED", "SERVICE")
+_MUCH_BYTES = 10 * 10**9
+"""Jobs that take more of the disk than this are mentioned."""
+_HEADER = ("ID", "STATE", "DONE", "TOTAL", "FAILED", "CREATED", "DISK", "SERVICE")
 """The columns of a list of jobs; `_row` fills them."""
 
 
 @command(app, name="list")
 def list_(shell: Shell) -> None:
-    """List the jobs on this machine, newest first."""
+    """List the jobs on this machine, newest first, with the disk that each takes."""
     with shell.client() as client:
-        output.listing(client.jobs.list(), _HEADER, _row, most=None, as_json=bool(shell.json))
+        found = client.jobs.list()
+    output.listing(found, _HEADER, _row, most=None, as_json=bool(shell.json))
+    warn_of_size(shell, found)
 
 
 @command(app)
@@ -89,14 +95,21 @@ def cancel(shell: Shell, job_id: JobId) -> None:
 
 
 @command(app)
-def results(shell: Shell, job_id: JobId, output_path: Output = STDOUT, match: MatchBy = None) -> Exit:
+def results(
+    shell: Shell,
+    job_id: JobId,
+    output_path: Output = STDOUT,
+    force: Force = False,
+    match: MatchBy = None,
+) -> Exit:
     """Write the results of a job that has ended: one line per request, in the order of the requests."""
-    check_destination(output_path)
+    destination = Destination(output_path, force)
+    destination.check()
     with shell.client() as client:
         job = client.jobs.retrieve(job_id)
         if match is not None and not job.ended:
             job = client.jobs.resume(job_id, match=match)
-        return deliver_job(shell, job, client.jobs.results(job_id), output_path)
+        return deliver_job(shell, client, job, destination)
 
 
 @command(app)
@@ -109,6 +122,27 @@ def delete(
     with shell.client() as client:
         client.jobs.delete(job_id, files=files)
     shell.say(f"job {job_id} deleted")
+
+
+@command(app)
+def prune(
+    shell: Shell,
+    *,
+    older_than: Annotated[
+        float,
+        typer.Option(
+            "--older-than", parser=seconds, metavar="TIME", help="How long ago they ended: 30d, 12h."
+        ),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which.")] = False,
+) -> None:
+    """Remove the requests and results of jobs that ended long ago from this machine."""
+    with shell.client() as client:
+        found = client.jobs.prune(older_than=older_than, dry_run=dry_run)
+    output.listing(found, _HEADER, _row, most=None, as_json=bool(shell.json))
+    size = output.size(sum(job.disk_bytes or 0 for job in found))
+    verb = "can be removed" if dry_run else "removed"
+    shell.say(f"{len(found):,} jobs {verb}, {size}" if found else "no job ended that long ago")
 
 
 @command(app)
@@ -177,6 +211,7 @@ def facts(job: Job) -> Iterator[tuple[str, object]]:
     )
     yield "created", job.created
     yield "service", job.base_url
+    yield "disk", None if job.disk_bytes is None else output.size(job.disk_bytes)
     yield "duplicates cancelled", job.duplicates_cancelled or None
     yield "stray lines", job.strays or None
     for shard in job.shards[:_SHARDS_SHOWN]:
@@ -202,5 +237,14 @@ def shard_text(shard: Shard) -> str:
 
 
 def _row(job: Job) -> tuple[str, ...]:
-    cells = (job.id, state(job), job.answered, job.requests, job.failed, job.created, job.base_url)
+    disk = None if job.disk_bytes is None else output.size(job.disk_bytes)
+    cells = (job.id, state(job), job.answered, job.requests, job.failed, job.created, disk, job.base_url)
     return tuple(output.shown(each) for each in cells)
+
+
+def warn_of_size(shell: Shell, found: list[Job]) -> None:
+    """Mention it if the jobs take much of the disk."""
+    total = sum(job.disk_bytes or 0 for job in found)
+    if total > _MUCH_BYTES:
+        again = shell.again("jobs", "prune", "--older-than", "30d")
+        shell.say(f"warning: jobs take {output.size(total)} of this disk; remove old ones with: {again}")

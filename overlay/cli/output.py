@@ -10,8 +10,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from overlay.cli.endings import PipeClosedError, one_line, say, silence
-from overlay.errors import StorageError
+from overlay.cli.endings import PipeClosedError, say, silence
+from overlay.errors import StorageError, one_line
 
 _NO_LIMIT = 10_000
 """Columns: wider than any table, so that no id is truncated; terminals wrap long lines."""
@@ -84,6 +84,14 @@ def shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return "" if value is None else str(value)
+
+
+def size(count: int) -> str:
+    """A number of bytes for people, in powers of 1,000."""
+    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= bytes_:
+            return f"{count / bytes_:.1f} {unit}"
+    return f"{count} B"
 
 
 def lines(texts: Iterable[str]) -> None:

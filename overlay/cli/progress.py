@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from overlay.cli import endings
+from overlay.errors import one_line
 from overlay.models import Batch
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Progress:
     def step(self, text: str) -> None:
         """A step of unknown length, such as an upload."""
         if self._bar is not None:
-            self._bar.reset(self._task, total=None, description=endings.one_line(text))
+            self._bar.reset(self._task, total=None, description=one_line(text))
         else:
             endings.say(text)
 
@@ -56,7 +57,7 @@ class Progress:
         failed = f", {counts.failed:,} failed" if counts is not None and counts.failed else ""
         status = str(batch.status)
         if self._bar is not None:
-            description = endings.one_line(f"{batch.id} {status}{failed}")
+            description = one_line(f"{batch.id} {status}{failed}")
             self._bar.update(self._task, description=description, total=total, completed=done)
             return
         news = (status, int(_LINES_A_BATCH * (batch.progress or 0.0)))

@@ -1,19 +1,20 @@
 """`overlay run`: from a file of requests, of any size, to a file of results.
 
 It is a job whose id derives from the requests and the base URL: the same command run again continues where the
-last one stopped, or writes the results again, and never pays twice. What another machine, or another home
-folder, has sent is found by the job id in each batch's metadata.
+last one stopped, or writes the results again, and never pays twice. The file is read once: its id, and what is
+sent, come from the same bytes. What another machine, or another home folder, has sent is found by the job id in
+each batch's metadata, before anything is sent.
 """
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Annotated
 
 import typer
 
 from overlay.cli.arguments import (
     DeleteFiles,
+    Force,
     MatchBy,
     MaxAttempts,
     MaxBatches,
@@ -28,16 +29,13 @@ from overlay.cli.arguments import (
     pairs,
 )
 from overlay.cli.delivery import deliver_job
-from overlay.cli.destination import check_destination
-from overlay.cli.earlier import refuse_to_pay_again
+from overlay.cli.destination import Destination
 from overlay.cli.endings import Exit
+from overlay.cli.intake import KnownJobError, check_new, unused
 from overlay.cli.job_progress import JobProgress
 from overlay.cli.output import shown
 from overlay.cli.shell import Shell, command
-from overlay.client import Client
-from overlay.errors import JobNotFoundError
 from overlay.jobs.records import JobOptions
-from overlay.jobs.views import Job
 
 
 def register(app: typer.Typer) -> None:
@@ -52,6 +50,7 @@ def register(app: typer.Typer) -> None:
             str,
             typer.Option("--output", "-o", metavar="PATH", help="Where results go; - is standard output."),
         ],
+        force: Force = False,
         completion_window: Window = "24h",
         metadata: Metadata = None,
         max_enqueued_tokens: MaxTokens = None,
@@ -67,7 +66,8 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> Exit:
         """Send a file of requests as one job, wait for it, and write the results in the order of the requests."""
-        check_destination(output_path)
+        destination = Destination(output_path, force)
+        destination.check(file)
         added = pairs(metadata)
         JobOptions(metadata=added)  # rejects bad metadata before any call
         changes = named(
@@ -80,49 +80,47 @@ def register(app: typer.Typer) -> None:
         )
         with shell.client() as client:
             with JobProgress() as progress:
-                job_id = client.jobs.identify(file)
-                if again:
-                    job_id = _unused(client, job_id)
-                job = _known(client, job_id)
-                if job is not None:
-                    progress.note(
-                        f"continuing job {job_id} of {shown(job.created)}; nothing is paid for twice"
+
+                def name(job_id: str) -> str:
+                    """The id to send the file under, or KnownJobError, or why it must not be sent."""
+                    chosen = unused(client, job_id) if again else job_id
+                    # Before anything is paid for.
+                    destination.check_free(*map(client.jobs.folder, {job_id, chosen}))
+                    if not again:
+                        check_new(shell, client, chosen)
+                    advise(chosen)
+                    return chosen
+
+                def advise(job_id: str) -> None:
+                    go_on = (
+                        shell.again("jobs", "resume", job_id)
+                        if again
+                        else shell.again("run", file, "-o", output_path, *["--force"] * force)
                     )
-                elif not again:
-                    refuse_to_pay_again(shell, client, job_id)
-                go_on = (
-                    shell.again("jobs", "resume", job_id)
-                    if again
-                    else shell.again("run", file, "-o", output_path)
-                )
-                shell.advise(
-                    f"any batches of job {job_id} keep running at the service; resume with: {go_on}",
-                    on_error=True,
-                )
-                if job is None:
-                    client.jobs.submit(
+                    shell.advise(
+                        f"any batches of job {job_id} keep running at the service; resume with: {go_on}",
+                        on_error=True,
+                    )
+
+                try:
+                    job = client.jobs.submit(
                         file,
-                        id=job_id,
+                        id=name,
                         completion_window=completion_window,
                         metadata=added,
                         **changes,
                         poll=poll,
                         on_change=progress.watch,
                     )
-                if job is None or not job.ended:
+                except KnownJobError as known:
+                    job = known.job
+                    progress.note(
+                        f"continuing job {job.id} of {shown(job.created)}; nothing is paid for twice"
+                    )
+                    advise(job.id)
+                if not job.ended:
                     job = client.jobs.wait(
-                        job_id, timeout=timeout, poll=poll, on_change=progress.watch, **changes
+                        job.id, timeout=timeout, poll=poll, on_change=progress.watch, **changes
                     )
             # The live view is gone by now: on the same terminal, it and the results would overwrite each other.
-            return deliver_job(shell, job, client.jobs.results(job_id), output_path)
-
-
-def _known(client: Client, job_id: str) -> Job | None:
-    try:
-        return client.jobs.retrieve(job_id)
-    except JobNotFoundError:
-        return None
-
-
-def _unused(client: Client, job_id: str) -> str:
-    return next(name for number in count(2) if _known(client, name := f"{job_id}-{number}") is None)
+            return deliver_job(shell, client, job, destination)

@@ -37,6 +37,8 @@ def failure(settings: Settings, error: Exception, step: Step) -> OverlayError | 
     """The typed error for what a step raised, or None if only the caller can handle it."""
     if isinstance(error, OverlayError):
         return settings.tokens.scrub_error(error)
+    if isinstance(step, Work) and isinstance(error, MemoryError):
+        return StorageError("not enough memory")
     if isinstance(step, Work | Fetch) and isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return StorageError(f"{place}{error.strerror or error}", path=error.filename)

@@ -38,10 +38,15 @@ from overlay.jobs.starting import JobContext
 from overlay.jobs.views import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors, sync_folder
 from overlay.operations.marks import HOME_ID, new_home
+from overlay.private import check_owner, make_file, make_folder
 from overlay.wire.connection import Settings
 
 OnChange: TypeAlias = Callable[[JobEvent], object]
 
+_BLOCK_BYTES = 512
+"""What stat(2) counts in."""
+_FOLDERS = ("jobs", "spool")
+_ENTRIES = frozenset({"id", *_FOLDERS})
 SPOOLING = "spooling"
 """The name of the lock of a spool folder."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -65,6 +70,25 @@ def check_service(record: JobRecord, base_url: str) -> None:
         )
 
 
+def ready(home: Path) -> None:
+    """Make the home folder and its own folders, where they are missing: for their owner alone, and on the disk to
+    stay, before anything is in them. Raises StorageError if one of them is another user's.
+    """
+    with storage_errors(home):
+        missing = [folder for folder in (home, *home.parents) if not folder.exists()]
+        # A folder that holds other things, too, is not ours to close.
+        if missing or {entry.name for entry in home.iterdir()} <= _ENTRIES:
+            make_folder(home)
+        check_owner(home)
+        for name in _FOLDERS:
+            folder = home / name
+            if not folder.exists():
+                missing.append(folder)
+            make_folder(folder)
+        for folder in missing:
+            sync_folder(folder.parent)
+
+
 def home_id(home: Path) -> str:
     """What tells this home folder from all others, at the service too: made once, and kept in it."""
     path = home / "id"
@@ -75,10 +99,10 @@ def home_id(home: Path) -> str:
                 if HOME_ID.fullmatch(found):
                     return found
                 path.unlink()  # cut short, by a loss of power say: what it was is not to be known
-            home.mkdir(parents=True, exist_ok=True)
+            ready(home)
             fresh = home / f".{secrets.token_hex(8)}.id"
             try:
-                with fresh.open("x", encoding="ascii") as file:
+                with make_file(fresh).open("w", encoding="ascii") as file:
                     file.write(new_home() + "\n")
                     file.flush()
                     os.fsync(file.fileno())
@@ -90,28 +114,50 @@ def home_id(home: Path) -> str:
     raise StorageError(f"{path}: cannot be read; delete it", path=path)
 
 
+def job_folder(settings: Settings, job_id: str) -> Path:
+    """Where a job of this id is, or would be. Raises ConfigurationError for what is no id."""
+    return settings.home / "jobs" / checked_job_id(job_id)
+
+
 def existing(settings: Settings, job_id: str) -> Path:
     """The folder of a job. Raises JobNotFoundError."""
-    folder = settings.home / "jobs" / checked_job_id(job_id)
-    if not folder.is_dir():
-        raise JobNotFoundError(f"there is no job {job_id} in {settings.home}", job_id=job_id)
+    folder = job_folder(settings, job_id)
+    with storage_errors(folder):
+        if not folder.is_dir():
+            raise JobNotFoundError(f"there is no job {job_id} in {settings.home}", job_id=job_id)
+        for each in (settings.home, folder.parent, folder):
+            check_owner(each)
     return folder
 
 
 def view_of(folder: Path) -> Job:
-    """A job as recorded in its ledger. Raises LedgerError."""
+    """A job as recorded in its ledger, and what it takes on the disk. Raises LedgerError."""
     ledger = Ledger(folder / "ledger.db")
     try:
-        return view(ledger.job(), ledger.saved())
+        job = view(ledger.job(), ledger.saved())
     finally:
         ledger.close()
+    return attrs.evolve(job, disk_bytes=_disk_bytes(folder))
+
+
+def _disk_bytes(folder: Path) -> int:
+    """What the files in a folder take on the disk; what cannot be looked at counts for nothing."""
+    total = 0
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    total += _disk_bytes(Path(entry.path))
+                else:
+                    total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+    return total
 
 
 def remove(settings: Settings, folder: Path) -> None:
     """Remove a job's folder."""
     doomed = settings.home / "spool" / secrets.token_hex(8)
     with storage_errors(folder):
-        doomed.parent.mkdir(exist_ok=True)
+        make_folder(doomed.parent)
         folder.rename(doomed)  # in one step: nobody must find half a job
     shutil.rmtree(doomed, ignore_errors=True)
     remove_job(settings.home / "accounts.db", folder.name)
@@ -142,7 +188,11 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
     """Lock a job and open its ledger. Raises JobNotFoundError, JobLockedError, LedgerError, JobMismatchError."""
     folder = existing(settings, job_id)
     with ExitStack() as stack:
-        stack.enter_context(JobLock(folder, job_id))
+        try:
+            stack.enter_context(JobLock(folder, job_id))
+        except FileNotFoundError:  # removed a moment ago
+            existing(settings, job_id)
+            raise
         ledger = Ledger(folder / "ledger.db")
         stack.callback(ledger.close)
         record = ledger.job()

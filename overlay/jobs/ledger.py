@@ -10,6 +10,7 @@ not need it.
 
 from __future__ import annotations
 
+import os
 import threading
 import zlib
 from collections.abc import Callable, Generator, Mapping
@@ -23,6 +24,8 @@ import msgspec
 
 from overlay.errors import LedgerError, StorageError
 from overlay.jobs.records import JobOptions, JobRecord, LostFile, Unit, UnitKey
+from overlay.lines import storage_errors
+from overlay.private import check_owner, open_private
 
 if TYPE_CHECKING:
     import sqlite3
@@ -95,13 +98,32 @@ def _fourth(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE lost ADD COLUMN part INTEGER DEFAULT 0")
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first, _second, _third, _fourth]
+def _seals_everywhere(db: sqlite3.Connection) -> None:
+    # What is spent, lost or litter decides over batches and files, too.
+    keys = {"spent": "batch_id", "litter": "file_id", "created": "rowid", "cap": "model", "lost": "file_id"}
+    for table, key in keys.items():
+        rows = [(row[0], dict(row)) for row in db.execute(f"SELECT {key}, * FROM {table}")]  # noqa: S608 - ours
+        db.execute(f"ALTER TABLE {table} ADD COLUMN seal INTEGER")
+        for name, row in rows:
+            row.pop("rowid", None)
+            db.execute(f"UPDATE {table} SET seal = ? WHERE {key} = ?", (_seal(row), name))  # noqa: S608 - ours
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
+    _first,
+    _second,
+    _third,
+    _fourth,
+    _seals_everywhere,
+]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 
 # Result codes of https://sqlite.org/rescode.html after which the file may be sound: no permission, busy, locked, no
 # memory, read-only, interrupted, I/O error, disk full, cannot open.
 _SOUND = frozenset({3, 5, 6, 7, 8, 9, 10, 13, 14})
 _PRIMARY = 0xFF
+_LARGEST_BYTES = 1024**3
+"""A million units take half of it; a larger file is none of ours, and would take hours to check."""
 _RECOVER = "`overlay jobs recover` rebuilds it from the service's records"
 
 
@@ -118,6 +140,10 @@ def _seal(values: Mapping[str, Any]) -> int:
     return zlib.crc32(repr(plain).encode())
 
 
+def _page_size(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA page_size").fetchone()[0])
+
+
 class Ledger:
     """An open ledger. Threads may share it; each method is one transaction."""
 
@@ -129,8 +155,7 @@ class Ledger:
         self._guard = threading.RLock()
         self._within = False
         self._saved: dict[UnitKey, Unit] | None = None
-        if not create and not path.exists():
-            raise LedgerError(f"{path}: the ledger is missing; {_RECOVER}", path=path)
+        self._check_file(path, create=create)
         with self._translated():
             self._db = self._sqlite.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
         try:
@@ -140,8 +165,22 @@ class Ledger:
             self._db.close()
             raise
 
+    def _check_file(self, path: Path, *, create: bool) -> None:
+        """SQLite makes files that others may read, and follows every link."""
+        with storage_errors(path):
+            if create:
+                os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+            try:
+                size = check_owner(path).st_size
+            except (FileNotFoundError, NotADirectoryError):
+                raise LedgerError(f"{path}: the ledger is missing; {_RECOVER}", path=path) from None
+            if size > _LARGEST_BYTES:
+                raise LedgerError(f"{path}: {size:,} bytes, larger than any ledger; {_RECOVER}", path=path)
+
     def _prepare(self, *, create: bool) -> None:
         self._db.row_factory = self._sqlite.Row
+        self._db.execute("PRAGMA trusted_schema=OFF")
+        self._db.execute(f"PRAGMA max_page_count={_LARGEST_BYTES // _page_size(self._db)}")
         self._db.execute("PRAGMA journal_mode=DELETE")
         self._db.execute("PRAGMA synchronous=EXTRA")
         if create:
@@ -203,21 +242,39 @@ class Ledger:
                 self._within = False
 
     def close(self) -> None:
-        with self._guard:
+        with self._guard, suppress(self._sqlite.Error):  # what was committed is on disk
             self._db.close()
 
     def _select(self, query: str, *values: Any) -> list[sqlite3.Row]:
         with self._guard, self._translated():
             return self._db.execute(query, values).fetchall()
 
-    def _put(self, table: str, row: Any) -> None:
-        values = attrs.asdict(row)
+    def _put(self, table: str, row: Any, *, once: bool = False) -> None:
+        """Store a record, in place of one of the same key; `once` keeps that instead."""
+        self._insert(table, attrs.asdict(row), once=once)
+
+    def _insert(self, table: str, values: dict[str, Any], *, once: bool = False) -> None:
         if "options" in values:
             values["options"] = msgspec.json.encode(values["options"]).decode()
         values["seal"] = _seal(values)
         names = ", ".join(values)
         marks = ", ".join("?" for _ in values)
-        self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names are ours
+        otherwise = "IGNORE" if once else "REPLACE"
+        self._db.execute(
+            f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - names are ours
+            tuple(values.values()),
+        )
+
+    def _rows(self, table: str) -> list[dict[str, Any]]:
+        """What `_put` stored in a table. Raises LedgerError if any of it has changed."""
+        return [self._unsealed(row) for row in self._select(f"SELECT * FROM {table}")]  # noqa: S608 - names are ours
+
+    def _unsealed(self, row: sqlite3.Row) -> dict[str, Any]:
+        values = dict(row)
+        seal = values.pop("seal", None)
+        if seal is not None and seal != _seal(values):
+            raise self._damaged("damaged, a record does not match its checksum")
+        return values
 
     def job(self) -> JobRecord:
         rows = self._select("SELECT * FROM job")
@@ -227,10 +284,7 @@ class Ledger:
 
     def _got(self, kind: type[R], row: sqlite3.Row) -> R:
         """What `_put` stored. Raises LedgerError if it has changed."""
-        values = dict(row)
-        seal = values.pop("seal", None)
-        if seal is not None and seal != _seal(values):
-            raise self._damaged("damaged, a record does not match its checksum")
+        values = self._unsealed(row)
         try:
             if "options" in values:
                 values["options"] = JobOptions(**msgspec.json.decode(values["options"]))
@@ -266,26 +320,25 @@ class Ledger:
 
     def spend(self, batch_id: str, why: str) -> None:
         with self.transaction():
-            self._db.execute("INSERT OR IGNORE INTO spent VALUES (?, ?)", (batch_id, why))
+            self._insert("spent", {"batch_id": batch_id, "why": why}, once=True)
 
     def spent(self) -> dict[str, str]:
-        return {row["batch_id"]: row["why"] for row in self._select("SELECT * FROM spent")}
+        return {row["batch_id"]: row["why"] for row in self._rows("spent")}
 
     def lose(self, file: LostFile) -> None:
         with self.transaction():
-            self._db.execute("INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?, ?)", attrs.astuple(file))
+            self._put("lost", file, once=True)
 
     def lost(self) -> list[LostFile]:
-        return [LostFile(*row) for row in self._select("SELECT * FROM lost")]
+        return [LostFile(**row) for row in self._rows("lost")]
 
     def litter(self) -> list[str]:
-        return [row["file_id"] for row in self._select("SELECT file_id FROM litter")]
+        return [row["file_id"] for row in self._rows("litter")]
 
     def add_litter(self, *file_ids: str | None) -> None:
         with self.transaction():
-            self._db.executemany(
-                "INSERT OR IGNORE INTO litter VALUES (?)", [(name,) for name in file_ids if name]
-            )
+            for name in filter(None, file_ids):
+                self._insert("litter", {"file_id": name}, once=True)
 
     def remove_litter(self, file_id: str) -> None:
         with self.transaction():
@@ -294,14 +347,14 @@ class Ledger:
     def count_create(self, now: float) -> None:
         with self.transaction():
             self._db.execute("DELETE FROM created WHERE at < ? OR at > ?", (now - 3600, now))
-            self._db.execute("INSERT INTO created VALUES (?)", (now,))
+            self._insert("created", {"at": now})
 
     def creates_since(self, moment: float) -> int:
-        return int(self._select("SELECT count(*) FROM created WHERE at >= ?", moment)[0][0])
+        return sum(row["at"] >= moment for row in self._rows("created"))
 
     def caps(self) -> dict[str, int]:
-        return {row["model"]: row["tokens"] for row in self._select("SELECT * FROM cap")}
+        return {row["model"]: row["tokens"] for row in self._rows("cap")}
 
     def learn_cap(self, model: str, tokens: int) -> None:
         with self.transaction():
-            self._db.execute("INSERT OR REPLACE INTO cap VALUES (?, ?)", (model, tokens))
+            self._insert("cap", {"model": model, "tokens": tokens})

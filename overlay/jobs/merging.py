@@ -19,6 +19,7 @@ from overlay.jobs.attempts import NEVER_RAN, may_succeed
 from overlay.jobs.records import Unit
 from overlay.jobs.spool import estimated_tokens, shard_name, shard_path
 from overlay.lines import BOM, open_lines, replacing, split, storage_errors, sync_folder
+from overlay.private import make_folder
 from overlay.results.files import join_results
 from overlay.results.matching import Match, Unclaimed
 from overlay.results.reading import failure_of
@@ -71,7 +72,7 @@ def merge(
     Raises StorageError if a file of ours is damaged, or the disk fails.
     """
     for name in ("results", "strays"):
-        (folder / name).mkdir(exist_ok=True)
+        make_folder(folder / name)
     requests = shard_path(folder, *unit.key)
     following = shard_path(folder, unit.shard, unit.generation + 1, unit.part)
     unit.ok = unit.missing = unit.input_tokens = unit.output_tokens = unit.strays = 0

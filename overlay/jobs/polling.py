@@ -32,7 +32,7 @@ _FEW = 2
 """Up to this many batches are retrieved one by one; more share pages of the list."""
 _PAGE = 100
 _PATIENCE = 600.0
-"""How long, in seconds, a batch may be missing, or a token provider fail."""
+"""How long, in seconds, a batch may be missing, a token provider fail, or answers be unreadable."""
 _STALE = 300.0
 """After so many seconds without news in the list, by the monotonic clock, a batch is retrieved."""
 
@@ -46,7 +46,7 @@ class Poller:
         self._context = context
         self._units = units
         self._missing_since: dict[UnitKey, Deadline] = {}
-        self._provider_since: Deadline | None = None
+        self._trouble_since: Deadline | None = None
         self._seen_any = False
         self._listed: dict[str, tuple[News, Deadline]] = {}
         """What the list last showed of each batch, and when that is too old to be believed."""
@@ -58,14 +58,14 @@ class Poller:
 
     def bears(self, error: APIError | TokenProviderError) -> bool:
         """Whether an error may go away by itself."""
-        if isinstance(error, TokenProviderError):
-            self._provider_since = self._provider_since or deadline(self._context.settings, _PATIENCE)
-            return self._provider_since.left > 0
+        if isinstance(error, TokenProviderError | InvalidResponseError):
+            self._trouble_since = self._trouble_since or deadline(self._context.settings, _PATIENCE)
+            return self._trouble_since.left > 0
         return retry.is_transient(error)
 
     def calm(self) -> None:
-        """A call succeeded: the token provider works."""
-        self._provider_since = None
+        """A call succeeded: the token provider works, and answers can be read."""
+        self._trouble_since = None
 
     def look(self) -> Flow[None]:
         """See how the live batches are doing."""

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import islice
@@ -16,18 +16,23 @@ from typing import TypeAlias
 
 from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
 from overlay.flows.steps import Flow, Pull, Work
-from overlay.jobs.home import SPOOLING, check_service, checked_job_id, home_id
+from overlay.jobs.home import SPOOLING, check_service, checked_job_id, home_id, ready
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.records import JobOptions, JobRecord, Unit
 from overlay.jobs.spool import Spool, Spooled
 from overlay.lines import BOM, MIB, open_lines, split, storage_errors, sync_folder
+from overlay.private import make_folder
 from overlay.requests.checks import Limits
 from overlay.requests.request import Request
 from overlay.wire.connection import Settings
 
 Requests: TypeAlias = Iterable[Request] | AsyncIterable[Request] | str | os.PathLike[str]
 """Requests as an iterable, under AsyncClient also an asynchronous one, or the path of a JSONL file."""
+
+JobName: TypeAlias = str | Callable[[str], str]
+"""A job's id, or a function that is given the default id, once the requests are on disk, and returns the id to use:
+what it raises stops the job before there is one."""
 
 _FIRST_CHUNK, _LARGEST_CHUNK = 16, 1000
 """Requests in memory at once; fewer where they are long."""
@@ -38,19 +43,21 @@ _DEFAULT_LIMITS = Limits()
 
 
 def prepare(
-    settings: Settings, requests: Requests, *, job_id: str | None, options: JobOptions, limits: Limits
+    settings: Settings, requests: Requests, *, job_id: JobName | None, options: JobOptions, limits: Limits
 ) -> Flow[str]:
     """Make sure that there is a job of these requests, and return its id."""
-    if job_id is not None:
-        checked_job_id(job_id)
-    known = job_id is not None and (yield Work((settings.home / "jobs" / job_id).exists))
+    given = None if callable(job_id) or job_id is None else checked_job_id(job_id)
+    known = given is not None and (yield Work((settings.home / "jobs" / given).exists))
     with ExitStack() as stack:
         folder: Path = yield Work(partial(_spool_folder, settings, stack))
         spooled = yield from _take_in(
             requests, folder, stack, limits=limits, max_tokens=options.max_enqueued_tokens, keep=not known
         )
+        name = given or _derived_id(settings, spooled)
+        if callable(job_id):
+            name = checked_job_id((yield Work(partial(job_id, name))))
         record = JobRecord(
-            id=job_id or _derived_id(settings, spooled),
+            id=name,
             digest=spooled.digest,
             base_url=settings.base_url,
             created_at=settings.clock.time(),
@@ -118,7 +125,7 @@ def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
     """A new folder, removed with the stack unless it has become a job's. Removes those of dead processes, too."""
     spools = settings.home / "spool"
     with storage_errors(settings.home):
-        spools.mkdir(parents=True, exist_ok=True)
+        ready(settings.home)
         for left in spools.iterdir():
             with suppress(OverlayError, OSError):
                 if not left.name.startswith("."):
@@ -129,7 +136,7 @@ def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
         # Hidden until it is locked, or another process might take it for a dead one's.
         folder = spools / secrets.token_hex(8)
         hidden = spools / f".{folder.name}"
-        hidden.mkdir(mode=0o700)
+        make_folder(hidden)
         for path in (hidden, folder):
             stack.callback(shutil.rmtree, path, ignore_errors=True)
         stack.enter_context(_spool_lock(hidden))
@@ -147,7 +154,6 @@ def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Un
     target = settings.home / "jobs" / record.id
     if units and not target.exists():
         with storage_errors(folder):
-            target.parent.mkdir(exist_ok=True)
             ledger = Ledger(folder / "ledger.db", create=True)
             try:
                 with ledger.transaction():

@@ -30,6 +30,7 @@ from overlay.lines import (
 from overlay.models import Batch, plain_status
 from overlay.operations import files
 from overlay.operations.marks import Mark, callers_own, input_of, mark_of
+from overlay.private import make_folder
 from overlay.wire.connection import Settings
 
 
@@ -68,7 +69,8 @@ def rebuild(settings: Settings, job_id: str, batches: Sequence[Batch], *, comple
 def _take(folder: Path, job_id: str, stack: ExitStack) -> None:
     """Lock the job's folder, and move what is left of its ledger aside."""
     with storage_errors(folder):
-        (folder / "shards").mkdir(parents=True, exist_ok=True)
+        for each in (folder, folder / "shards"):
+            make_folder(each)
     stack.enter_context(JobLock(folder, job_id))
     for name in ("ledger.db", "ledger.db-journal"):
         with storage_errors(folder), suppress(FileNotFoundError):

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
-from overlay.jobs import cleaning, earlier, preparing, recovery, verbs
+from overlay.jobs import cleaning, earlier, preparing, pruning, recovery, verbs
+from overlay.jobs.home import job_folder
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
 from overlay.results.matching import Match
@@ -65,7 +67,12 @@ class Jobs(Resource):
     clean = blocking(cleaning.clean)
     recover = blocking(recovery.recover)
     sent_before = blocking(earlier.sent_before)
+    prune = blocking(pruning.prune)
     run = running(verbs.submit)
+
+    def folder(self, job_id: str) -> Path:
+        """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""
+        return job_folder(self._driver.settings, job_id)
 
     def results(self, job_id: str, *, match: Match | None = None) -> Results:
         """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
@@ -90,7 +97,12 @@ class AsyncJobs(AsyncResource):
     clean = awaiting(cleaning.clean)
     recover = awaiting(recovery.recover)
     sent_before = awaiting(earlier.sent_before)
+    prune = awaiting(pruning.prune)
     run = arunning(verbs.submit)
+
+    def folder(self, job_id: str) -> Path:
+        """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""
+        return job_folder(self._driver.settings, job_id)
 
     def results(self, job_id: str, *, match: Match | None = None) -> AsyncResults:
         """As `Jobs.results`, for `async for` and `async with`."""

@@ -6,6 +6,7 @@ It is discarded after use and after a crash, so it need not be durable.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from overlay.errors import StorageError
@@ -42,5 +43,7 @@ class SeenIds:
                     yield place, first
 
     def close(self) -> None:
-        self._db.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(self._error):
+            self._db.close()
+        with suppress(OSError):  # it goes with its folder, at the latest
+            self._path.unlink(missing_ok=True)

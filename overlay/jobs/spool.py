@@ -22,6 +22,7 @@ from overlay.errors import InvalidInputError, StorageError
 from overlay.jobs.records import Unit
 from overlay.jobs.seen_ids import SeenIds
 from overlay.lines import BUFFER_BYTES, open_lines, split, storage_errors
+from overlay.private import make_file, make_folder
 from overlay.requests.checks import InputCheck, Limits, inputs_of
 from overlay.requests.request import Request
 
@@ -76,7 +77,7 @@ class _Writer:
 
     def __init__(self, folder: Path, number: int, endpoint: str, model: str | None) -> None:
         path = shard_path(folder, number, 0)
-        self._file: BinaryIO = path.open("xb", buffering=BUFFER_BYTES)
+        self._file: BinaryIO = make_file(path).open("wb", buffering=BUFFER_BYTES)
         self._digest = hashlib.sha256()
         self.unit = Unit(
             shard=number,
@@ -130,8 +131,8 @@ class Spool:
         self._units: list[Unit] = []
         self._groups: set[tuple[str, str | None]] = set()
         with storage_errors(folder):
-            (folder / "shards").mkdir(parents=True, exist_ok=True)
-            self._order: BinaryIO = (folder / "order").open("wb")
+            make_folder(folder / "shards")
+            self._order: BinaryIO = make_file(folder / "order").open("wb")
             self._seen = SeenIds(folder / "seen")
 
     def add(self, requests: Sequence[Request | bytes]) -> int:

@@ -28,7 +28,7 @@ from overlay.errors import (
 from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.home import OnChange, OpenJob, existing, open_job, remove, view_of
 from overlay.jobs.merging import results_path
-from overlay.jobs.preparing import Requests, prepare
+from overlay.jobs.preparing import JobName, Requests, prepare
 from overlay.jobs.records import CHANGEABLE, JobOptions, Unit, given_options
 from overlay.jobs.scheduler import work
 from overlay.jobs.spool import read_in_order
@@ -50,7 +50,7 @@ def submit(
     settings: Settings,
     requests: Requests,
     *,
-    id: str | None = None,  # noqa: A002 - what it is
+    id: JobName | None = None,  # noqa: A002 - what it is
     completion_window: str | EllipsisType = ...,
     metadata: Mapping[str, str] | EllipsisType | None = ...,
     output_expires_after: Seconds | EllipsisType | None = ...,
@@ -69,7 +69,9 @@ def submit(
     """Put requests on disk as a job, start as many of its batches as may run, and return.
 
     `id` names the job, in up to 64 letters, digits, dots, dashes and underscores; by default it derives from the
-    requests and the base URL. Submitting the same requests again under the same id continues the job.
+    requests and the base URL. It may also be a function, which is given the default id once the requests are on
+    disk, and returns the id to use: if it raises, there is no job, and nothing is sent. Submitting the same
+    requests again under the same id continues the job.
 
     Options left out (`...`) have their defaults or, if the job exists, stay as they are. Those of a job that exists
     can be changed, but for `completion_window`, `metadata` and `output_expires_after`, which its batches have.

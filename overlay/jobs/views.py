@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
+from overlay.errors import one_line
+
 if TYPE_CHECKING:  # code that only names a Job need not load the ledger's modules
     from overlay.jobs.records import JobRecord, Unit
 
@@ -102,6 +104,8 @@ class Job:
     cancelled: bool
     ended: bool
     """Whether every request has its final answer on disk."""
+    disk_bytes: int | None = None
+    """What its folder takes on this machine's disk, where it was looked up: by `list`, `retrieve` and `prune`."""
     shards: tuple[Shard, ...] = attrs.field(repr=False)
     _tokens_by_model: Mapping[str, tuple[int, int, int]] = attrs.field(repr=False, alias="tokens_by_model")
 
@@ -135,7 +139,7 @@ class JobEvent:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.job.id}: {self.message}"
+        return one_line(f"{self.job.id}: {self.message}")
 
 
 def view(record: JobRecord, units: list[Unit]) -> Job:

@@ -11,6 +11,7 @@ import os
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 import attrs
 
@@ -182,7 +183,7 @@ def fetch_measured(
 ) -> Flow[bool]:
     """Like `fetch`, and says whether the service tells how long the file is: only then is it surely whole."""
     source = content_path(file_id)
-    part = target.with_name(f".{_shortened(target.name)}.{file_id}.part")
+    part = target.with_name(f".{_shortened(target.name)}.{_shortened(quote(file_id, safe=''))}.part")
     part_file = yield Work(partial(PartFile, part))
     tries = _Tries()
     try:
@@ -204,7 +205,7 @@ def fetch_measured(
 
 def content_path(file_id: str) -> str:
     """The path of a file's content at the service. Raises ConfigurationError."""
-    return f"/files/{models.checked_id(file_id, 'file')}/content"
+    return f"/files/{quote(models.checked_id(file_id, 'file'), safe='')}/content"
 
 
 def _shortened(name: str) -> str:

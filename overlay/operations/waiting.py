@@ -12,6 +12,7 @@ from overlay import models
 from overlay.errors import (
     APIError,
     ConfigurationError,
+    InvalidResponseError,
     NotFoundError,
     TokenProviderError,
     WaitTimeoutError,
@@ -27,7 +28,7 @@ _PAUSE_GROWTH = 1.5
 _LONGEST_PAUSE = 60.0
 _PAUSE_JITTER = 0.2
 _PATIENCE = 600.0
-"""How long, in seconds, a batch seen before may be missing, or a token provider may fail."""
+"""How long, in seconds, a batch seen before may be missing or unreadable, or a token provider may fail."""
 
 
 def wait(
@@ -43,7 +44,7 @@ def wait(
     `timeout` and `poll` are timedeltas or seconds. `poll` is the first pause between two looks; pauses grow by
     half each time, up to a minute. `on_change` is called with the batch at first, and whenever its status or
     counts change. An outage of the service is waited out until the timeout; a failing token provider, or a
-    missing batch, for 10 minutes.
+    batch that is missing or cannot be read, for 10 minutes.
 
     Raises WaitTimeoutError; the batch then keeps running at the service. Errors of the first look, and permanent
     ones, are raised at once.
@@ -106,7 +107,7 @@ class _Watch:
         """Whether to keep waiting despite this error."""
         if self.seen is None:
             return False
-        if isinstance(error, NotFoundError | TokenProviderError):
+        if isinstance(error, NotFoundError | TokenProviderError | InvalidResponseError):
             self._patience = self._patience or deadline(self._settings, _PATIENCE)
             return self._patience.left > 0
         return retry.is_transient(error)

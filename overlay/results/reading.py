@@ -25,6 +25,8 @@ from overlay.results.shapes import (
 )
 from overlay.results.verdicts import ANSWERS, is_failed_part, parts_of, says_something, verdict
 
+_MOST_TOKENS = 10**12
+
 _STATUS = re.compile(r"\s*([+-]?\d{1,9})(?:\.0*)?(?:\s+[A-Za-z ]+)?\s*", re.ASCII)
 """A status in a string; some add the reason, as HTTP does."""
 
@@ -81,10 +83,16 @@ def usage_of(usage: Any) -> Usage | None:
     if not is_object(usage):
         return None
     return Usage(
-        input_tokens=_integer(usage.get("input_tokens", usage.get("prompt_tokens"))),
-        output_tokens=_integer(usage.get("output_tokens", usage.get("completion_tokens"))),
-        total_tokens=_integer(usage.get("total_tokens")),
+        input_tokens=_tokens(usage.get("input_tokens", usage.get("prompt_tokens"))),
+        output_tokens=_tokens(usage.get("output_tokens", usage.get("completion_tokens"))),
+        total_tokens=_tokens(usage.get("total_tokens")),
     )
+
+
+def _tokens(value: Any) -> int | None:
+    """A count that can be added up for a whole job, and stored."""
+    count = _integer(value)
+    return count if count is not None and 0 <= count < _MOST_TOKENS else None
 
 
 def _malformed(message: str, custom_id: str | None) -> Reading:

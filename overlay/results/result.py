@@ -16,7 +16,8 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from overlay.errors import ResultError
+from overlay.errors import ResultError, one_line
+from overlay.hidden import without_secrets
 from overlay.lines import BOM, NESTING, brackets, decode_loosely, is_object, too_deep
 from overlay.results.parsing import parse_text
 from overlay.results.reading import body_of, read_loosely, usage_of
@@ -209,7 +210,7 @@ class Result(msgspec.Struct, eq=False, gc=False):
             return parse_text(text, type)
         except (ValueError, msgspec.MsgspecError) as error:  # in older msgspec, not a ValueError
             raise self._failure(
-                f"the answer is not a valid {type.__name__}: {error}", "unexpected_text"
+                f"the answer is not a valid {_name(type)}: {error}", "unexpected_text"
             ) from error
 
     def _decode_body(self) -> Any:
@@ -238,14 +239,15 @@ class Result(msgspec.Struct, eq=False, gc=False):
 
     def _failure(self, message: str, code: str | None) -> ResultError:
         return ResultError(
-            f"request {self.custom_id!r}: {message}",
+            without_secrets(f"request {self.custom_id!r}: {message}"),
             custom_id=self.custom_id,
-            code=code,
+            code=None if code is None else without_secrets(code),
             status_code=self.status_code,
         )
 
     def __repr__(self) -> str:
-        return f"<Result {self.custom_id!r} {'ok' if self.error is None else str(self.error)[:_REPR_KEPT]}>"
+        outcome = "ok" if self.error is None else without_secrets(str(self.error))[:_REPR_KEPT]
+        return one_line(f"<Result {self.custom_id!r} {outcome}>")
 
     def __eq__(self, other: object) -> bool:
         return self.raw == other.raw if isinstance(other, Result) else NotImplemented
@@ -255,6 +257,12 @@ class Result(msgspec.Struct, eq=False, gc=False):
 
     def __reduce__(self) -> tuple[type[Result], tuple[bytes]]:
         return Result, (self._line,)
+
+
+def _name(type: Any) -> str:  # noqa: A002 - what it is
+    """What a type is called; a union such as `A | None` has no name of its own."""
+    name: object = getattr(type, "__name__", None)
+    return name if isinstance(name, str) else str(type)
 
 
 def _joined(parts: Iterable[_Part]) -> str | None:

@@ -5,33 +5,30 @@ only: the provider does the caching, as azure-identity's do. A `Token` says when
 shortly before, and renewed by one caller however many are waiting.
 
 After a 401 the provider is called once more and the request sent once more. This is httpx's auth flow, which
-also rewinds a body that can be rewound.
+also rewinds a body that can be rewound. However many requests are refused with the tokens of before, one call
+serves them all, whether it gives a token or fails.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 import threading
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeAlias
-from urllib.parse import quote
 
 import attrs
 import httpx
 
-from overlay.errors import ConfigurationError, OverlayError, TokenProviderError
+from overlay.errors import ConfigurationError, OverlayError, Problem, TokenProviderError
+from overlay.hidden import hide, without_secrets
 
 PROVIDER_SECONDS = 60.0
 """How long `AsyncClient` waits for a provider."""
 _EARLY_SECONDS = 300.0
 _EARLY_SHARE = 0.1
-_TOKENS_REMEMBERED = 16
-_SECRET_LENGTH = 8
 
 
 @attrs.frozen
@@ -51,6 +48,22 @@ TokenProvider: TypeAlias = (
 )
 
 
+@attrs.frozen
+class Issued:
+    """A token that was given out, and how many refused ones had been renewed by then."""
+
+    value: str = attrs.field(repr=False)
+    renewals: int
+
+
+@attrs.frozen
+class _Renewal:
+    """What a call of the provider after a refusal has come to: a token, or why there is none."""
+
+    token: Issued | None
+    failure: str = ""
+
+
 def _fault(value: object) -> str | None:
     """What is wrong with a token's text, without showing any of it; None if nothing is."""
     if not isinstance(value, str):
@@ -62,12 +75,6 @@ def _fault(value: object) -> str | None:
     if any(character.isspace() or not character.isprintable() for character in value):
         return "contains white space or a control character (perhaps a line break at its end)"
     return None
-
-
-def _spellings(value: str) -> Iterable[str]:
-    """A token as it may appear in JSON, where `/` has two forms, and in a URL."""
-    escaped = json.dumps(value)[1:-1]
-    return dict.fromkeys((escaped.replace("/", "\\/"), escaped, quote(value, safe=""), value))
 
 
 class Tokens:
@@ -83,10 +90,13 @@ class Tokens:
             if fault:
                 raise ConfigurationError(f"the token {fault}")
             self._fixed = source
+        hide(self._fixed)
         self._now = now
-        self._issued: deque[str] = deque([self._fixed] if self._fixed else [], maxlen=_TOKENS_REMEMBERED)
-        self._cached: Token | None = None
+        self._cached: Issued | None = None
         self._renew_at = 0.0
+        self._renewals = 0
+        self._renewal = _Renewal(None)
+        """The last one."""
         self.after_fork()
 
     def __repr__(self) -> str:
@@ -107,26 +117,18 @@ class Tokens:
         return self._fixed
 
     def scrub(self, text: str) -> str:
-        """The text without any recent token: services quote the key they reject."""
-        for value in tuple(self._issued):
-            # A shorter one is not a secret, and may be part of a word.
-            if len(value) >= _SECRET_LENGTH:
-                for spelling in _spellings(value):
-                    text = text.replace(spelling, "[token]")
-        return text
+        """The text without any token: services quote the key they reject."""
+        return without_secrets(text)
 
     def scrub_error(self, error: OverlayError) -> OverlayError:
         """The error, with every text it holds scrubbed."""
-        error.args = tuple(self.scrub(each) if isinstance(each, str) else each for each in error.args)
+        error.args = _scrubbed(error.args)
         for name, value in vars(error).items():
-            if isinstance(value, str):
-                setattr(error, name, self.scrub(value))
+            setattr(error, name, _scrubbed(value))
         return error
 
-    def get(self, rejected: str | None = None) -> str:
+    def get(self, rejected: Issued | None = None) -> Issued:
         """A token to send now; `rejected` is one that the service has just refused."""
-        if self._provider is None:
-            return self._fixed
         ready = self._ready(rejected)
         if ready is not None:
             return ready
@@ -134,24 +136,23 @@ class Tokens:
             ready = self._ready(rejected)  # another thread may have renewed it meanwhile
             if ready is not None:
                 return ready
+            assert self._provider is not None
             self._cached = None
             failure, given = "", None
             try:
                 given = self._provider()
             except Exception as error:  # noqa: BLE001 - whatever it is, it may hold the secret
-                failure = type(error).__name__
+                failure = _raised(type(error).__name__)
             if inspect.isawaitable(given):
                 if inspect.iscoroutine(given):
                     given.close()
-                raise TokenProviderError(
+                failure = (
                     "the token provider is asynchronous: use AsyncClient, or give Client a plain function"
                 )
-            return self._accept(given, failure)
+            return self._accept(given, failure, renewed=rejected is not None)
 
-    async def aget(self, rejected: str | None = None) -> str:
+    async def aget(self, rejected: Issued | None = None) -> Issued:
         """Like `get`, async. A plain provider runs in a thread and is abandoned after 60 seconds."""
-        if self._provider is None:
-            return self._fixed
         ready = self._ready(rejected)
         if ready is not None:
             return ready
@@ -175,42 +176,75 @@ class Tokens:
                         if inspect.isawaitable(given):
                             given = await given
             except TimeoutError:
-                failure = f"TimeoutError (no token within {PROVIDER_SECONDS:.0f} s)"
+                failure = _raised(f"TimeoutError (no token within {PROVIDER_SECONDS:.0f} s)")
             except Exception as error:  # noqa: BLE001 - whatever it is, it may hold the secret
-                failure = type(error).__name__
-            return self._accept(given, failure)
+                failure = _raised(type(error).__name__)
+            return self._accept(given, failure, renewed=rejected is not None)
 
-    def _ready(self, rejected: str | None) -> str | None:
+    def _ready(self, rejected: Issued | None) -> Issued | None:
+        """A token for which the provider need not be called. Raises TokenProviderError for a call that failed."""
+        if self._provider is None:
+            return Issued(self._fixed, 0)
+        if rejected is not None and rejected.renewals < self._renewals:
+            # Since it was given out, another one was refused and renewed.
+            if self._renewal.token is None:
+                raise TokenProviderError(self._renewal.failure)
+            return self._renewal.token
         cached = self._cached
-        if cached is None or self._now() >= self._renew_at or cached.value == rejected:
+        if cached is None or self._now() >= self._renew_at:
             return None
-        return cached.value
+        return cached if rejected is None or cached.value != rejected.value else None
 
     def _call_provider(self) -> list[Any]:
         assert self._provider is not None
         return [self._provider()]
 
-    def _accept(self, given: object, failure: str) -> str:
-        if failure:
-            raise TokenProviderError(f"the token provider raised {failure}; call it directly to see why")
-        value = given.value if isinstance(given, Token) else given
-        fault = _fault(value)
-        if fault:
-            raise TokenProviderError(f"the token provider returned a value that {fault}")
-        assert isinstance(value, str)
+    def _accept(self, given: object, failure: str, *, renewed: bool) -> Issued:
+        """What the provider gave, if it can be used. What came of a renewal is kept for all that need it."""
+        issued, life = None, 0.0
+        if not failure:
+            value = given.value if isinstance(given, Token) else given
+            fault = _fault(value)
+            if fault:
+                failure = f"the token provider returned a value that {fault}"
+            elif isinstance(given, Token):
+                failure, life = self._life_of(given)
+            if not failure:
+                assert isinstance(value, str)
+                issued = Issued(value, self._renewals + renewed)
+        if renewed:
+            # In this order: who sees the number sees what it came to.
+            self._renewal = _Renewal(issued, failure)
+            self._renewals += 1
+        if issued is None:
+            raise TokenProviderError(failure)
+        hide(issued.value)
         if isinstance(given, Token):
-            expires_at: object = given.expires_at
-            if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
-                raise TokenProviderError(
-                    "the token's expires_at must be an aware datetime, as in datetime.now(UTC) + life"
-                )
-            now = self._now()
-            life = (expires_at - datetime.fromtimestamp(now, UTC)).total_seconds()
-            self._cached = given
-            self._renew_at = now + life - min(_EARLY_SECONDS, _EARLY_SHARE * life)
-        if value not in self._issued:
-            self._issued.append(value)
-        return value
+            self._renew_at = self._now() + life - min(_EARLY_SECONDS, _EARLY_SHARE * life)
+            self._cached = issued
+        return issued
+
+    def _life_of(self, given: Token) -> tuple[str, float]:
+        """What is wrong with when a token expires, if anything is; else in how many seconds it does."""
+        expires_at: object = given.expires_at
+        if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
+            return "the token's expires_at must be an aware datetime, as in datetime.now(UTC) + life", 0.0
+        return "", (expires_at - datetime.fromtimestamp(self._now(), UTC)).total_seconds()
+
+
+def _scrubbed(value: Any) -> Any:
+    """A value that an error holds, without any token."""
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, Problem):
+        return Problem(value.line, without_secrets(value.reason))
+    if type(value) is tuple:
+        return tuple(map(_scrubbed, value))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return value
+
+
+def _raised(what: str) -> str:
+    return f"the token provider raised {what}; call it directly to see why"
 
 
 class BearerAuth(httpx.Auth):
@@ -232,6 +266,6 @@ class BearerAuth(httpx.Auth):
             yield _with_token(request, await self._tokens.aget(rejected=token))
 
 
-def _with_token(request: httpx.Request, token: str) -> httpx.Request:
-    request.headers["Authorization"] = f"Bearer {token}"
+def _with_token(request: httpx.Request, token: Issued) -> httpx.Request:
+    request.headers["Authorization"] = f"Bearer {token.value}"
     return request

@@ -29,6 +29,10 @@ class TotalTimeout:
         self._clock = clock
         self._until: float | None = None
 
+    def restart(self) -> None:
+        """Count from the next read on."""
+        self._until = None
+
     def __float__(self) -> float:
         now = self._clock.monotonic()
         if self._until is None:
@@ -45,6 +49,29 @@ class TotalTimeout:
 
     def __lt__(self, seconds: float) -> bool:
         return float(self) < seconds
+
+
+class SentStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of a request: when the last of it is sent, the time for the answer begins."""
+
+    def __init__(self, stream: Any, total: TotalTimeout) -> None:
+        self._stream = stream
+        self._total = total
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+        self._total.restart()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            yield chunk
+        self._total.restart()
+
+    def close(self) -> None:
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 class Meter:

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -36,19 +36,30 @@ from overlay.errors import (
 from overlay.generated import Client as GeneratedClient
 from overlay.version import VERSION
 from overlay.wire.auth import BearerAuth, Tokens
-from overlay.wire.bounds import Meter, MeteredStream, TotalTimeout
+from overlay.wire.bounds import Meter, MeteredStream, SentStream, TotalTimeout
 from overlay.wire.clients import AwaitingClient, BlockingClient
 from overlay.wire.clock import Clock, SystemClock
 from overlay.wire.decoding import JSONResponse
+from overlay.wire.environment import variable
+from overlay.wire.hosts import is_loopback
 from overlay.wire.refusals import status_error
 
 Profile: TypeAlias = Literal["read", "create", "upload"]
+T = TypeVar("T")
 
 _JSON_CAP = 8 * 1024 * 1024
 _ERROR_CAP = 64 * 1024
 _CONNECT_SECONDS = 5.0
 _POOL_SECONDS = 30.0
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _UPLOAD_ANSWER_SECONDS = 300.0
+_building = threading.Lock()
+"""Held while a client is built, for which httpx imports modules. A fork waits for it: a child would wait for ever
+for a module that a thread of its parent was importing."""
+os.register_at_fork(
+    before=_building.acquire, after_in_parent=_building.release, after_in_child=_building.release
+)
+_LOOPBACK = ("all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]")
 STREAMED = "overlay.streamed"
 """The request extension that marks a body as streamed, and so not capped."""
 
@@ -99,7 +110,16 @@ class Settings:
                 read=answer,
             ),
             "transport": self.transport,
+            # No proxy of the environment is on the way to this machine itself, and none is shown the token.
+            "mounts": None if self.transport is not None else dict.fromkeys(self._direct()),
         }
+
+    def _direct(self) -> Iterator[str]:
+        """The hosts, as httpx's patterns, that are called without a proxy."""
+        yield from _LOOPBACK
+        host = urlsplit(self.base_url).hostname or ""
+        if is_loopback(host):
+            yield f"all://[{host}]" if ":" in host else f"all://{host}"
 
 
 def call_name(request: httpx.Request) -> str:
@@ -176,7 +196,9 @@ def transport_error(settings: Settings, error: Exception, call: str) -> OverlayE
         return APIConnectionError(f"{place}: the connection broke: {reason}")
     if isinstance(error, RuntimeError) and "client has been closed" in str(error):
         return ConfigurationError("this client is closed")
-    if isinstance(error, ValueError | TypeError | KeyError | AttributeError | RecursionError):
+    if isinstance(error, MemoryError):
+        return InvalidResponseError(f"{place}: not enough memory for the answer")
+    if isinstance(error, ValueError | TypeError | KeyError | AttributeError | RecursionError | OverflowError):
         return InvalidResponseError(
             f"{place}: the answer cannot be read ({type(error).__name__}: {reason[:200]})"
         )
@@ -201,7 +223,6 @@ class Connections:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()
         self._built: dict[Profile, GeneratedClient] = {}
         self._verify: Any = None
         self.closed = False
@@ -214,7 +235,7 @@ class Connections:
             self._reset()
         built = self._built.get(profile)
         if built is None:
-            with self._lock:
+            with _building:
                 built = self._built.get(profile)
                 if built is None:
                     if self.closed:
@@ -226,23 +247,24 @@ class Connections:
         options = self._settings.client_options(profile)
         if options["transport"] is None:
             # Loading certificates is most of the cost of building a client, so it is done once for all.
-            self._verify = self._verify or httpx.create_ssl_context()
+            self._verify = self._verify or _certificates()
             options["verify"] = self._verify
         return options
 
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
-        hooks = {"request": self._request_hooks(profile, self._set_timeout), "response": [self._guard]}
-        return generated.set_httpx_client(BlockingClient(event_hooks=hooks, **self._options(profile)))
+        hooks = {"request": self._request_hooks(self._set_timeout), "response": [self._guard]}
+        return generated.set_httpx_client(_built(BlockingClient, event_hooks=hooks, **self._options(profile)))
 
-    def _request_hooks(self, profile: Profile, hook: Callable[..., Any]) -> list[Callable[..., Any]]:
-        # A transport other than httpx's may calculate with the timeout. And before an upload a proxy may
-        # have answered: the first read is long past when the last of the body is sent.
-        return [hook] if self._settings.transport is None and profile != "upload" else []
+    def _request_hooks(self, hook: Callable[..., Any]) -> list[Callable[..., Any]]:
+        # A transport other than httpx's may calculate with the timeout.
+        return [hook] if self._settings.transport is None else []
 
     def _set_timeout(self, request: httpx.Request) -> None:
         timeouts = request.extensions["timeout"]
-        timeouts["read"] = TotalTimeout(timeouts["read"], self._settings.clock)
+        timeouts["read"] = total = TotalTimeout(timeouts["read"], self._settings.clock)
+        # Before the answer a proxy may have answered: its time does not count, nor that of a long upload.
+        request.stream = SentStream(request.stream, total)
 
     def _guard(self, response: httpx.Response) -> None:
         if _admit(self._settings, response):
@@ -260,13 +282,38 @@ class Connections:
             self._built.popitem()[1].get_httpx_client().close()
 
 
+def _certificates() -> Any:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:  # of which ssl.SSLError is one
+        names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if variable(name)]
+        raise ConfigurationError(
+            f"the certificates cannot be loaded: {error}; check {' and '.join(names) or 'the installation'}"
+        ) from None
+
+
+def _built(kind: type[T], **options: Any) -> T:
+    """A client of httpx. Raises ConfigurationError where the environment names a proxy that cannot be used."""
+    try:
+        return kind(**options)
+    except (ValueError, ImportError, httpx.InvalidURL, OSError) as error:
+        # Not its text, which may hold the proxy's password.
+        hint = "; install httpx[socks]" if isinstance(error, ImportError) else ""
+        names = [name for name in _PROXIES if variable(name) or variable(name.lower())]
+        raise ConfigurationError(
+            f"the proxy cannot be used ({type(error).__name__}): check {', '.join(names)}{hint}"
+        ) from None
+
+
 class AsyncConnections(Connections):
     """The same for `AsyncClient`."""
 
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
-        hooks = {"request": self._request_hooks(profile, self._aset_timeout), "response": [self._aguard]}
-        return generated.set_async_httpx_client(AwaitingClient(event_hooks=hooks, **self._options(profile)))
+        hooks = {"request": self._request_hooks(self._aset_timeout), "response": [self._aguard]}
+        return generated.set_async_httpx_client(
+            _built(AwaitingClient, event_hooks=hooks, **self._options(profile))
+        )
 
     async def _aset_timeout(self, request: httpx.Request) -> None:
         self._set_timeout(request)

@@ -1,4 +1,8 @@
-"""JSON answers, decoded several times faster than by the standard library, and no more strictly."""
+"""JSON answers, decoded several times faster than by the standard library, no more strictly, and within bounds.
+
+Eight megabytes of `{},` become half a gigabyte of objects: what no page or batch can need is refused before it is
+decoded. An object that is only an error, under whatever status of success, is one.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,43 @@ from typing import Any
 import httpx
 import msgspec
 
+from overlay.errors import InvalidResponseError
+from overlay.lines import brackets, is_array, is_object
+from overlay.wire.reading import readable, without_surrogates
+from overlay.wire.refusals import words_of
+
+_MOST_OBJECTS = 10_000
+"""On a page: a hundred times what can be asked for. Some services ignore `limit`."""
+_MOST_BRACKETS = 200_000
+"""In an answer: a failed batch may give a reason for each of 50,000 lines."""
+
 
 class JSONResponse(httpx.Response):
     """An answer whose JSON generated code asks for."""
 
     def json(self, **kwargs: Any) -> Any:
+        """The answer, made readable. Raises InvalidResponseError, ValueError."""
+        count = brackets(self.content)
+        if count > _MOST_BRACKETS:
+            raise InvalidResponseError(
+                f"{self._call}: the answer has {count:,} objects and arrays, more than any can need"
+            )
         try:
-            return msgspec.json.decode(self.content)
+            answer = msgspec.json.decode(self.content)
         except msgspec.DecodeError:
             # Some services send what JSON lacks but Python reads, such as NaN.
-            return super().json(**kwargs)
+            answer = without_surrogates(super().json(**kwargs))
+        if is_object(answer):
+            self._check(answer)
+        return readable(answer)
+
+    def _check(self, answer: dict[str, Any]) -> None:
+        page = answer.get("data")
+        if is_array(page) and len(page) > _MOST_OBJECTS:
+            raise InvalidResponseError(f"{self._call}: the page has {len(page):,} objects")
+        if "id" not in answer and "data" not in answer and answer.get("error"):
+            raise InvalidResponseError(f"{self._call}: the answer is an error: {words_of(answer)}")
+
+    @property
+    def _call(self) -> str:
+        return f"{self.request.method} {self.request.url.path}"

@@ -8,6 +8,9 @@ OVERLAY_HOME                 the folder of the jobs
 OVERLAY_DEBUG                tracebacks and debug logs from the command
 OVERLAY_UPSTREAM_API_KEY     what `overlay serve --upstream` sends to the server behind it
 XDG_STATE_HOME               where programs keep their state, jobs included
+
+The proxies and certificates of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE,
+SSL_CERT_DIR) are read by httpx; here only to say which of them is wrong.
 """
 
 from __future__ import annotations

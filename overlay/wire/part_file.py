@@ -21,6 +21,7 @@ from typing import BinaryIO, Self
 
 from overlay.errors import APITimeoutError, InvalidResponseError
 from overlay.lines import storage_errors
+from overlay.private import is_private, open_private
 from overlay.wire.clock import Clock
 
 _BUFFER = 1024 * 1024
@@ -44,7 +45,7 @@ class PartFile:
                 handle = _open_part(part)
         self.part = part
         self._handle = handle
-        self._release = weakref.finalize(self, os.close, handle)
+        self._release = weakref.finalize(self, _close, handle)
         self.offset = 0
         """How many bytes of the part to keep."""
         self.total: int | None = None
@@ -120,8 +121,15 @@ def _lock_part(part: Path) -> int | None:
         os.close(handle)  # its holder has renamed or removed it meanwhile
 
 
+def _close(handle: int) -> None:
+    with suppress(OSError):  # whatever was written has been synced, or is not relied on
+        os.close(handle)
+
+
 def _open_part(part: Path) -> int:
-    return os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    if is_private(part.parent):
+        return open_private(part, os.O_RDWR | os.O_CREAT)
+    return os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
 
 
 class Sink:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from overlay.lines import is_array, is_object
 
 _BODY_KEPT = 4_000
 _MESSAGE_KEPT = 500
+_YEARS = range(1970, 9990)
 # Neither part matches "<", so that a page of unclosed titles is read once, not once for each title.
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 
@@ -68,6 +69,11 @@ def _detail(decoded: Any) -> dict[str, Any]:
         return {}
     inner = decoded.get("error")
     return inner if is_object(inner) else decoded
+
+
+def words_of(answer: dict[str, Any]) -> str:
+    """What an object that describes an error says."""
+    return _message(_detail(answer), answer, str(answer))
 
 
 def _message(detail: dict[str, Any], decoded: Any, text: str) -> str:
@@ -119,6 +125,8 @@ def http_date(value: str | None) -> datetime | None:
     """An HTTP date as an aware datetime; None if it is absent or unreadable."""
     try:
         parsed = parsedate_to_datetime(value) if value else None
-    except ValueError:
+        # Near the ends of the calendar, nothing can be added to a date, or taken from it.
+        usable = parsed is not None and parsed.tzinfo is not None and parsed.astimezone(UTC).year in _YEARS
+    except (ValueError, OverflowError):
         return None
-    return parsed if parsed is not None and parsed.tzinfo is not None else None
+    return parsed if usable else None

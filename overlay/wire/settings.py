@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from overlay.wire.auth import TokenProvider, Tokens
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 from overlay.wire.environment import variable
+from overlay.wire.hosts import is_loopback
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
@@ -112,17 +112,8 @@ def _base_url(given: str | None, *, allow_insecure: bool) -> str:
         raise ConfigurationError("the base URL contains a user name or password; pass token= instead")
     if url.query or url.fragment:
         raise ConfigurationError(f"the base URL {text!r:.200} has a query or fragment; give the path only")
-    if url.scheme == "http" and not allow_insecure and not _is_loopback(url.hostname):
+    if url.scheme == "http" and not allow_insecure and not is_loopback(url.hostname):
         raise ConfigurationError(
             f"http://{url.hostname} would send the token unencrypted: use https://, or allow_insecure=True"
         )
     return text.strip().rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, section 6.3
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -2,10 +2,12 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
-from support.command_line import CANARY, CommandLine, lines_until
+from support.command_line import CANARY, OVERLAY, CommandLine, lines_until
 
 from overlay import Client, Request, write_requests
 from overlay.operations.marks import mark_of
@@ -293,3 +295,108 @@ def test_a_link_is_followed_and_a_device_is_not_replaced(overlay, tmp_path):
     assert full.returncode == 2
     assert full.stderr == "error: /dev/full: No space left on device\n"
     assert overlay.shell("test -c /dev/full").returncode == 0
+
+
+@pytest.mark.parametrize("how", ["by its name", "by a link", "by a hard link"])
+def test_the_input_is_never_written_over(overlay, service, tmp_path, how):
+    named = tmp_path / "r.jsonl"
+    if how != "by its name":
+        named = tmp_path / "out.jsonl"
+        named.symlink_to("r.jsonl") if how == "by a link" else named.hardlink_to(tmp_path / "r.jsonl")
+    before = (tmp_path / "r.jsonl").read_bytes()
+    done = overlay("run", "r.jsonl", "-o", named.name, "--force", *SOON)
+    assert done.returncode == 2
+    assert "is the input itself" in done.stderr
+    assert (tmp_path / "r.jsonl").read_bytes() == before
+    assert service.requests == []
+
+
+def test_somebody_elses_file_is_replaced_only_by_force(overlay, service, tmp_path):
+    out = tmp_path / "out.jsonl"
+    out.write_text("a year's work\n")
+    done = overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON)
+    assert (done.returncode, created(service)) == (2, 0)
+    assert "--force" in done.stderr
+    assert out.read_text() == "a year's work\n"
+    assert overlay("jobs", "list", "--json").stdout == ""
+    assert overlay("run", "r.jsonl", "-o", "out.jsonl", "--force", *SOON).returncode == 0
+    first = out.read_bytes()
+    # What the job itself has written, it may write again, for as long as nobody has touched it.
+    assert overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON).returncode == 0
+    job_id = overlay.json("jobs", "list")["id"]
+    assert overlay("jobs", "results", job_id, "-o", "out.jsonl").returncode == 0
+    assert out.read_bytes() == first
+    with out.open("a") as file:
+        file.write("a note of mine\n")
+    for words in (("run", "r.jsonl"), ("jobs", "results", job_id)):
+        done = overlay(*words, "-o", "out.jsonl")
+        assert done.returncode == 2
+        assert "is not as this job has written it" in done.stderr
+    assert out.read_text().endswith("a note of mine\n")
+    assert created(service) == 1
+
+
+def test_other_outputs_are_not_replaced_either(overlay, service, tmp_path):
+    assert overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON).returncode == 0
+    (batch,) = service.batches()
+    (tmp_path / "mine").write_text("mine")
+    for words in (("batches", "results", batch["id"]), ("files", "download", batch["output_file_id"])):
+        done = overlay(*words, "-o", "mine")
+        assert (done.returncode, "mine exists" in done.stderr) == (2, True)
+        assert (tmp_path / "mine").read_text() == "mine"
+        assert overlay(*words, "-o", "mine", "--force").returncode == 0
+        assert len((tmp_path / "mine").read_text().splitlines()) == COUNT
+        (tmp_path / "mine").write_text("mine")
+
+
+def test_what_a_killed_command_was_writing_is_removed_by_the_next(overlay, service, tmp_path):
+    assert overlay("run", "r.jsonl", "-o", "out.jsonl", *SOON).returncode == 0
+    whole = (tmp_path / "out.jsonl").read_bytes()
+    job_id = overlay.json("jobs", "list")["id"]
+    killed = "import os\nos.replace = os.fsync = lambda *_: os.kill(os.getpid(), 9)\n" + OVERLAY[2]
+    done = subprocess.run(
+        [sys.executable, "-c", killed, "jobs", "results", job_id, "-o", "out.jsonl"],
+        cwd=tmp_path,
+        env=overlay.env,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob(".*.part")
+    assert left.stat().st_size == len(whole)
+    mine = tmp_path / ".mine.part"
+    mine.write_text("not theirs")
+    assert overlay("jobs", "results", job_id, "-o", "out.jsonl").returncode == 0
+    assert not left.exists()
+    assert mine.exists()
+    assert (tmp_path / "out.jsonl").read_bytes() == whole
+
+
+def test_the_file_is_read_once_though_it_is_still_being_written(overlay, service, tmp_path):
+    """The id is that of what is sent: run again with the file as it is then, it is another job."""
+    lines = (tmp_path / "r.jsonl").read_bytes().splitlines(keepends=True)
+    grows = tmp_path / "grows.jsonl"
+    grows.write_bytes(b"".join(lines[:10]))
+    writer = (
+        "import overlay.jobs.preparing as p\n"
+        "lines, counted = p._file_lines, []\n"
+        "def growing(path, *rest):\n"
+        "    counted.append(path)\n"
+        "    yield from lines(path, *rest)\n"
+        f"    open(path, 'ab').write({b''.join(lines[10:])!r})\n"
+        "    print(len(counted))\n"
+        "p._file_lines = growing\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", writer + OVERLAY[2], "run", "grows.jsonl", "-o", "out.jsonl", *SOON],
+        cwd=tmp_path,
+        env=overlay.env,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "1\n"
+    assert custom_ids((tmp_path / "out.jsonl").read_text()) == IN_ORDER[:10]
+    grows.write_bytes(b"".join(lines[:10]))
+    again = overlay("run", "grows.jsonl", "-o", "out.jsonl", *SOON)
+    assert (again.returncode, created(service)) == (0, 1)
+    assert "nothing is paid for twice" in again.stderr

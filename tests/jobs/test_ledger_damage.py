@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from support.failing_disks import read_only
 from support.ledgers import JOB, UNITS, contents, unit, written
 
 from overlay import LedgerError, StorageError
+from overlay.jobs import ledger as ledgers
 from overlay.jobs.ledger import Ledger
+from overlay.jobs.records import LostFile
 
 
 @pytest.fixture
@@ -72,6 +75,62 @@ def test_a_record_that_was_changed_by_others_is_refused(path):
     db.close()
     with pytest.raises(LedgerError, match=r"damaged.*recover"):
         contents(path)
+
+
+READ = {
+    "spent": Ledger.spent,
+    "lost": Ledger.lost,
+    "litter": Ledger.litter,
+    "created": lambda ledger: ledger.creates_since(0),
+    "cap": Ledger.caps,
+}
+CHANGES = {
+    "spent": "why = 'other'",
+    "lost": "shard = 7",
+    "litter": "file_id = 'file-2'",
+    "created": "at = 0",
+    "cap": "tokens = 1",
+}
+
+
+@pytest.mark.parametrize("table", READ)
+def test_every_table_is_sealed(path, table):
+    ledger = Ledger(path)
+    ledger.spend("batch_9", "refused")
+    ledger.lose(LostFile("file-9", 1_750_000_000, 1, 0))
+    ledger.add_litter("file-9")
+    ledger.count_create(1_750_000_000.0)
+    ledger.learn_cap("m", 1000)
+    before = READ[table](ledger)
+    assert before
+    ledger.close()
+    db = sqlite3.connect(path)
+    db.execute(f"UPDATE {table} SET {CHANGES[table]}")
+    db.commit()
+    db.close()
+    with closing(Ledger(path)) as opened:
+        with pytest.raises(LedgerError, match=r"checksum.*recover"):
+            READ[table](opened)
+        for name, read in READ.items():
+            assert name == table or read(opened)
+
+
+def test_what_was_written_before_there_were_seals_is_sealed_on_the_way(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(ledgers, "MIGRATIONS", ledgers.MIGRATIONS[:4])
+        ledger = written(tmp_path / "ledger.db")
+        ledger._db.execute("INSERT INTO spent VALUES ('batch_9', 'refused')")
+        ledger._db.execute("INSERT INTO created VALUES (1750000000.5)")
+        ledger._db.execute("INSERT INTO lost VALUES ('file-9', NULL, 1, 0, 0)")
+        ledger.close()
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        assert ledger.spent() == {"batch_9": "refused"}
+        assert ledger.lost() == [LostFile("file-9", None, 1, 0)]
+        assert ledger.creates_since(0) == 1
+        for table in READ:
+            seals = ledger._db.execute(f"SELECT seal FROM {table}").fetchall()
+            assert all(seal is not None for (seal,) in seals)
+        assert ledger.job() == JOB
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.3, 0.5, 0.7, 0.8])

@@ -1,5 +1,6 @@
 """One process per job, and nobody kept out by the dead."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from overlay import JobLockedError, StorageError
+from overlay.jobs import lock as locks
 from overlay.jobs.lock import JobLock
 
 HOLDER = """
@@ -33,7 +35,7 @@ from overlay import JobLockedError
 from overlay.jobs.lock import JobLock
 
 try:
-    JobLock(Path(sys.argv[1]), "j").__enter__()
+    JobLock(Path(sys.argv[1]), "j", name=[*sys.argv, "lock"][2]).__enter__()
 except JobLockedError as error:
     print(error.pid)
 """
@@ -45,7 +47,7 @@ from overlay.jobs.lock import JobLock
 with JobLock(Path(sys.argv[1]), "j"):
     print(os.getpid(), flush=True)
     if os.fork() == 0:
-        exec(sys.argv[2])
+        exec(sys.argv.pop())
     else:
         os.wait()
 """
@@ -70,9 +72,10 @@ def holder(tmp_path):
         process.stdout.close()
 
 
-def locked_elsewhere(folder):
+def locked_elsewhere(folder, name="lock"):
     """Who keeps another process out, as that process is told; None where nobody does."""
-    said = subprocess.run([sys.executable, "-c", TAKER, str(folder)], capture_output=True, check=True).stdout
+    command = [sys.executable, "-c", TAKER, str(folder), name]
+    said = subprocess.run(command, capture_output=True, check=True).stdout
     return int(said) if said else None
 
 
@@ -194,3 +197,67 @@ def test_a_folder_that_refuses_is_a_storage_error_of_the_job(api, tmp_path):
     (folder / "jobs" / "j" / "lock").mkdir()
     with pytest.raises(StorageError):
         api.jobs.resume("j")
+
+
+def test_a_file_is_known_wherever_its_folder_has_gone(tmp_path):
+    (tmp_path / "hidden").mkdir()
+    with JobLock(tmp_path / "hidden", "j"):
+        (tmp_path / "hidden").rename(tmp_path / "shown")
+        with pytest.raises(JobLockedError) as caught, JobLock(tmp_path / "shown", "j"):
+            pass
+        assert caught.value.pid == os.getpid()
+        assert locked_elsewhere(tmp_path / "shown") == os.getpid()
+    assert locked_elsewhere(tmp_path / "shown") is None
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "close"])
+def test_it_is_let_go_of_though_the_disk_refuses(tmp_path, monkeypatch, call):
+    done = getattr(os, call)
+
+    def refuses(handle, *rest):
+        if call == "close":
+            done(handle)
+        raise OSError(5, "Input/output error")
+
+    with JobLock(tmp_path, "j"), monkeypatch.context() as patch:
+        patch.setattr(os, call, refuses)
+        lock = JobLock(tmp_path, "k", name="other")
+        if call == "close":
+            lock.__enter__()
+            lock.__exit__(None, None, None)
+    with JobLock(tmp_path, "j"), JobLock(tmp_path, "k", name="other"):
+        pass
+
+
+def test_a_finalizer_may_let_go_of_it_inside_another_lock_of_the_same_thread(tmp_path):
+    """What the garbage collector finds, it closes in whatever thread it runs, wherever that is."""
+    first = JobLock(tmp_path, "j", name="first").__enter__()
+    with locks._guard:  # as while another is taken
+        first.__exit__(None, None, None)
+    with JobLock(tmp_path, "j", name="second"):  # whoever comes next has it done
+        assert locked_elsewhere(tmp_path, "first") is None
+
+
+def test_a_child_that_lets_go_of_what_its_parent_holds_takes_nothing_from_it(tmp_path):
+    with JobLock(tmp_path, "j") as held:
+        if os.fork() == 0:
+            held.__exit__(None, None, None)
+            os._exit(0)
+        os.wait()
+        assert locked_elsewhere(tmp_path) == os.getpid()
+
+
+def test_a_lock_file_that_is_removed_while_it_is_waited_for_is_not_taken_for_the_new_one(
+    tmp_path, monkeypatch
+):
+    done, removed = fcntl.lockf, []
+
+    def locking(handle, how):
+        done(handle, how)
+        if not removed:  # by its holder, in the moment before
+            removed.append((tmp_path / "lock").unlink())
+
+    monkeypatch.setattr(fcntl, "lockf", locking)
+    with JobLock(tmp_path, "j"):
+        assert (tmp_path / "lock").exists()
+        assert locked_elsewhere(tmp_path) == os.getpid()

@@ -8,7 +8,7 @@ from support.fake_service import StoredBatch
 from support.job_scene import TWO
 from support.job_steps import chat
 
-from overlay import AuthenticationError, BatchFailedError, Limits, TokenProviderError
+from overlay import AuthenticationError, BatchFailedError, InvalidResponseError, Limits, TokenProviderError
 from overlay.jobs.spool import estimated_tokens
 
 
@@ -252,6 +252,27 @@ def test_a_token_provider_may_fail_for_ten_minutes(scene, seconds, borne):
         assert 600 <= scene.clock.time() - began - 1000 < 800
         scene.clock.move(seconds)
         assert client.jobs.wait("j").ok == 6
+
+
+@pytest.mark.parametrize(("seconds", "borne"), [(300, True), (1500, False)])
+def test_answers_may_be_unreadable_for_ten_minutes(scene, seconds, borne):
+    scene.submit(alike(2))
+    for batch in scene.fake.live():
+        scene.fake.complete(batch)
+    began, retrieve = scene.clock.time(), scene.fake._get_batches
+
+    def unreadable(*arguments):
+        if scene.clock.time() - began < seconds:
+            return httpx.Response(200, json={"error": {"message": "out to lunch"}})
+        return retrieve(*arguments)
+
+    scene.fake._get_batches = unreadable
+    if not borne:
+        with pytest.raises(InvalidResponseError, match="out to lunch"):
+            scene.jobs.wait("j")
+        assert 600 <= scene.clock.time() - began < 900
+        scene.clock.move(seconds)
+    assert scene.jobs.wait("j").ok == 2
 
 
 def test_what_no_waiting_mends_is_raised_at_once(scene):

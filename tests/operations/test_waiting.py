@@ -143,6 +143,23 @@ def test_a_batch_that_stays_missing_is_raised_after_ten_minutes(api, service, ba
     assert 600 <= sum(clock.slept) < 700
 
 
+@pytest.mark.parametrize(
+    "body", ['{"error": {"message": "out to lunch"}}', '{"id": [7]}', "out to lunch", "[1]"]
+)
+def test_an_answer_that_can_never_be_read_is_raised_after_ten_minutes(api, service, batch, clock, body):
+    service.faults.add(LOOK, Literally(body), times=None, skip=1)
+    with pytest.raises(InvalidResponseError) as caught:
+        api.batches.wait(batch.id)
+    assert 600 <= sum(clock.slept) < 800
+    assert "message" not in body or "out to lunch" in str(caught.value)
+
+
+def test_one_that_can_be_read_in_between_begins_the_ten_minutes_anew(api, service, batch, clock):
+    for skip in (1, 50):
+        service.faults.add(LOOK, Literally("hello"), times=30, skip=skip)
+    assert api.batches.wait(batch.id).succeeded
+
+
 def test_a_batch_that_never_was_is_raised_at_once(api, service, clock):
     with pytest.raises(NotFoundError):
         api.batches.wait("batch_unknown")

@@ -5,6 +5,7 @@ import logging
 import pickle
 import subprocess
 import sys
+import time
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,16 @@ import pytest
 from support.calling import ENDPOINT, batch_object, write_lines
 from support.raw_server import Reset as ResetNow, answer
 
-from overlay import AsyncClient, Client, OverlayError, Token, TokenProviderError
+from overlay import (
+    AsyncClient,
+    BatchFailedError,
+    Client,
+    OverlayError,
+    Result,
+    ResultError,
+    Token,
+    TokenProviderError,
+)
 from overlay.wire.auth import BearerAuth, Tokens
 
 CANARY = "sk-canary-7f3a/Q+9~x=="
@@ -107,9 +117,9 @@ IN_BODIES = {
     "500": lambda echo: answer(f"<title>{echo}</title>", 500),
     "422": lambda echo: as_json({"detail": [{"loc": ["header", echo], "msg": echo}]}, 422),
     "text": lambda echo: answer(f"you sent {echo}", 403),
-    "not a batch": lambda echo: as_json({"id": echo, "status": echo}),
-    "not a file": lambda echo: as_json({"id": f"../{echo}"}),
-    "wrong types": lambda echo: as_json({"id": "batch_1", "status": [echo]}),
+    "not a batch": lambda echo: as_json({"id": f"{echo}\n", "status": echo}),
+    "not a file": lambda echo: as_json({"id": f"../{echo}\0"}),
+    "wrong types": lambda echo: as_json({"id": f"file-{echo}\n", "input_file_id": [echo]}),
     "not JSON": lambda echo: answer(f"hello {echo}"),
     "broken JSON": lambda echo: answer(f'{{"id": "{echo}'),
 }
@@ -230,7 +240,7 @@ def test_models_and_clients_are_pickled_without_it(connect, raw_server):
 def test_tokens_that_were_renewed_are_hidden_too():
     values = iter([f"sk-canary-number-{n}" for n in range(9)])
     tokens = Tokens(lambda: next(values))
-    sent = [tokens.get() for _ in range(9)]
+    sent = [tokens.get().value for _ in range(9)]
     assert tokens.scrub(f"refused: {sent[0]}, {sent[8]}") == "refused: [token], [token]"
 
 
@@ -250,3 +260,100 @@ def test_a_program_that_dies_of_it_does_not_print_it(raw_server):
     assert done.returncode == 1
     assert "Wrong key [token]" in done.stderr
     assert hidden(done.stdout + done.stderr)
+
+
+def entities(text):
+    return "".join(
+        f"&#{ord(each)};" if index % 2 else f"&#x{ord(each):X};" for index, each in enumerate(text)
+    )
+
+
+SPELLINGS = {
+    "plain": CANARY,
+    "json": CANARY.replace("/", "\\/"),
+    "json twice": CANARY.replace("/", "\\\\/"),
+    "unicode": "".join(f"\\u{ord(each):04X}" for each in CANARY),
+    "percent": quote(CANARY, safe=""),
+    "percent, small": quote(CANARY, safe="").replace("%2F", "%2f").replace("%2B", "%2b"),
+    "percent twice": quote(quote(CANARY, safe=""), safe=""),
+    "all percent": "".join(f"%{ord(each):02X}" for each in CANARY),
+    "entities": entities(CANARY),
+    "named": CANARY.replace("/", "&sol;").replace("+", "&plus;").replace("=", "&equals;"),
+    "named twice": CANARY.replace("/", "&amp;sol;"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_other_spellings_are_hidden_too(spelling):
+    tokens = Tokens(CANARY)
+    assert tokens.scrub(f"key={spelling}, rest") == "key=[token], rest"
+
+
+def test_a_long_text_is_searched_in_one_pass():
+    tokens = Tokens(CANARY)
+    began = time.monotonic()
+    for repeated in ("\\", "&", "&amp;", "%25", "%", "&#0", "sk-canary", "s"):
+        tokens.scrub(repeated * (200_000 // len(repeated)))
+    assert time.monotonic() - began < 5
+
+
+def test_what_a_batch_and_a_result_quote_is_not_shown(connect, raw_server):
+    reason = {"code": CANARY, "message": f"bad key {CANARY}", "line": 1}
+    whole = batch_object(status="failed", errors={"data": [reason]}, metadata={"key": CANARY}, completed_at=1)
+    line = {"custom_id": "r", "response": None, "error": {"code": CANARY, "message": f"bad key {CANARY}"}}
+
+    def serve(request):
+        if request.path.endswith("/content"):
+            return answer(json.dumps(line) + "\n")
+        return answer(whole)
+
+    api = connect(raw_server(serve).base_url, token=CANARY)
+    shown = api.batches.retrieve("batch_1")
+    assert hidden(repr(shown))
+    assert hidden(str(shown))
+    assert shown.metadata.get("key") == CANARY, "what the service has sent is there to be read"
+    with pytest.raises(BatchFailedError) as failed:
+        list(api.batches.results("batch_1"))
+    assert all(map(hidden, everything_said_by(failed.value)))
+    assert hidden(repr(failed.value.problems) + "".join(map(str, failed.value.problems)))
+    result = Result(json.dumps(line).encode())
+    assert hidden(repr(result))
+    for act in (result.raise_for_error, lambda: result.parse(dict)):
+        with pytest.raises(ResultError) as caught:
+            act()
+        assert all(map(hidden, everything_said_by(caught.value)))
+
+
+FORGED = "no\r\n2026-11-26 CRITICAL root: all is lost\x1b[2J\u2028\u202e\0"
+
+
+def test_no_line_is_forged(connect, raw_server, logged):
+    """What a service says stands in one line, without what a terminal would obey."""
+    answers = {
+        "/v1/batches/batch_1": answer({"error": {"message": FORGED, "code": FORGED}}, 503),
+        "/v1/batches/batch_2": answer(
+            batch_object(id="batch_2", status=f"failed{FORGED}", errors=[FORGED], output_file_id=FORGED)
+        ),
+        "/v1/batches/batch_3": answer(batch_object(id="batch_3", status="failed", errors=[FORGED])),
+        "/v1/files/file-1": answer({"error": {"message": FORGED}}),
+        "/v1/files/file-2": answer({"id": FORGED}),
+    }
+    api = connect(raw_server(lambda request: answers[request.path]).base_url, max_retries=1)
+    logged.clear()
+    for act in (
+        lambda: api.batches.retrieve("batch_1"),
+        lambda: list(api.batches.results("batch_2")),
+        lambda: list(api.batches.results("batch_3")),
+        lambda: api.files.retrieve("file-1"),
+        lambda: api.files.retrieve("file-2"),
+        Result(json.dumps({"custom_id": FORGED, "error": {"message": FORGED}}).encode()).raise_for_error,
+    ):
+        with pytest.raises(OverlayError) as caught:
+            act()
+        assert str(caught.value).isprintable()
+        for problem in getattr(caught.value, "problems", ()):
+            assert str(problem).isprintable()
+    said = [record.getMessage() for record in logged.records if record.name == "overlay"]
+    assert said
+    assert all(map(str.isprintable, said))
+    assert repr(Result(json.dumps({"custom_id": FORGED, "error": FORGED}).encode())).isprintable()

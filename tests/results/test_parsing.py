@@ -93,3 +93,16 @@ def test_parse_refuses_a_type_that_json_cannot_become():
 
     with pytest.raises(NotImplementedError, match="Plain"):
         said("{}").parse(Plain)
+
+
+@pytest.mark.parametrize("text", ['{"x": "no number"}', "hello", "[" * 5000])
+@pytest.mark.parametrize("type_", [Attrs | None, Attrs | list[int], list[Attrs], int | None, dict[str, int]])
+def test_a_type_without_a_name_of_its_own_is_named_all_the_same(type_, text):
+    with pytest.raises(ResultError, match="not a valid") as caught:
+        said(text).parse(type_)
+    assert caught.value.code == "unexpected_text"
+
+
+def test_none_is_a_value_of_a_type_that_may_be_none():
+    assert said("null").parse(Attrs | None) is None
+    assert said('{"x": 1}').parse(Attrs | None) == Attrs(1)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from contextlib import suppress
 
 import pytest
 from support.answer_lines import CHAT, answer, chat, failure
@@ -276,3 +277,30 @@ def test_all_but_the_id_stays_as_it_was():
 def test_a_line_that_cannot_be_read_becomes_one_that_says_so(line):
     result = renamed(Result(line), "a")
     assert (result.custom_id, result.error.code) == ("a", "malformed_line")
+
+
+ODD = [7, -1, 10**30, 1e300, True, None, "x", [], ["text"], [[]], {}, {"type": "text"}, "\ud800"]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize(
+    "place", ["type", "text", "part", "content", "message", "choices", "usage", "status", "code"]
+)
+def test_a_line_with_a_field_that_makes_no_sense_is_read(place, odd):
+    part = {"type": "text", "text": "hello"}
+    if place in part:
+        part[place] = odd
+    content = [odd if place == "part" else part, {"type": "text", "text": "!"}]
+    message = {"role": "assistant", "content": odd if place == "content" else content}
+    body = {"choices": [{"message": odd if place == "message" else message}], "usage": {"prompt_tokens": 1}}
+    body |= {place: odd} if place in {"choices", "usage"} else {}
+    status = odd if place == "status" else 200
+    error = {"code": odd, "message": odd} if place == "code" else None
+    line = {"custom_id": "r", "response": {"status_code": status, "body": body}, "error": error}
+    result = Result(json.dumps(line).encode())
+    for name in ("ok", "text", "usage", "error", "body", "status_code", "request_id", "custom_id"):
+        getattr(result, name)
+    assert repr(result).isprintable()
+    assert result.text is None or result.text.encode()
+    with suppress(ResultError):
+        result.parse(dict)

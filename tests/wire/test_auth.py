@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 from support.calling import TOKEN, calling
+from support.raw_server import answer
 
-from overlay import AsyncClient, AuthenticationError, Client, Token
+from overlay import AsyncClient, AuthenticationError, Client, OverlayError, Token
 from overlay.server import Service
 from overlay.wire.auth import Tokens
 
@@ -87,7 +88,8 @@ def test_a_provider_may_be_awaited(service, backend):
 
 
 def get(tokens, kind):
-    return tokens.get() if kind == "blocking" else anyio.run(tokens.aget, backend=kind)
+    issued = tokens.get() if kind == "blocking" else anyio.run(tokens.aget, backend=kind)
+    return issued.value
 
 
 @pytest.mark.parametrize(
@@ -228,3 +230,97 @@ def test_a_blocking_provider_does_not_hold_up_the_loop(service, backend):
 
     anyio.run(both, backend=backend)
     assert sent(service) == [TOKEN]
+
+
+class Storm:
+    """Gives all callers the same token, and then, when it is refused, another, the same, or none.
+
+    As a server's script, it refuses what is not fresh once all of them have asked.
+    """
+
+    def __init__(self, expires_at, then):
+        self.calls = 0
+        self.renewing = threading.Event()
+        self._expires_at = expires_at
+        self._then = then
+        self._gathered = threading.Barrier(CALLERS, action=self.renewing.set)
+
+    def __call__(self):
+        self.calls += self.renewing.is_set()
+        value = "sk-dead-token"
+        if self.renewing.is_set():
+            if self._then == "fails":
+                raise OSError("no route")
+            time.sleep(0.05)
+            value = "sk-fresh-token" if self._then == "another" else value
+        return value if self._expires_at is None else Token(value, self._expires_at)
+
+    def answer(self, request):
+        if request.headers["authorization"] == "Bearer sk-fresh-token":
+            return answer({"object": "list", "data": [], "has_more": False})
+        if not self.renewing.is_set():
+            self._gathered.wait(30)
+        return answer({"error": {"message": "expired"}}, 401)
+
+
+STORMS = pytest.mark.parametrize(
+    ("then", "outcome"),
+    [("another", "served"), ("the same", "AuthenticationError"), ("fails", "TokenProviderError")],
+)
+KINDS_OF_TOKEN = pytest.mark.parametrize("expires_at", [None, hours_from_now()], ids=["str", "Token"])
+
+
+@STORMS
+@KINDS_OF_TOKEN
+def test_one_call_serves_all_threads_whose_token_is_refused(raw_server, expires_at, then, outcome):
+    storm = Storm(expires_at, then)
+
+    def use(_):
+        try:
+            list(client.batches.list())
+        except OverlayError as error:
+            return type(error).__name__
+        return "served"
+
+    server = raw_server(storm.answer)
+    with Client(base_url=server.base_url, token=storm) as client, ThreadPoolExecutor(CALLERS) as pool:
+        assert set(pool.map(use, range(CALLERS))) == {outcome}
+    assert storm.calls == 1
+
+
+@STORMS
+@KINDS_OF_TOKEN
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_one_call_serves_all_tasks_whose_token_is_refused(raw_server, backend, expires_at, then, outcome):
+    storm, came = Storm(expires_at, then), set()
+
+    async def use(client):
+        try:
+            assert [batch async for batch in client.batches.list()] == []
+        except OverlayError as error:
+            came.add(type(error).__name__)
+        else:
+            came.add("served")
+
+    async def all_of_them():
+        async with (
+            AsyncClient(base_url=server.base_url, token=storm) as client,
+            anyio.create_task_group() as group,
+        ):
+            for _ in range(CALLERS):
+                group.start_soon(use, client)
+
+    server = raw_server(storm.answer)
+    anyio.run(all_of_them, backend=backend)
+    assert came == {outcome}
+    assert storm.calls == 1
+
+
+def test_what_was_renewed_once_is_renewed_again_when_that_is_refused():
+    provider = Provider()
+    tokens = Tokens(provider)
+    first = tokens.get()
+    second = tokens.get(rejected=first)
+    assert tokens.get(rejected=first) == second
+    assert tokens.get(rejected=second).value == "sk-token-3"
+    assert provider.calls == 3

@@ -12,7 +12,7 @@ from overlay.wire.decoding import JSONResponse
     [
         '{"id": "batch_1", "n": [1, 2.5, -3e10, true, null], "deep": {"a": {}}}',
         '{"big": 123456789012345678901234567890, "small": 1e-400}',
-        '{"half": "\\ud800", "line": "\\u2028\u2028"}',
+        '{"pair": "\\ud83d\\ude00", "line": "\\u2028\u2028"}',
         '{"huge": 1e999, "same": 1, "same": 2}',
         '{"bad": Infinity}',
     ],
