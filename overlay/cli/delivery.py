@@ -9,7 +9,7 @@ from overlay.cli.shell import Shell
 from overlay.jobs.views import Job
 from overlay.models import Batch
 from overlay.results.iterables import Results
-from overlay.results.shapes import MISSING
+from overlay.results.shapes import MISSING, NOT_YET
 
 
 def deliver(shell: Shell, results: Results, path: str) -> Exit:
@@ -53,6 +53,28 @@ def deliver_job(shell: Shell, job: Job, results: Results, path: str) -> Exit:
     if job.strays:
         shell.say(f"warning: {job.strays:,} answers match no request of the input and were left out")
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
+
+
+def deliver_partial(shell: Shell, job_id: str, results: Results, path: str) -> Exit:
+    """What there is of a job's results so far; INCOMPLETE if any are still to come, or failed."""
+    total = waiting = failed = 0
+    with results, destination(path) as write:
+        for result in results:
+            write(result.raw + b"\n")
+            total += 1
+            error = result.error
+            if error is not None:
+                waiting += error.code == NOT_YET
+                failed += error.code != NOT_YET
+    counts = {"total": total, "ok": total - waiting - failed, "failed": failed, "not_yet": waiting}
+    if shell.json and path != STDOUT:
+        output.document({"job": job_id, "output": path, "results": counts})
+    else:
+        place = "standard output" if path == STDOUT else path
+        shell.say(
+            f"{place}: {total:,} results, {counts['ok']:,} ok, {failed:,} failed, {waiting:,} not yet answered"
+        )
+    return Exit.OK if not waiting and not failed else Exit.INCOMPLETE
 
 
 def _summarise(shell: Shell, batch: Batch, path: str, counts: dict[str, int]) -> None:

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 _SHARDS_SHOWN = 8
 _TENTHS = 10
 _SPOKEN = frozenset(
-    {"uploading", "created", "adopted", "waiting", "split", "changed", "resubmitted", "duplicate", "outage"}
+    {
+        "uploading",
+        "created",
+        "adopted",
+        "waiting",
+        "split",
+        "changed",
+        "resubmitted",
+        "duplicate",
+        "stuck",
+        "outage",
+    }
 )
 """The events that get a line of their own without a terminal; besides them, each tenth of the way gets one."""
 

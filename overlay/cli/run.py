@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from overlay.cli.advice import advising, both
 from overlay.cli.arguments import (
     DeleteFiles,
     MaxAttempts,
@@ -89,9 +90,7 @@ def register(app: typer.Typer) -> None:
                     job_id = _unused(client, job_id)
                 job = _known(client, job_id)
                 if job is not None:
-                    progress.note(
-                        f"continuing job {job_id} of {shown(job.created)}; nothing is paid for twice"
-                    )
+                    progress.note(_continuing(job))
                 elif not again:
                     _refuse_to_pay_again(shell, client, job_id)
                 go_on = (
@@ -99,26 +98,34 @@ def register(app: typer.Typer) -> None:
                     if again
                     else shell.again("run", file, "-o", output_path)
                 )
-                shell.advise(
-                    f"any batches of job {job_id} keep running at the service; resume with: {go_on}",
-                    on_error=True,
-                )
-                if job is None:
-                    client.jobs.submit(
-                        file,
-                        id=job_id,
-                        completion_window=completion_window,
-                        metadata=added,
-                        **changes,
-                        poll=poll,
-                        on_change=progress.watch,
-                    )
-                if job is None or not job.ended:
-                    job = client.jobs.wait(
-                        job_id, timeout=timeout, poll=poll, on_change=progress.watch, **changes
-                    )
+                with advising(shell, client, job_id, go_on) as note:
+                    on_change = both(progress.watch, note)
+                    if job is None or job.refused:
+                        job = client.jobs.submit(
+                            file,
+                            id=job_id,
+                            completion_window=completion_window,
+                            metadata=added,
+                            **changes,
+                            poll=poll,
+                            on_change=on_change,
+                        )
+                    if not job.ended:
+                        note(job)
+                        job = client.jobs.wait(
+                            job_id, timeout=timeout, poll=poll, on_change=on_change, **changes
+                        )
             # The live view is gone by now: on the same terminal, it and the results would overwrite each other.
             return deliver_job(shell, job, client.jobs.results(job_id), output_path)
+
+
+def _continuing(job: Job) -> str:
+    of = f"job {job.id} of {shown(job.created)}"
+    if job.refused:
+        return f"starting {of} once more: the service refused it, and nothing was paid"
+    if job.ended:
+        return f"{of} has ended; nothing is sent, and nothing is paid for twice"
+    return f"continuing {of}; nothing is paid for twice"
 
 
 def _known(client: Client, job_id: str) -> Job | None:

@@ -17,6 +17,7 @@ from overlay.operations import files
 from overlay.operations.batches import cancel
 from overlay.operations.caps import limit_in
 from overlay.results.fetching import batch_failed, failed, with_files
+from overlay.results.shapes import REFUSED, LineError
 
 
 def stop(context: JobContext, unit: Unit) -> Flow[None]:
@@ -70,13 +71,26 @@ def collect(context: JobContext, unit: Unit) -> Flow[None]:
     yield from finish(context, unit, answers, batch.output_file_id, batch.error_file_id)
 
 
-def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None) -> Flow[None]:
+def finish(
+    context: JobContext,
+    unit: Unit,
+    answers: list[Path],
+    *file_ids: str | None,
+    unanswered: LineError | None = None,
+) -> Flow[None]:
     """Settle a unit with the answers that there are, and commit it together with its next generation.
 
-    `file_ids` are those of the answer files at the service.
+    `file_ids` are those of the answer files at the service. With `unanswered`, nothing is sent again, and it is the
+    result of each request without an answer.
     """
-    again = context.record.state == "open" and unit.generation + 1 < int(context.record.options.max_attempts)
-    following: Unit | None = yield Work(partial(merge, context.folder, unit, answers, again=again))
+    again = (
+        context.record.state == "open"
+        and unanswered is None
+        and unit.generation + 1 < int(context.record.options.max_attempts)
+    )
+    following: Unit | None = yield Work(
+        partial(merge, context.folder, unit, answers, again=again, unanswered=unanswered)
+    )
     unit.state = "done"
     yield Work(partial(_commit, context, unit, following, file_ids))
     yield Work(partial(remove_fetched, context.folder, [unit]))
@@ -87,6 +101,15 @@ def finish(context: JobContext, unit: Unit, answers: list[Path], *file_ids: str 
             following,
             f"shard {unit.shard}: {following.requests:,} requests will be sent again",
         )
+
+
+def refuse(context: JobContext, units: Sequence[Unit]) -> Flow[None]:
+    """Settle the units of a job that was refused as a whole: each request gets the service's words."""
+    for unit in units:
+        if not unit.over:
+            why = unit.problem or context.record.last_error or "the service refused it"
+            unit.trouble = "refused"
+            yield from finish(context, unit, [], unanswered=LineError(REFUSED, why))
 
 
 def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: Sequence[str | None]) -> None:

@@ -95,7 +95,11 @@ def _fourth(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE lost ADD COLUMN part INTEGER DEFAULT 0")
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first, _second, _third, _fourth]
+def _fifth(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE unit ADD COLUMN trouble TEXT")
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_first, _second, _third, _fourth, _fifth]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 
 # Result codes of https://sqlite.org/rescode.html after which the file may be sound: no permission, busy, locked, no

@@ -18,10 +18,13 @@ from overlay.jobs.records import Unit
 from overlay.jobs.spool import estimated_tokens, shard_name, shard_path
 from overlay.lines import open_lines, replacing, split, storage_errors, sync_folder
 from overlay.results.files import join_results
-from overlay.results.result import Result, missing_result
-from overlay.results.shapes import FAILED, MALFORMED, MISSING, custom_id_bytes
+from overlay.results.result import Result, failed_result, missing_result
+from overlay.results.shapes import FAILED, GIVEN_UP, MALFORMED, MISSING, REFUSED, LineError, custom_id_bytes
 
 _NEVER_RAN = frozenset({"batch_expired", "batch_cancelled", MISSING})
+_SAYS_NOTHING = frozenset({MISSING, GIVEN_UP, REFUSED})
+_SAYS_LESS = _NEVER_RAN | _SAYS_NOTHING
+"""Codes that do not take the place of an earlier answer."""
 _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
 _SERVER_ERROR = 500
 _FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)(?:\.(\d+))?-")
@@ -60,10 +63,18 @@ def may_succeed(result: Result) -> bool:
     return result.error is not None and result.error.code in _NEVER_RAN | {MALFORMED}
 
 
-def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> Unit | None:
+def never_ran(result: Result) -> bool:
+    """Whether a request failed because it was never run."""
+    return result.error is not None and result.error.code in _NEVER_RAN
+
+
+def merge(
+    folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool, unanswered: LineError | None = None
+) -> Unit | None:
     """Write the results of a generation, count them on the unit, and return the next generation, if any.
 
-    `again` says whether one may follow. Raises StorageError if a file of ours is damaged, or the disk fails.
+    `again` says whether one may follow; `unanswered`, what the result of a request without an answer says, by
+    default that it is missing. Raises StorageError if a file of ours is damaged, or the disk fails.
     """
     for name in ("results", "strays"):
         (folder / name).mkdir(exist_ok=True)
@@ -78,7 +89,10 @@ def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> 
         joined = stack.enter_context(join_results(order, answers))
         out = stack.enter_context(replacing(fresh))
         retry = stack.enter_context(replacing(following) if again else nullcontext())
-        for result in joined:
+        for found in joined:
+            result = found
+            if unanswered is not None and _is_missing(found):
+                result = failed_result(found.custom_id or "", unanswered.code or MISSING, unanswered.message)
             with storage_errors(fresh):
                 out.write(result.raw + b"\n")
             usage = result.usage
@@ -99,7 +113,7 @@ def merge(folder: Path, unit: Unit, answers: Sequence[Path], *, again: bool) -> 
                 f"{requests}: holds {joined.report.total:,} requests instead of {unit.requests:,}",
                 path=requests,
             )
-        unit.missing = joined.report.missing
+        unit.missing = 0 if unanswered is not None else joined.report.missing
         unit.strays = _keep_strays(folder, unit, joined.strays())
     _merge_generations(folder, unit, fresh)
     if not next_unit.requests:
@@ -182,7 +196,11 @@ def _write_unanswered(folder: Path, shard: int, target: Path) -> None:
 
 def _better(earlier: bytes, later: bytes) -> bytes:
     """The later answer, unless it only says that there was none and the earlier one says more."""
-    return earlier if _code(later) in _NEVER_RAN and _code(earlier) != MISSING else later
+    return earlier if _code(later) in _SAYS_LESS and _code(earlier) not in _SAYS_NOTHING else later
+
+
+def _is_missing(result: Result) -> bool:
+    return result.error is not None and result.error.code == MISSING
 
 
 def _code(line: bytes) -> str | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import partial as bound
 from typing import Any, Concatenate, ParamSpec
 
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
-from overlay.jobs import preparing, recovery, verbs
+from overlay.jobs import deleting, giving_up, preparing, reading, recovery, verbs
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
 from overlay.wire.connection import Settings
@@ -57,20 +57,25 @@ class Jobs(Resource):
     submit = blocking(verbs.submit)
     resume = blocking(verbs.resume)
     wait = blocking(verbs.wait)
-    retrieve = blocking(verbs.retrieve)
-    list = blocking(verbs.list_jobs)
+    retrieve = blocking(reading.retrieve)
+    list = blocking(reading.list_jobs)
     cancel = blocking(verbs.cancel)
-    delete = blocking(verbs.delete)
+    give_up = blocking(giving_up.give_up)
+    send_again = blocking(giving_up.send_again)
+    delete = blocking(deleting.delete)
     clean = blocking(recovery.clean)
     recover = blocking(recovery.recover)
     run = running(verbs.submit)
 
-    def results(self, job_id: str) -> Results:
+    def results(self, job_id: str, *, partial: bool = False) -> Results:
         """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
 
-        Raises, when iterated, JobNotFoundError and JobNotEndedError.
+        With `partial`, those of any job, as far as they are on this disk: a request without an answer so far gets
+        the error code `not_yet`. That needs neither the service nor the job's lock.
+
+        Raises, when iterated, JobNotFoundError and, without `partial`, JobNotEndedError.
         """
-        return Results(self._driver, partial(verbs.open_results, job_id))
+        return Results(self._driver, bound(reading.open_results, job_id, whole=not partial))
 
 
 class AsyncJobs(AsyncResource):
@@ -80,14 +85,16 @@ class AsyncJobs(AsyncResource):
     submit = awaiting(verbs.submit)
     resume = awaiting(verbs.resume)
     wait = awaiting(verbs.wait)
-    retrieve = awaiting(verbs.retrieve)
-    list = awaiting(verbs.list_jobs)
+    retrieve = awaiting(reading.retrieve)
+    list = awaiting(reading.list_jobs)
     cancel = awaiting(verbs.cancel)
-    delete = awaiting(verbs.delete)
+    give_up = awaiting(giving_up.give_up)
+    send_again = awaiting(giving_up.send_again)
+    delete = awaiting(deleting.delete)
     clean = awaiting(recovery.clean)
     recover = awaiting(recovery.recover)
     run = arunning(verbs.submit)
 
-    def results(self, job_id: str) -> AsyncResults:
+    def results(self, job_id: str, *, partial: bool = False) -> AsyncResults:
         """As `Jobs.results`, for `async for` and `async with`."""
-        return AsyncResults(self._driver, partial(verbs.open_results, job_id))
+        return AsyncResults(self._driver, bound(reading.open_results, job_id, whole=not partial))

@@ -243,11 +243,15 @@ def _joined(parts: Iterable[_Part]) -> str | None:
 
 def missing_result(custom_id: str) -> Result:
     """The result of a request that no file answers: an output line with the error code `missing`."""
-    message = "the service gave no answer to this request"
+    return failed_result(custom_id, MISSING, "the service gave no answer to this request")
+
+
+def failed_result(custom_id: str, code: str, message: str) -> Result:
+    """The result of a request that never ran, in the form of an output line."""
     line = {
         "id": None,
         "custom_id": custom_id,
         "response": None,
-        "error": {"code": MISSING, "message": message},
+        "error": {"code": code, "message": message},
     }
     return Result(msgspec.json.encode(line) + b"\n")

@@ -21,6 +21,12 @@ from overlay.lines import decode_loosely, decode_text, is_array, is_object
 
 MALFORMED = "malformed_line"
 MISSING = "missing"
+GIVEN_UP = "given_up"
+"""The caller gave up the shard before this request was answered."""
+REFUSED = "batch_failed"
+"""The service refused the batch as a whole; nothing ran."""
+NOT_YET = "not_yet"
+"""In partial results: no answer so far."""
 FAILED = 400
 """The lowest status that means a failed request (RFC 9110, section 15)."""
 
@@ -36,8 +42,9 @@ class LineError:
     """Why a request failed."""
 
     code: str | None
-    """The service's error code, such as `rate_limit_exceeded` or `batch_expired`. Two are ours: `missing`,
-    for a request that no file answers, and `malformed_line`."""
+    """The service's error code, such as `rate_limit_exceeded` or `batch_expired`. These are ours: `missing`,
+    for a request that no file answers; `malformed_line`; `given_up`, for one of a shard that the caller gave up;
+    `batch_failed`, for one of a job that the service refused as a whole; and, in partial results, `not_yet`."""
     message: str
 
     def __str__(self) -> str:
