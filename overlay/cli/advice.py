@@ -15,25 +15,29 @@ Note = Callable[[Job], None]
 
 @contextmanager
 def advising(shell: Shell, client: Client, job_id: str, go_on: str | None = None) -> Generator[Note]:
-    """While the block runs, the advice is that of the job last noted; after an error, of the job as it is on disk.
+    """Set the advice while the block runs; after an error or a signal, that for the job as it is on disk.
 
-    `go_on` is the command that resumes it.
+    `go_on` is the command that resumes the job.
     """
     go_on = go_on or shell.again("jobs", "resume", job_id)
 
     def note(job: Job) -> None:
-        shell.advise(_advice(shell, job, go_on), on_error=True)
+        # A create may be on its way just now.
+        text = f"batches of job {job.id} that were created keep running at the service; resume with: {go_on}"
+        shell.advise(_of_ended(shell, job) if job.ended else text, on_error=True)
 
     try:
         yield note
-    except OverlayError:
+    except BaseException:
         shell.advise("")
         try:
-            note(client.jobs.retrieve(job_id))
+            job = client.jobs.retrieve(job_id)
         except JobNotFoundError:
             pass  # there is nothing to go on with
         except OverlayError:
-            shell.advise(f"when that is mended, resume with: {go_on}", on_error=True)
+            shell.advise(f"once that is mended, resume with: {go_on}", on_error=True)
+        else:
+            shell.advise(_of_ended(shell, job) if job.ended else _of_open(job, go_on), on_error=True)
         raise
 
 
@@ -47,17 +51,17 @@ def both(watch: Callable[[JobEvent], None], note: Note) -> Callable[[JobEvent], 
     return on_change
 
 
-def _advice(shell: Shell, job: Job, go_on: str) -> str:
+def _of_ended(shell: Shell, job: Job) -> str:
     if job.refused:
-        return f"nothing ran, and nothing is running at the service; to see why: {shell.again('jobs', 'show', job.id)}"
-    if job.ended:
-        results = shell.again("jobs", "results", job.id, "-o", "results.jsonl")
-        return f"job {job.id} has ended; to get its results: {results}"
-    running = [
-        shard
-        for shard in job.shards
-        if shard.state in {"creating", "fencing", "created"} and not shard.trouble
-    ]
-    if running:
+        return f"nothing ran, and nothing runs; to see why: {shell.again('jobs', 'show', job.id)}"
+    results = shell.again("jobs", "results", job.id, "-o", "results.jsonl")
+    return f"job {job.id} has ended; to get its results: {results}"
+
+
+def _of_open(job: Job, go_on: str) -> str:
+    maybe = [shard for shard in job.shards if shard.state in {"creating", "fencing", "created"}]
+    if any(shard.state == "created" and not shard.trouble for shard in maybe):
         return f"batches of job {job.id} keep running at the service; resume with: {go_on}"
+    if maybe:
+        return f"a batch of job {job.id} may be running at the service; resume with: {go_on}"
     return f"no batch of job {job.id} is running at the service; resume with: {go_on}"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from overlay.cli import output
+from overlay.cli.advice import advising, both
 from overlay.cli.arguments import (
     DeleteFiles,
     MaxAttempts,
@@ -19,7 +20,6 @@ from overlay.cli.arguments import (
     Timeout,
     named,
 )
-from overlay.cli.advice import advising, both
 from overlay.cli.delivery import deliver_job, deliver_partial
 from overlay.cli.destination import STDOUT, check_destination
 from overlay.cli.endings import Exit

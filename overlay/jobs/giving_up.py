@@ -31,7 +31,7 @@ from overlay.wire.connection import Settings
 def give_up(
     settings: Settings, job_id: str, *, shard: int | None = None, on_change: OnChange | None = None
 ) -> Flow[Job]:
-    """Give up what is stuck: its unanswered requests become failures with the code `given_up`. Nothing else changes.
+    """Give up what is stuck: its unanswered requests become failures with the code `given_up`.
 
     `shard` is the number of one shard; by default, all that are stuck are given up. A batch that appears later is
     cancelled when the job is next waited for.

@@ -38,8 +38,8 @@ def work(
 ) -> Flow[None]:
     """Work on a job until it has ended, the deadline has passed or, with `once`, what can start has started.
 
-    If shards are stuck when nothing else is left to be done, or with `once`, the first one's error is raised, unless
-    `tell` is False.
+    If shards are stuck when nothing else is left to be done, or with `once`, the first one's error is raised,
+    unless `tell` is False.
     """
     try:
         yield from _work(context, until=until, poll=poll, once=once, tell=tell)
