@@ -11,7 +11,7 @@ from overlay.jobs.views import Job
 from overlay.lines import BOM
 from overlay.models import Batch
 from overlay.results.iterables import Results
-from overlay.results.shapes import MISSING
+from overlay.results.shapes import MISSING, NOT_YET
 
 
 def deliver(shell: Shell, results: Results, destination: Destination) -> Exit:
@@ -58,6 +58,28 @@ def deliver_job(shell: Shell, client: Client, job: Job, destination: Destination
     if job.strays:
         shell.say(f"warning: {job.strays:,} answers match no request of the input and were left out")
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
+
+
+def deliver_partial(shell: Shell, job_id: str, results: Results, destination: Destination) -> Exit:
+    """What there is of a job's results so far; INCOMPLETE if any are still to come, or failed."""
+    total = waiting = failed = 0
+    with results, destination.writing() as write:
+        for result in results:
+            write(result.raw + b"\n")
+            total += 1
+            error = result.error
+            if error is not None:
+                waiting += error.code == NOT_YET
+                failed += error.code != NOT_YET
+    counts = {"total": total, "ok": total - waiting - failed, "failed": failed, "not_yet": waiting}
+    if shell.json and not destination.is_stdout:
+        output.document({"job": job_id, "output": destination.path, "results": counts})
+    else:
+        ok = counts["ok"]
+        shell.say(
+            f"{destination}: {total:,} results, {ok:,} ok, {failed:,} failed, {waiting:,} not yet answered"
+        )
+    return Exit.OK if not waiting and not failed else Exit.INCOMPLETE
 
 
 def _summarise(shell: Shell, batch: Batch, destination: Destination, counts: dict[str, int]) -> None:

@@ -53,7 +53,7 @@ Exit status:
   2    wrong usage, bad input, or a local file that cannot be read or written
   3    an error of the service, the network or the token
   4    would pay again: these requests were already sent from elsewhere
-  130  stopped by Ctrl-C; 143 by SIGTERM. Batches at the service keep running.
+  130  stopped by Ctrl-C; 143 by SIGTERM. Batches that were created keep running.
 """
 
 

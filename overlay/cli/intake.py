@@ -27,6 +27,9 @@ def unused(client: Client, job_id: str) -> str:
 def check_new(shell: Shell, client: Client, job_id: str) -> None:
     """Raise KnownJobError if this machine has the job, WouldPayAgainError if only the service has its batches."""
     job = _known(client, job_id)
+    if job is not None and job.refused:
+        shell.say(f"starting job {job.id} once more: the service refused it, and nothing was paid")
+        return
     if job is not None:
         raise KnownJobError(job)
     refuse_to_pay_again(shell, client, job_id)

@@ -27,6 +27,7 @@ _SPOKEN = frozenset(
         "resubmitted",
         "stopped",
         "duplicate",
+        "stuck",
         "outage",
     }
 )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from overlay.cli import output
+from overlay.cli.advice import advising, both
 from overlay.cli.arguments import (
     DeleteFiles,
     Force,
@@ -22,7 +23,7 @@ from overlay.cli.arguments import (
     named,
     seconds,
 )
-from overlay.cli.delivery import deliver_job
+from overlay.cli.delivery import deliver_job, deliver_partial
 from overlay.cli.destination import STDOUT, Destination
 from overlay.cli.endings import Exit
 from overlay.cli.job_progress import JobProgress
@@ -32,6 +33,9 @@ from overlay.jobs.views import Job, Shard
 app = typer.Typer(help="Resume, watch and cancel jobs, and fetch their results.", rich_markup_mode=None)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", show_default=False)]
+OneShard = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="The shard's number; by default, all that are stuck.")
+]
 _SHARDS_SHOWN = 20
 _MUCH_BYTES = 10 * 10**9
 """Jobs that take more of the disk than this are mentioned."""
@@ -78,34 +82,67 @@ def resume(
         delete_files=delete_files,
         match=match,
     )
-    shell.advise(f"resume job {job_id} with: {shell.again('jobs', 'resume', job_id)}", on_error=True)
-    with shell.client() as client, JobProgress() as progress:
-        job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=progress.watch, **changes)
-    shell.show(job, facts)
-    shell.say(f"to get its results: {shell.again('jobs', 'results', job_id, '-o', 'results.jsonl')}")
-    return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
+    with shell.client() as client, advising(shell, client, lambda: job_id) as note, JobProgress() as progress:
+        note(client.jobs.retrieve(job_id))
+        job = client.jobs.wait(
+            job_id, timeout=timeout, poll=poll, on_change=both(progress.watch, note), **changes
+        )
+    return _ended(shell, job)
 
 
 @command(app)
 def cancel(shell: Shell, job_id: JobId) -> None:
     """Cancel a job's batches. Requests already answered are kept, and billed."""
     with shell.client() as client:
-        shell.show(client.jobs.cancel(job_id), facts)
-    shell.say(f"to fetch what was answered: {shell.again('jobs', 'resume', job_id)}")
+        job = client.jobs.cancel(job_id)
+    shell.show(job, facts)
+    if job.ended:
+        shell.say(f"to get its results: {shell.again('jobs', 'results', job_id, '-o', 'results.jsonl')}")
+    else:
+        shell.say(f"to fetch what was answered: {shell.again('jobs', 'resume', job_id)}")
+    for shard in job.stuck:
+        give_up = shell.again("jobs", "give-up", job_id, "--shard", str(shard.number))
+        shell.say(f"{shard.name} is stuck: {shard.problem}; to give it up: {give_up}")
+
+
+@command(app, name="give-up")
+def give_up(shell: Shell, job_id: JobId, shard: OneShard = None) -> Exit:
+    """Give up what is stuck: its unanswered requests become failures. Other shards are not touched."""
+    with shell.client() as client:
+        job = client.jobs.give_up(job_id, shard=shard)
+    return _ended(shell, job)
+
+
+@command(app, name="send-again")
+def send_again(shell: Shell, job_id: JobId, shard: OneShard = None) -> None:
+    """Send what is stuck, or was given up or refused, once more, and pay for it again."""
+    with shell.client() as client, advising(shell, client, lambda: job_id) as note, JobProgress() as progress:
+        job = client.jobs.send_again(job_id, shard=shard, on_change=both(progress.watch, note))
+    shell.show(job, facts)
+    shell.say(f"to wait for it: {shell.again('jobs', 'resume', job_id)}")
 
 
 @command(app)
 def results(
     shell: Shell,
     job_id: JobId,
+    *,
     output_path: Output = STDOUT,
     force: Force = False,
     match: MatchBy = None,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial", help="What has been answered so far; the other lines have the error code not_yet."
+        ),
+    ] = False,
 ) -> Exit:
     """Write the results of a job that has ended: one line per request, in the order of the requests."""
     destination = Destination(output_path, force)
     destination.check()
     with shell.client() as client:
+        if partial:
+            return deliver_partial(shell, job_id, client.jobs.results(job_id, partial=True), destination)
         job = client.jobs.retrieve(job_id)
         if match is not None and not job.ended:
             job = client.jobs.resume(job_id, match=match)
@@ -117,11 +154,18 @@ def delete(
     shell: Shell,
     job_id: JobId,
     files: Annotated[bool, typer.Option("--files", help="Delete its files at the service, too.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Whatever its state: cancel the batches that it knows, and delete it."),
+    ] = False,
 ) -> None:
     """Remove a job, its requests and its results from this machine."""
     with shell.client() as client:
-        client.jobs.delete(job_id, files=files)
+        left = client.jobs.delete(job_id, files=files, force=force)
     shell.say(f"job {job_id} deleted")
+    if force and left:
+        shell.say("these stay at the service:")
+        output.lines(left)
 
 
 @command(app)
@@ -202,7 +246,7 @@ def recover(
 def facts(job: Job) -> Iterator[tuple[str, object]]:
     """What people want to know about a job."""
     yield "id", job.id
-    yield "state", state(job)
+    yield "state", job.state
     yield "requests", f"{job.requests:,}: {job.answered:,} done, {job.failed:,} failed"
     yield "missing", job.missing or None
     yield (
@@ -214,31 +258,38 @@ def facts(job: Job) -> Iterator[tuple[str, object]]:
     yield "disk", None if job.disk_bytes is None else output.size(job.disk_bytes)
     yield "duplicates cancelled", job.duplicates_cancelled or None
     yield "stray lines", job.strays or None
+    yield "last error", job.last_error
+    for stuck in job.stuck:
+        yield f"{stuck.name} stuck", stuck.problem
     for shard in job.shards[:_SHARDS_SHOWN]:
         yield shard.name, shard_text(shard)
     if len(job.shards) > _SHARDS_SHOWN:
         yield "more", f"{len(job.shards) - _SHARDS_SHOWN:,} more shards; --json shows all"
 
 
-def state(job: Job) -> str:
-    """A job's state in one word."""
-    if job.cancelled:
-        return "cancelled" if job.ended else "cancelling"
-    return "ended" if job.ended else "open"
-
-
 def shard_text(shard: Shard) -> str:
     """A shard in one line."""
     status = shard.status if shard.state == "created" else shard.state
     text = f"{status}, {shard.completed + shard.failed:,} of {shard.requests:,}"
+    if shard.trouble:
+        text += f", {shard.trouble.replace('_', ' ')}"
     if shard.generation:
         text += f", retry {shard.generation}"
     return f"{text}, {shard.batch_id}" if shard.batch_id else text
 
 
+def _ended(shell: Shell, job: Job) -> Exit:
+    shell.show(job, facts)
+    if job.ended:
+        shell.say(f"to get its results: {shell.again('jobs', 'results', job.id, '-o', 'results.jsonl')}")
+    else:
+        shell.say(f"to resume it: {shell.again('jobs', 'resume', job.id)}")
+    return Exit.OK if job.ended and not job.failed and not job.cancelled else Exit.INCOMPLETE
+
+
 def _row(job: Job) -> tuple[str, ...]:
     disk = None if job.disk_bytes is None else output.size(job.disk_bytes)
-    cells = (job.id, state(job), job.answered, job.requests, job.failed, job.created, disk, job.base_url)
+    cells = (job.id, job.state, job.answered, job.requests, job.failed, job.created, disk, job.base_url)
     return tuple(output.shown(each) for each in cells)
 
 

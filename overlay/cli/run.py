@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from overlay.cli.advice import advising, both
 from overlay.cli.arguments import (
     DeleteFiles,
     Force,
@@ -36,6 +37,7 @@ from overlay.cli.job_progress import JobProgress
 from overlay.cli.output import shown
 from overlay.cli.shell import Shell, command
 from overlay.jobs.records import JobOptions
+from overlay.jobs.views import Job
 
 
 def register(app: typer.Typer) -> None:
@@ -80,47 +82,48 @@ def register(app: typer.Typer) -> None:
         )
         with shell.client() as client:
             with JobProgress() as progress:
+                chosen: list[str] = []
 
                 def name(job_id: str) -> str:
                     """The id to send the file under, or KnownJobError, or why it must not be sent."""
-                    chosen = unused(client, job_id) if again else job_id
+                    chosen.append(unused(client, job_id) if again else job_id)
                     # Before anything is paid for.
-                    destination.check_free(*map(client.jobs.folder, {job_id, chosen}))
+                    destination.check_free(*map(client.jobs.folder, {job_id, chosen[-1]}))
                     if not again:
-                        check_new(shell, client, chosen)
-                    advise(chosen)
-                    return chosen
+                        check_new(shell, client, chosen[-1])
+                    return chosen[-1]
 
-                def advise(job_id: str) -> None:
-                    go_on = (
-                        shell.again("jobs", "resume", job_id)
-                        if again
-                        else shell.again("run", file, "-o", output_path, *["--force"] * force)
-                    )
-                    shell.advise(
-                        f"any batches of job {job_id} keep running at the service; resume with: {go_on}",
-                        on_error=True,
-                    )
+                def go_on(job_id: str) -> str:
+                    if again:
+                        return shell.again("jobs", "resume", job_id)
+                    return shell.again("run", file, "-o", output_path, *["--force"] * force)
 
-                try:
-                    job = client.jobs.submit(
-                        file,
-                        id=name,
-                        completion_window=completion_window,
-                        metadata=added,
-                        **changes,
-                        poll=poll,
-                        on_change=progress.watch,
-                    )
-                except KnownJobError as known:
-                    job = known.job
-                    progress.note(
-                        f"continuing job {job.id} of {shown(job.created)}; nothing is paid for twice"
-                    )
-                    advise(job.id)
-                if not job.ended:
-                    job = client.jobs.wait(
-                        job.id, timeout=timeout, poll=poll, on_change=progress.watch, **changes
-                    )
+                with advising(shell, client, lambda: next(iter(chosen), None), go_on) as note:
+                    on_change = both(progress.watch, note)
+                    try:
+                        job = client.jobs.submit(
+                            file,
+                            id=name,
+                            completion_window=completion_window,
+                            metadata=added,
+                            **changes,
+                            poll=poll,
+                            on_change=on_change,
+                        )
+                    except KnownJobError as known:
+                        job = known.job
+                        progress.note(_continuing(job))
+                    if not job.ended:
+                        note(job)
+                        job = client.jobs.wait(
+                            job.id, timeout=timeout, poll=poll, on_change=on_change, **changes
+                        )
             # The live view is gone by now: on the same terminal, it and the results would overwrite each other.
             return deliver_job(shell, client, job, destination)
+
+
+def _continuing(job: Job) -> str:
+    of = f"job {job.id} of {shown(job.created)}"
+    if job.ended:
+        return f"{of} has ended; nothing is sent, and nothing is paid for twice"
+    return f"continuing {of}; nothing is paid for twice"

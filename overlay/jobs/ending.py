@@ -26,6 +26,7 @@ from overlay.operations.caps import limit_in
 from overlay.operations.create import failed_without_file
 from overlay.results.answer_files import fetch_answers, is_absent, may_appear_for
 from overlay.results.fetching import batch_failed, failed, with_files
+from overlay.results.shapes import REFUSED, LineError
 
 _MOST_LOST = 5
 """Input files of one unit that may get lost before it is said that something is wrong."""
@@ -105,12 +106,18 @@ def _may_appear(context: JobContext, unit: Unit, batch: Batch) -> bool:
 
 
 def finish(
-    context: JobContext, unit: Unit, answers: list[Path], *file_ids: str | None, completed: bool = False
+    context: JobContext,
+    unit: Unit,
+    answers: list[Path],
+    *file_ids: str | None,
+    completed: bool = False,
+    unanswered: LineError | None = None,
 ) -> Flow[None]:
     """Settle a unit with the answers that there are, and commit it together with its next generation.
 
     `file_ids` are those of the answer files at the service; `completed` says that, by its word, everything was
-    answered. Raises UnclaimedAnswersError if answers of a job that is not cancelled name no request.
+    answered. With `unanswered`, nothing is sent again, and it is the result of each request without an answer.
+    Raises UnclaimedAnswersError if answers of a job that is not cancelled name no request.
     """
     options, is_open = context.record.options, context.record.state == "open"
     settle = partial(
@@ -118,9 +125,10 @@ def finish(
         context.folder,
         unit,
         answers,
-        again=is_open and unit.generation + 1 < int(options.max_attempts),
+        again=is_open and unanswered is None and unit.generation + 1 < int(options.max_attempts),
         completed=is_open and completed,
         match=options.match,
+        unanswered=unanswered,
     )
     following: Unit | None = yield Work(settle)
     unit.state = "done"
@@ -135,6 +143,15 @@ def finish(
             following,
             f"shard {unit.shard}: {following.requests:,} requests will be sent again",
         )
+
+
+def refuse(context: JobContext, units: Sequence[Unit]) -> Flow[None]:
+    """Settle the units of a job that was refused as a whole: each request gets the service's words."""
+    for unit in units:
+        if not unit.over:
+            why = unit.problem or context.record.last_error or "the service refused it"
+            unit.trouble = "refused"
+            yield from finish(context, unit, [], unanswered=LineError(REFUSED, why))
 
 
 def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: Sequence[str | None]) -> None:

@@ -21,13 +21,14 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeAlias
 
 import attrs
 
 from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundError, StorageError
-from overlay.flows.steps import deadline
+from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.account import Account, remove_job
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
@@ -206,6 +207,8 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         until = deadline(settings, None)
 
         def report(kind: EventKind, unit: Unit | None, message: str) -> None:
+            if kind == "outage":
+                record.last_error = message  # saved with whatever is saved next
             if on_change is not None:
                 with one_at_a_time:
                     job = view(record, ledger.saved())
@@ -221,3 +224,9 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         context = JobContext(settings, folder, ledger, record, account, home, report, until, noted)
         return OpenJob(context, stack.pop_all())
     raise AssertionError("unreachable: the block returns or raises")
+
+
+def opened_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Flow[OpenJob]:
+    """`open_job`, off the event loop."""
+    opened: OpenJob = yield Work(partial(open_job, settings, job_id, on_change))
+    return opened

@@ -109,12 +109,17 @@ def _seals_everywhere(db: sqlite3.Connection) -> None:
             db.execute(f"UPDATE {table} SET seal = ? WHERE {key} = ?", (_seal(row), name))  # noqa: S608 - ours
 
 
+def _sixth(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE unit ADD COLUMN trouble TEXT")
+
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _first,
     _second,
     _third,
     _fourth,
     _seals_everywhere,
+    _sixth,
 ]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 

@@ -23,9 +23,12 @@ from overlay.private import make_folder
 from overlay.results.files import join_results
 from overlay.results.matching import Match, Unclaimed
 from overlay.results.reading import failure_of
-from overlay.results.result import Result, missing_result
-from overlay.results.shapes import MISSING, SHAPELESS, LineError, custom_id_bytes
+from overlay.results.result import Result, failed_result, missing_result
+from overlay.results.shapes import GIVEN_UP, MISSING, REFUSED, SHAPELESS, LineError, custom_id_bytes
 
+_SAYS_NOTHING = frozenset({MISSING, GIVEN_UP, REFUSED})
+_SAYS_LESS = NEVER_RAN | _SAYS_NOTHING
+"""Codes that do not take the place of an earlier answer."""
 _FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)(?:\.(\d+))?-")
 
 
@@ -54,6 +57,11 @@ def remove_parts(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def never_ran(result: Result) -> bool:
+    """Whether a request failed because it was never run."""
+    return result.error is not None and result.error.code in NEVER_RAN
+
+
 def merge(
     folder: Path,
     unit: Unit,
@@ -62,12 +70,14 @@ def merge(
     again: bool,
     completed: bool = False,
     match: Match = "custom_id",
+    unanswered: LineError | None = None,
 ) -> Unit | None:
     """Write the results of a generation, count them on the unit, and return the next generation, if any.
 
     `again` says whether one may follow, `completed` whether the service says that it answered everything. Then,
     where none of its lines is an answer, nothing follows, and `unit.problem` says why; and where lines that name no
     request may be the answers that are missing, UnclaimedAnswersError is raised, and no result is changed.
+    `unanswered` is what the result of a request without an answer says, by default that it is missing.
 
     Raises StorageError if a file of ours is damaged, or the disk fails.
     """
@@ -87,7 +97,10 @@ def merge(
         joined = stack.enter_context(join_results(_Ids(requests), answers, match=match, refuse=refuse))
         out = stack.enter_context(replacing(fresh))
         retry = stack.enter_context(replacing(following) if again else nullcontext())
-        for result, line in zip(joined, lines, strict=False):
+        for found, line in zip(joined, lines, strict=False):
+            result = found
+            if unanswered is not None and _is_missing(found):
+                result = failed_result(found.custom_id or "", unanswered.code or MISSING, unanswered.message)
             with storage_errors(fresh):
                 out.write(result.raw.removeprefix(BOM) + b"\n")
             shapes.see(result.error)
@@ -109,7 +122,7 @@ def merge(
                 f"{requests}: holds {joined.report.total:,} requests instead of {unit.requests:,}",
                 path=requests,
             )
-        unit.missing = joined.report.missing
+        unit.missing = 0 if unanswered is not None else joined.report.missing
         unit.strays = _keep_strays(folder, unit, map(shapes.passing, joined.strays()))
     _merge_generations(folder, unit, fresh)
     if completed and (reason := shapes.all_wrong):
@@ -250,7 +263,11 @@ def _write_unanswered(folder: Path, shard: int, target: Path) -> None:
 
 def _better(earlier: bytes, later: bytes) -> bytes:
     """The later answer, unless it only says that there was none and the earlier one says more."""
-    return earlier if _code(later) in NEVER_RAN and _code(earlier) != MISSING else later
+    return earlier if _code(later) in _SAYS_LESS and _code(earlier) not in _SAYS_NOTHING else later
+
+
+def _is_missing(result: Result) -> bool:
+    return result.error is not None and result.error.code == MISSING
 
 
 def _code(line: bytes) -> str | None:

@@ -8,22 +8,31 @@ after all. Without that proof it may be a colleague's, who uses the same file, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
 from overlay import models
-from overlay.errors import APIError, APIStatusError, InvalidResponseError, NotFoundError, TokenProviderError
+from overlay.errors import (
+    APIError,
+    APIStatusError,
+    InvalidResponseError,
+    NotFoundError,
+    OverlayError,
+    TokenProviderError,
+)
 from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
 from overlay.jobs.ending import abandon
 from overlay.jobs.records import LostFile, Unit, UnitKey
 from overlay.jobs.starting import JobContext, meet_duplicate
+from overlay.jobs.troubles import concerns_one, is_final
 from overlay.models import Batch
 from overlay.operations.batches import page, retrieve_until
-from overlay.operations.files import delete
+from overlay.operations.files import delete, retrieve as retrieve_file
 from overlay.pages import Cursor
 from overlay.wire import retry
+from overlay.wire.connection import Settings
 
 Units = Mapping[UnitKey, Unit]
 
@@ -42,9 +51,12 @@ News = tuple[str | None, int, int]
 class Poller:
     """What has been seen of a job's batches from one round to the next."""
 
-    def __init__(self, context: JobContext, units: Units) -> None:
+    def __init__(
+        self, context: JobContext, units: Units, note: Callable[[Unit, OverlayError], Flow[None]]
+    ) -> None:
         self._context = context
         self._units = units
+        self._note = note
         self._missing_since: dict[UnitKey, Deadline] = {}
         self._trouble_since: Deadline | None = None
         self._seen_any = False
@@ -67,9 +79,36 @@ class Poller:
         """A call succeeded: the token provider works, and answers can be read."""
         self._trouble_since = None
 
-    def look(self) -> Flow[None]:
-        """See how the live batches are doing."""
-        live = {unit.batch_id or "": unit for unit in self._units.values() if unit.state == "created"}
+    def sees_ours(self, without: Collection[UnitKey]) -> Flow[bool]:
+        """Whether the token is known to be the right one: something of ours, of other units, is visible to it."""
+        if not self._seen_any:
+            others = [unit for key, unit in self._units.items() if key not in without]
+            look_at_batch = partial(retrieve_until, until=self._context.until)
+            looks: list[Callable[[Settings], Flow[object]]] = [
+                *(
+                    partial(look_at_batch, batch_id=each)
+                    for each in _latest(unit.batch_id for unit in others)
+                ),
+                *(partial(retrieve_file, file_id=each) for each in _latest(unit.file_id for unit in others)),
+            ]
+            for look in looks:
+                try:
+                    yield from look(self._context.settings)
+                except APIError as error:
+                    if not is_final(error):
+                        raise
+                else:
+                    self._seen_any = True
+                    break
+        return self._seen_any
+
+    def look(self, without: Collection[UnitKey] = ()) -> Flow[None]:
+        """See how the live batches are doing, except for those of some units that are stuck."""
+        live = {
+            unit.batch_id or "": unit
+            for unit in self._units.values()
+            if unit.state == "created" and unit.key not in without
+        }
         if not live:
             self._missing_since.clear()
             return
@@ -79,8 +118,11 @@ class Poller:
             doubted = set(self._doubted(seen))
             left = [unit for name, unit in live.items() if name not in seen or name in doubted]
             looks = [self._one(unit) for unit in left]
+            odd: list[tuple[Unit, APIError]] = []
             for unit, batch in zip(left, (yield Together(looks, _LOOKS_AT_ONCE)), strict=True):
-                if batch is not None:
+                if isinstance(batch, APIError):
+                    odd.append((unit, batch))
+                elif batch is not None:
                     seen[unit.batch_id or ""] = batch
         except (APIError, TokenProviderError) as error:
             if not self.bears(error):
@@ -92,10 +134,9 @@ class Poller:
         for batch_id, batch in seen.items():
             self._missing_since.pop(live[batch_id].key, None)
             yield from self._saw(live[batch_id], batch)
-        for unit in left:
-            if unit.key in self._missing_since and self._is_gone(unit):
-                self._missing_since.pop(unit.key)
-                yield from abandon(self._context, unit)
+        for unit, trouble in odd:
+            yield from self._note(unit, trouble)
+        yield from self._abandon([unit for unit in left if self._is_gone(unit)])
 
     def _doubted(self, seen: Mapping[str, Batch]) -> list[str]:
         """A few of the batches that the list has shown unchanged for so long that it may be stale."""
@@ -131,7 +172,7 @@ class Poller:
             cursor.takes(got)
         return seen
 
-    def _one(self, unit: Unit) -> Flow[Batch | None]:
+    def _one(self, unit: Unit) -> Flow[Batch | APIError | None]:
         try:
             return (
                 yield from retrieve_until(
@@ -141,11 +182,27 @@ class Poller:
         except NotFoundError:
             self._missing_since.setdefault(unit.key, deadline(self._context.settings, _PATIENCE))
             return None
+        except APIStatusError as error:
+            if retry.is_transient(error) or not is_final(error):
+                raise
+            return error
 
     def _is_gone(self, unit: Unit) -> bool:
         """Whether a batch is missing for good: a new one may be slow to appear, and a replica may lag."""
+        if unit.key not in self._missing_since:
+            return False
         old = self._context.settings.clock.time() - (unit.created_at or 0.0) > _PATIENCE
         return self._missing_since[unit.key].left <= 0 or (old and not self._seen_any)
+
+    def _abandon(self, units: Sequence[Unit]) -> Flow[None]:
+        for unit in units:
+            self._missing_since.pop(unit.key)
+            try:
+                yield from abandon(self._context, unit)
+            except OverlayError as error:
+                if not concerns_one(error):
+                    raise
+                yield from self._note(unit, error)
 
     def _saw(self, unit: Unit, batch: Batch) -> Flow[None]:
         news = _news(batch)
@@ -154,6 +211,7 @@ class Poller:
         if not batch.ended and _goes_back(unit, news):
             return
         unit.status, unit.completed, unit.failed = news
+        unit.trouble = None
         if batch.ended:
             unit.state = "ended"
         yield from self._context.save(unit)
@@ -168,7 +226,8 @@ class Poller:
     def _meet(self, batch: Batch, ours: Mapping[str, Unit], *, last: bool = False) -> Flow[None]:
         """Deal with a batch that is not being waited for: it may be a duplicate of ours."""
         unit = ours.get(batch.input_file_id or "")
-        if unit is not None and unit.batch_id not in {None, batch.id}:
+        # One that was given up without a batch wants none.
+        if unit is not None and batch.id != unit.batch_id and (unit.batch_id or unit.over):
             yield from meet_duplicate(self._context, unit, batch, last=last)
 
     def sweep(self) -> Flow[None]:
@@ -208,6 +267,10 @@ def _news(batch: Batch) -> News:
     numbers = (counts.completed, counts.failed) if counts is not None else (0, 0)
     completed, failed = (number if isinstance(number, int) else 0 for number in numbers)
     return batch.status, completed, failed
+
+
+def _latest(ids: Iterable[str | None]) -> list[str]:
+    return [each for each in ids if each][-_FEW:]
 
 
 def _oldest(files: Sequence[Unit | LostFile]) -> datetime | None:

@@ -181,9 +181,10 @@ def _compare(target: Path, record: JobRecord) -> None:
     finally:
         ledger.close()
     if known.digest != record.digest:
+        refused = ", all of which the service refused" if known.state == "failed" else ""
         raise JobMismatchError(
-            f"job {record.id} exists with different requests ({known.requests:,} there, {record.requests:,} here); "
-            "use another id, or delete the job",
+            f"job {record.id} exists with different requests ({known.requests:,} there, {record.requests:,} here)"
+            f"{refused}; use another id, or delete the job",
             job_id=record.id,
         )
     check_service(known, record.base_url)

@@ -71,6 +71,9 @@ class Unit:
     """Why it is stuck or was refused, as last said by the service or by us."""
     inputs: int = 0
     """Texts to embed."""
+    trouble: Literal["stuck", "refused", "given_up"] | None = None
+    """`stuck`: no waiting is known to help; `refused`: the service refused all of it, and nothing ran; `given_up`:
+    the caller has given up what was not answered. `problem` says why."""
 
     @property
     def key(self) -> UnitKey:
@@ -183,7 +186,8 @@ class JobRecord:
     created_at: float
     requests: int
     options: JobOptions
-    state: Literal["open", "cancelled"] = "open"
+    state: Literal["open", "cancelled", "failed"] = "open"
+    """`failed`: the service refused every batch as a whole; nothing ran."""
     duplicates_cancelled: int = 0
     swept: bool = False
     """Whether the final search of the service, for duplicates and leftovers, is done."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import partial as bound
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
-from overlay.jobs import cleaning, earlier, preparing, pruning, recovery, verbs
+from overlay.jobs import cleaning, deleting, earlier, giving_up, preparing, pruning, reading, recovery, verbs
 from overlay.jobs.home import job_folder
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
@@ -60,10 +60,12 @@ class Jobs(Resource):
     submit = blocking(verbs.submit)
     resume = blocking(verbs.resume)
     wait = blocking(verbs.wait)
-    retrieve = blocking(verbs.retrieve)
-    list = blocking(verbs.list_jobs)
+    retrieve = blocking(reading.retrieve)
+    list = blocking(reading.list_jobs)
     cancel = blocking(verbs.cancel)
-    delete = blocking(verbs.delete)
+    give_up = blocking(giving_up.give_up)
+    send_again = blocking(giving_up.send_again)
+    delete = blocking(deleting.delete)
     clean = blocking(cleaning.clean)
     recover = blocking(recovery.recover)
     sent_before = blocking(earlier.sent_before)
@@ -74,13 +76,18 @@ class Jobs(Resource):
         """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""
         return job_folder(self._driver.settings, job_id)
 
-    def results(self, job_id: str, *, match: Match | None = None) -> Results:
+    def results(self, job_id: str, *, partial: bool = False, match: Match | None = None) -> Results:
         """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
 
-        `match="order"` lets a job end whose answers name no request, and is recorded: see `submit`. Raises, when
-        iterated, JobNotFoundError and JobNotEndedError.
+        With `partial`, those of any job, as far as they are on this disk: a request without an answer so far gets
+        the error code `not_yet`. That needs neither the service nor the job's lock. `match="order"` lets a job end
+        whose answers name no request, and is recorded: see `submit`.
+
+        Raises, when iterated, JobNotFoundError and, without `partial`, JobNotEndedError.
         """
-        return Results(self._driver, partial(verbs.open_results, job_id, match=match))
+        if partial:
+            return Results(self._driver, bound(reading.open_results, job_id, whole=False))
+        return Results(self._driver, bound(verbs.open_ended, job_id, match=match))
 
 
 class AsyncJobs(AsyncResource):
@@ -90,10 +97,12 @@ class AsyncJobs(AsyncResource):
     submit = awaiting(verbs.submit)
     resume = awaiting(verbs.resume)
     wait = awaiting(verbs.wait)
-    retrieve = awaiting(verbs.retrieve)
-    list = awaiting(verbs.list_jobs)
+    retrieve = awaiting(reading.retrieve)
+    list = awaiting(reading.list_jobs)
     cancel = awaiting(verbs.cancel)
-    delete = awaiting(verbs.delete)
+    give_up = awaiting(giving_up.give_up)
+    send_again = awaiting(giving_up.send_again)
+    delete = awaiting(deleting.delete)
     clean = awaiting(cleaning.clean)
     recover = awaiting(recovery.recover)
     sent_before = awaiting(earlier.sent_before)
@@ -104,6 +113,8 @@ class AsyncJobs(AsyncResource):
         """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""
         return job_folder(self._driver.settings, job_id)
 
-    def results(self, job_id: str, *, match: Match | None = None) -> AsyncResults:
+    def results(self, job_id: str, *, partial: bool = False, match: Match | None = None) -> AsyncResults:
         """As `Jobs.results`, for `async for` and `async with`."""
-        return AsyncResults(self._driver, partial(verbs.open_results, job_id, match=match))
+        if partial:
+            return AsyncResults(self._driver, bound(reading.open_results, job_id, whole=False))
+        return AsyncResults(self._driver, bound(verbs.open_ended, job_id, match=match))

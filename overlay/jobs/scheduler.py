@@ -2,23 +2,28 @@
 
 A round starts as many shards as the enqueued tokens and the creates of the last hour allow, polls all live
 batches with as few requests as possible, and collects what has ended. What an outage stops is retried in a later
-round; what waiting cannot fix is raised, and the job can be resumed.
+round. What waiting cannot fix stops one shard, which is then stuck, while the others go on; it is raised once
+nothing else is left to be done. What concerns the account or the disk stops them all, once what had ended is
+collected.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from overlay.errors import APIError, OverlayError, TokenProviderError
+from overlay.errors import APIError, OverlayError, StorageError, TokenProviderError
 from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
-from overlay.jobs.ending import collect, finish, stop
+from overlay.jobs.ending import collect, finish, refuse, stop
 from overlay.jobs.polling import Poller
 from overlay.jobs.records import Unit, UnitKey
 from overlay.jobs.splitting import split_unit
 from overlay.jobs.starting import JobContext, recover, start, stuck
+from overlay.jobs.stuck import Stuck
+from overlay.jobs.troubles import concerns_one, refused_error
 
 _AT_ONCE = 4
 """Concurrent uploads and downloads."""
@@ -28,8 +33,24 @@ _FIRST_HOLD, _LONGEST_HOLD = 60.0, 900.0
 """How long, in seconds, a batch over the token limit is held back while none of ours is running."""
 
 
-def work(context: JobContext, *, until: Deadline, poll: float, once: bool = False) -> Flow[None]:
-    """Work on a job until it has ended, the deadline has passed or, with `once`, all that can start has started."""
+def work(
+    context: JobContext, *, until: Deadline, poll: float, once: bool = False, tell: bool = True
+) -> Flow[None]:
+    """Work on a job until it has ended, the deadline has passed or, with `once`, what can start has started.
+
+    If shards are stuck when nothing else is left to be done, or with `once`, the first one's error is raised,
+    unless `tell` is False.
+    """
+    try:
+        yield from _work(context, until=until, poll=poll, once=once, tell=tell)
+    except OverlayError as error:
+        context.record.last_error = str(error)
+        with suppress(StorageError):
+            yield Work(partial(context.ledger.save_job, context.record))
+        raise
+
+
+def _work(context: JobContext, *, until: Deadline, poll: float, once: bool, tell: bool) -> Flow[None]:
     context.until = until
     round_ = _Round(context)
     pause = poll
@@ -38,7 +59,10 @@ def work(context: JobContext, *, until: Deadline, poll: float, once: bool = Fals
         yield from round_.turn(tolerant=not once)
         if round_.is_done():
             break
-        if once or until.left <= 0:
+        if once or round_.stuck.is_all_there_is():
+            yield from _stop(round_.stuck, round_.units(), context, tell=tell)
+            return
+        if until.left <= 0:
             return
         if (unknown := stuck(round_.units())) is not None:
             raise unknown
@@ -51,6 +75,18 @@ def work(context: JobContext, *, until: Deadline, poll: float, once: bool = Fals
     context.report("ended", None, "every request has its answer on disk")
 
 
+def _stop(stuck: Stuck, units: Sequence[Unit], context: JobContext, *, tell: bool) -> Flow[None]:
+    """Raise what shards are stuck for; a job that was refused as a whole ends."""
+    error = stuck.first()
+    if error is not None and stuck.is_whole_job():
+        context.record.state, context.record.last_error = "failed", str(error)
+        yield Work(partial(context.ledger.save_job, context.record))
+        yield from refuse(context, units)
+        raise refused_error(context.record.id, error)
+    if error is not None and tell:
+        raise stuck.told(error)
+
+
 class _Round:
     """What is known about the job's units from one round to the next."""
 
@@ -58,7 +94,9 @@ class _Round:
         self._context = context
         self._units: dict[UnitKey, Unit] = {unit.key: unit for unit in context.ledger.units()}
         self._held: dict[UnitKey, tuple[Deadline, float]] = {}
-        self.poller = Poller(context, self._units)
+        self._stops: OverlayError | None = None
+        self.stuck = Stuck(context, self._units)
+        self.poller = Poller(context, self._units, self.stuck.note)
 
     def is_done(self) -> bool:
         return all(unit.over for unit in self._units.values())
@@ -75,9 +113,8 @@ class _Round:
     def turn(self, *, tolerant: bool) -> Flow[None]:
         """Poll, recover, collect, start."""
         context = self._context
-        yield from self.poller.look()
-        if not self.poller.misses_any:
-            yield from self._all(recover, self._in("creating", "fencing"), tolerant=tolerant)
+        self._stops = None
+        yield from self._look(tolerant=tolerant)
         running = [
             unit for unit in self._units.values() if (unit.live or unit.state == "ended") and not unit.refused
         ]
@@ -89,6 +126,8 @@ class _Round:
         yield from self._all(
             collect, [unit for unit in collectable if unit.state == "ended"], tolerant=tolerant
         )
+        if self._stops is not None:
+            raise self._stops
         for unit in refused:
             if unit.state == "uploaded":
                 self._hold(unit)
@@ -99,11 +138,31 @@ class _Round:
             yield from self._all(
                 partial(finish, answers=[]), self._in("planned", "uploading", "uploaded"), tolerant=False
             )
-            return
-        if self.poller.misses_any:
-            return
-        for units in (yield from self._affordable()):
-            if not (yield from self._all(start, units, tolerant=tolerant)):
+        elif context.record.state == "failed":
+            yield from refuse(context, self.units())  # a crash came in between
+        elif not (self.poller.misses_any or self.stuck.doubtful):
+            yield from self._start_all(tolerant=tolerant)
+        if self._stops is not None:
+            raise self._stops
+
+    def _look(self, *, tolerant: bool) -> Flow[None]:
+        """See what became of the batches, and of creates that were not answered."""
+        try:
+            yield from self.poller.look(self.stuck)
+            if self.poller.misses_any:
+                return
+            yield from self.stuck.check_key(self.poller.sees_ours)
+            if not self.stuck.doubtful:
+                yield from self._all(recover, self._in("creating", "fencing"), tolerant=tolerant)
+                yield from self.stuck.check_key(self.poller.sees_ours)
+        except OverlayError as error:
+            if not tolerant or not self._bears(error):
+                self._stops = error
+
+    def _start_all(self, *, tolerant: bool) -> Flow[None]:
+        for group in (yield from self._affordable()):
+            units = self.stuck.startable(group)
+            if not (yield from self._all(start, units, tolerant=tolerant)) or self._stops is not None:
                 return  # an outage: it would stop the others, too
             for unit in units:
                 if unit.state == "uploaded":  # refused for a limit of the account
@@ -117,7 +176,11 @@ class _Round:
         for unit in self._units.values():
             if not unit.over:
                 first[unit.lineage] = min(unit.generation, first.get(unit.lineage, unit.generation))
-        ready = [unit for unit in self._in("ended") if unit.generation == first[unit.lineage]]
+        ready = [
+            unit
+            for unit in self._in("ended")
+            if unit.generation == first[unit.lineage] and unit.key not in self.stuck
+        ]
         return list({unit.shard: unit for unit in reversed(ready)}.values())
 
     def _hold(self, unit: Unit) -> None:
@@ -137,15 +200,31 @@ class _Round:
     def _all(
         self, flow: Callable[[JobContext, Unit], Flow[None]], units: list[Unit], *, tolerant: bool
     ) -> Flow[bool]:
-        """Run the flow for each unit; False if errors that may pass stopped some. Raises all others."""
-        if not units:
+        """Run the flow for each unit that is not stuck; False if errors that may pass stopped some.
+
+        An error that concerns one unit alone is noted on it; of the others, the first is kept.
+        """
+        left = [unit for unit in units if unit.key not in self.stuck]
+        if not left:
             return True
-        flows = [self._spared(flow(self._context, unit), unit, tolerant=tolerant) for unit in units]
+        flows = [self._spared(flow(self._context, unit), unit, tolerant=tolerant) for unit in left]
         outcomes: list[OverlayError | bool] = yield Together(flows, _AT_ONCE)
-        for outcome in outcomes:
+        for unit, outcome in zip(left, outcomes, strict=True):
             if isinstance(outcome, OverlayError):
-                raise outcome
+                if concerns_one(outcome):
+                    yield from self.stuck.note(unit, outcome)
+                else:
+                    self._stops = self._stops or outcome
+            elif unit.trouble and not unit.over and unit.state not in {"creating", "fencing"}:
+                unit.trouble = None
+                yield from self._context.save(unit)
         return all(outcomes)
+
+    def _bears(self, error: OverlayError) -> bool:
+        if not isinstance(error, APIError | TokenProviderError) or not self.poller.bears(error):
+            return False
+        self._context.report("outage", None, str(error))
+        return True
 
     def _spared(self, flow: Flow[None], unit: Unit, *, tolerant: bool) -> Flow[OverlayError | bool]:
         """Run a unit's flow; an outage that may pass leaves the unit where it is, for a later round."""
@@ -169,8 +248,8 @@ class _Round:
         # With nothing of ours beside it, a unit was refused for its own size, or for what others hold: it waits.
         waiting = [
             unit
-            for unit in self._in("planned", "uploading", "uploaded")
-            if not self._is_held(unit) or context.account.in_use(now, model=unit.model or "").batches
+            for unit in self.stuck.startable(self._in("planned", "uploading", "uploaded"))
+            if (not self._is_held(unit) or context.account.in_use(now, model=unit.model or "").batches)
         ]
         chosen: list[Unit] = yield Work(partial(context.account.admit, waiting, context.record.options, now))
         return [chosen[place : place + _AT_ONCE] for place in range(0, len(chosen), _AT_ONCE)]

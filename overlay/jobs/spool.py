@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -251,7 +251,21 @@ def canonical(line: bytes) -> bytes:
         return line
 
 
-def read_in_order(order: Path, shards: Mapping[int, Path]) -> Generator[bytes]:
+def lines_of(path: Path) -> Generator[bytes]:
+    """The lines of a file, closed before the last is given, so that few of many shards are open."""
+    held = b""
+    with open_lines(path) as file:
+        for line in split(file):
+            if held:
+                yield held
+            held = line
+    if held:
+        yield held
+
+
+def read_in_order(
+    order: Path, shards: Mapping[int, Path], read: Callable[[Path], Generator[bytes]] = lines_of
+) -> Generator[bytes]:
     """The lines of several shards' files, one per request, in the order of the requests."""
     with ExitStack() as stack:
         sources: dict[int, Generator[bytes]] = {}
@@ -262,21 +276,9 @@ def read_in_order(order: Path, shards: Mapping[int, Path]) -> Generator[bytes]:
             for number in numbers:
                 source = sources.get(number)
                 if source is None:
-                    source = sources[number] = _lines(shards[number])
+                    source = sources[number] = read(shards[number])
                     stack.callback(source.close)
                 line = next(source, None)
                 if line is None:
                     raise StorageError(f"{shards[number]}: lines are missing at the end", path=shards[number])
                 yield line
-
-
-def _lines(path: Path) -> Generator[bytes]:
-    """The lines of a file, closed before the last is given, so that few of many shards are open."""
-    held = b""
-    with open_lines(path) as file:
-        for line in split(file):
-            if held:
-                yield held
-            held = line
-    if held:
-        yield held

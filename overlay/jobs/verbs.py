@@ -8,8 +8,8 @@ continues where the last process stopped.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import EllipsisType
@@ -17,29 +17,19 @@ from typing import Any
 
 import attrs
 
-from overlay.errors import (
-    JobMismatchError,
-    JobNotEndedError,
-    LedgerError,
-    NotFoundError,
-    StorageError,
-    WaitTimeoutError,
-)
+from overlay.errors import JobMismatchError, WaitTimeoutError
 from overlay.flows.steps import Flow, Work, deadline
-from overlay.jobs.home import OnChange, OpenJob, existing, open_job, remove, view_of
-from overlay.jobs.merging import results_path
+from overlay.jobs.giving_up import reopen
+from overlay.jobs.home import OnChange, OpenJob, existing, opened_job, view_of
 from overlay.jobs.preparing import JobName, Requests, prepare
-from overlay.jobs.records import CHANGEABLE, JobOptions, Unit, given_options
+from overlay.jobs.reading import open_results
+from overlay.jobs.records import CHANGEABLE, JobOptions, given_options
 from overlay.jobs.scheduler import work
-from overlay.jobs.spool import read_in_order
 from overlay.jobs.views import Job
-from overlay.operations.files import delete as delete_file
 from overlay.operations.waiting import checked_poll
 from overlay.requests.checks import Limits
-from overlay.results.files import read_results
 from overlay.results.iterables import Opened
 from overlay.results.matching import Match
-from overlay.results.result import Result
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 
@@ -71,7 +61,8 @@ def submit(
     `id` names the job, in up to 64 letters, digits, dots, dashes and underscores; by default it derives from the
     requests and the base URL. It may also be a function, which is given the default id once the requests are on
     disk, and returns the id to use: if it raises, there is no job, and nothing is sent. Submitting the same
-    requests again under the same id continues the job.
+    requests again under the same id continues the job; if the service had refused all of it, so that nothing was
+    paid, it is started once more.
 
     Options left out (`...`) have their defaults or, if the job exists, stay as they are. Those of a job that exists
     can be changed, but for `completion_window`, `metadata` and `output_expires_after`, which its batches have.
@@ -113,7 +104,7 @@ def submit(
         match=... if match is None else match,
     )
     job_id = yield from prepare(settings, requests, job_id=id, options=JobOptions(**given), limits=limits)
-    return (yield from _resume(settings, job_id, given, on_change))
+    return (yield from _resume(settings, job_id, given, on_change, anew=True))
 
 
 def resume(
@@ -151,10 +142,18 @@ def resume(
 
 
 def _resume(
-    settings: Settings, job_id: str, given: Mapping[str, Any], on_change: OnChange | None
+    settings: Settings,
+    job_id: str,
+    given: Mapping[str, Any],
+    on_change: OnChange | None,
+    *,
+    anew: bool = False,
 ) -> Flow[Job]:
-    with (yield from _open(settings, job_id, on_change)) as opened:
+    """`anew`: start a job once more that the service refused as a whole; nothing of it was paid."""
+    with (yield from opened_job(settings, job_id, on_change)) as opened:
         yield Work(partial(_change_options, opened, given))
+        if anew and opened.context.record.state == "failed":
+            yield Work(partial(reopen, opened.context))
         yield from work(opened.context, until=deadline(settings, None), poll=1.0, once=True)
         return opened.view()
 
@@ -180,8 +179,12 @@ def wait(
     `timeout` and `poll` are timedeltas or seconds; `poll` is as submitted by default. Options that are given change
     the job's, as in `submit`. `on_change` is called with a JobEvent for everything that happens.
 
-    Raises WaitTimeoutError, BatchFailedError if the service refuses a batch as a whole, and what `resume` raises.
-    After any of them you can wait for the job again.
+    A shard that is stuck does not hold up the others; when they are done, its error is raised: BatchFailedError if
+    the service refused its batch as a whole, NotFoundError if the service has forgotten it, FileGoneError if its
+    results are gone. Wait again to try it again, `give_up` its requests, or `send_again` and pay again. If the
+    service refused all batches of the job, the job has ended, and each result says why.
+
+    Raises WaitTimeoutError and what `resume` raises, too. After any of them you can wait for the job again.
     """
     given = given_options(
         max_enqueued_tokens=max_enqueued_tokens,
@@ -193,14 +196,15 @@ def wait(
         grace=grace,
         match=... if match is None else match,
     )
-    with (yield from _open(settings, job_id, on_change)) as opened:
+    with (yield from opened_job(settings, job_id, on_change)) as opened:
         yield Work(partial(_change_options, opened, given))
         pause = opened.context.record.options.poll if poll is None else checked_poll(poll)
         yield from work(opened.context, until=deadline(settings, timeout), poll=pause)
         job = opened.view()
     if not job.ended:
         raise WaitTimeoutError(
-            f"job {job_id} has not ended after {seconds(timeout or 0):,.0f} s ({job.progress:.0%}); wait again",
+            f"job {job_id} has not ended after {seconds(timeout or 0):,.0f} s ({job.progress:.0%}); wait again"
+            + "".join(f"; {shard.name} is stuck: {shard.problem}" for shard in job.stuck[:1]),
             batch_id=None,
             status=None,
         )
@@ -227,76 +231,31 @@ def _change_options(opened: OpenJob, given: Mapping[str, Any]) -> None:
         context.report("changed", None, f"options changed: {told}")
 
 
-def retrieve(settings: Settings, job_id: str) -> Flow[Job]:
-    """A job as recorded in its ledger, without asking the service. Raises JobNotFoundError, LedgerError."""
-    folder = yield Work(partial(existing, settings, job_id))
-    job: Job = yield Work(partial(view_of, folder))
-    return job
-
-
-def list_jobs(settings: Settings) -> Flow[list[Job]]:
-    """All jobs in the home folder, newest first; those with an unusable ledger are left to `recover`."""
-
-    def read() -> list[Job]:
-        folder = settings.home / "jobs"
-        found: list[Job] = []
-        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-            with suppress(LedgerError):
-                found.append(view_of(entry))
-        return sorted(found, key=lambda job: job.created, reverse=True)
-
-    jobs: list[Job] = yield Work(read)
-    return jobs
-
-
 def cancel(settings: Settings, job_id: str) -> Flow[Job]:
     """Stop a job: its batches are cancelled, and no more are created. What was answered is kept, and billed.
 
     Wait for it afterwards to fetch what was answered; a request that was not gets the error code `missing` or
-    `batch_cancelled`.
+    `batch_cancelled`. Shards that are stuck stay so, and are in `Job.stuck`: give them up.
     """
-    with (yield from _open(settings, job_id, None)) as opened:
-        opened.context.record.state = "cancelled"
-        yield Work(partial(opened.context.ledger.save_job, opened.context.record))
-        yield from work(opened.context, until=deadline(settings, None), poll=1.0, once=True)
+    with (yield from opened_job(settings, job_id, None)) as opened:
+        record = opened.context.record
+        if record.state == "open":
+            record.state = "cancelled"
+            yield Work(partial(opened.context.ledger.save_job, record))
+        yield from work(opened.context, until=deadline(settings, None), poll=1.0, once=True, tell=False)
         return opened.view()
 
 
-def delete(settings: Settings, job_id: str, *, files: bool = False) -> Flow[None]:
-    """Remove a job's requests, ledger and results from this machine; with `files`, its files at the service too.
-
-    Raises JobNotEndedError if its batches may still be running: cancel it, or wait for it, first.
-    """
-    with (yield from _open(settings, job_id, None)) as opened:
-        ledger = opened.context.ledger
-        units: list[Unit] = yield Work(ledger.units)
-        if any(unit.live for unit in units):
-            raise JobNotEndedError(
-                f"job {job_id} has running batches; cancel it or wait for it first", job_id=job_id
-            )
-        if files:
-            for file_id in [*(unit.file_id for unit in units), *ledger.litter()]:
-                if file_id:
-                    with suppress(NotFoundError):
-                        yield from delete_file(settings, file_id)
-        yield Work(partial(remove, settings, opened.context.folder))
-
-
-def open_results(
+def open_ended(
     job_id: str, settings: Settings, stack: ExitStack, *, match: Match | None = None
 ) -> Flow[Opened]:
     """The results of an ended job, from disk; `match` lets one end that has answers which name no request."""
-    folder: Path = yield Work(partial(existing, settings, job_id))
-    job: Job = yield Work(partial(view_of, folder))
-    if match is not None and not job.ended:
-        job = yield from resume(settings, job_id, match=match)
-    if not job.ended:
-        raise JobNotEndedError(
-            f"job {job_id} is {job.progress:.0%} done; results are available when it ends", job_id=job_id
-        )
-    results = _read(folder, job)
-    stack.callback(results.close)
-    return Opened(results)
+    if match is not None:
+        folder: Path = yield Work(partial(existing, settings, job_id))
+        job: Job = yield Work(partial(view_of, folder))
+        if not job.ended:
+            yield from resume(settings, job_id, match=match)
+    return (yield from open_results(job_id, settings, stack))
 
 
 def open_run(
@@ -307,26 +266,3 @@ def open_run(
     if not job.ended:
         job = yield from wait(settings, job.id, on_change=on_change)
     return (yield from open_results(job.id, settings, stack))
-
-
-def _read(folder: Path, job: Job) -> Generator[Result]:
-    order = folder / "order"
-    paths = {shard.number: results_path(folder, shard.number) for shard in job.shards}
-    given = 0
-    results = (
-        map(Result, read_in_order(order, paths))
-        if order.exists()
-        else read_results(paths[shard] for shard in sorted(paths))
-    )
-    for result in results:
-        given += 1
-        yield result
-    if given != job.requests:
-        raise StorageError(
-            f"{folder / 'results'}: {given:,} results instead of {job.requests:,}", path=folder / "results"
-        )
-
-
-def _open(settings: Settings, job_id: str, on_change: OnChange | None) -> Flow[OpenJob]:
-    opened: OpenJob = yield Work(partial(open_job, settings, job_id, on_change))
-    return opened

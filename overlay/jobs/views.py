@@ -27,6 +27,7 @@ EventKind: TypeAlias = Literal[
     "resubmitted",
     "stopped",
     "duplicate",
+    "stuck",
     "outage",
     "ended",
 ]
@@ -52,6 +53,11 @@ class Shard:
     """The batch's, as last seen."""
     completed: int
     failed: int
+    trouble: Literal["stuck", "refused", "given_up"] | None
+    """`stuck`: no waiting is known to help; `refused`: the service refused all of it; `given_up`: what it had not
+    answered was given up. See `Jobs.give_up` and `Jobs.send_again`."""
+    problem: str | None
+    """Why, or what it is waiting for, in the words of the service or of this SDK."""
 
     @property
     def name(self) -> str:
@@ -102,8 +108,12 @@ class Job:
     strays: int
     """Lines that match no request, or answer one again but differently; kept in `strays/`."""
     cancelled: bool
+    refused: bool
+    """Whether the service refused all of it: nothing ran, and each result says why."""
     ended: bool
     """Whether every request has its final answer on disk."""
+    last_error: str | None
+    """What last stopped it, or held it up."""
     disk_bytes: int | None = None
     """What its folder takes on this machine's disk, where it was looked up: by `list`, `retrieve` and `prune`."""
     shards: tuple[Shard, ...] = attrs.field(repr=False)
@@ -114,10 +124,29 @@ class Job:
         """The share of requests that are done, from 0.0 to 1.0."""
         return 1.0 if self.ended else min(1.0, self.answered / max(1, self.requests))
 
+    @property
+    def state(self) -> str:
+        """open, ended, cancelling, cancelled, or failed if the service refused all of it."""
+        if self.cancelled:
+            return "cancelled" if self.ended else "cancelling"
+        if self.refused:
+            return "failed"
+        return "ended" if self.ended else "open"
+
+    @property
+    def stuck(self) -> tuple[Shard, ...]:
+        """The shards that no waiting is known to help; `problem` says why."""
+        return tuple(shard for shard in self.shards if shard.trouble and shard.state != "done")
+
     def to_dict(self) -> dict[str, Any]:
         """The job as a dict for JSON, including its shards; times in ISO 8601."""
         fields = attrs.asdict(self, filter=lambda field, _: not field.name.startswith("_"))
-        return {**fields, "created": self.created.isoformat(), "progress": self.progress}
+        return {
+            **fields,
+            "state": self.state,
+            "created": self.created.isoformat(),
+            "progress": self.progress,
+        }
 
     def cost(self, prices: Mapping[str, Price]) -> Cost:
         """What the job costs, given prices by model. Raises KeyError for a model without one."""
@@ -177,7 +206,9 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         duplicates_cancelled=record.duplicates_cancelled,
         strays=sum(unit.strays for unit in units),
         cancelled=record.state == "cancelled",
+        refused=record.state == "failed",
         ended=ended,
+        last_error=record.last_error,
         shards=tuple(_shard(latest[lineage]) for lineage in sorted(latest)),
         tokens_by_model=by_model,
     )
@@ -205,4 +236,6 @@ def _shard(unit: Unit) -> Shard:
         status=unit.status,
         completed=unit.completed,
         failed=unit.failed,
+        trouble=unit.trouble,
+        problem=unit.problem,
     )

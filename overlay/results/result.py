@@ -272,7 +272,7 @@ def _joined(parts: Iterable[_Part]) -> str | None:
 
 def missing_result(custom_id: str) -> Result:
     """The result of a request that no file answers: an output line with the error code `missing`."""
-    return _failed(custom_id, MISSING, "the service gave no answer to this request")
+    return failed_result(custom_id, MISSING, "the service gave no answer to this request")
 
 
 def renamed(result: Result, custom_id: str) -> Result:
@@ -288,10 +288,11 @@ def renamed(result: Result, custom_id: str) -> Result:
     with suppress(RecursionError):
         if value is not None:
             return Result(json.dumps(value | {"custom_id": custom_id}).encode() + b"\n")
-    return _failed(custom_id, MALFORMED, "the line of this request cannot be read")
+    return failed_result(custom_id, MALFORMED, "the line of this request cannot be read")
 
 
-def _failed(custom_id: str, code: str, message: str) -> Result:
+def failed_result(custom_id: str, code: str, message: str) -> Result:
+    """The result of a request that never ran, in the form of an output line."""
     line = {
         "id": None,
         "custom_id": custom_id,

@@ -20,6 +20,12 @@ NO_ANSWER = "no_answer"
 NEVER_RAN = "never_ran"
 SHAPELESS = frozenset({MALFORMED, NO_ANSWER})
 """The codes of lines whose shape, and not the service's word, says that there is no answer."""
+GIVEN_UP = "given_up"
+"""The caller gave up the shard before this request was answered."""
+REFUSED = "batch_failed"
+"""The service refused the batch as a whole; nothing ran."""
+NOT_YET = "not_yet"
+"""In partial results: no answer so far."""
 
 TEXT_PARTS = frozenset({"text", "output_text"})
 """The types of content parts that are the model's text; others are its reasoning, or a refusal."""
@@ -30,9 +36,11 @@ class LineError:
     """Why a request failed."""
 
     code: str | None
-    """The service's error code, such as `rate_limit_exceeded` or `batch_expired`. Four are ours: `missing`, for a
-    request that no line answers, `malformed_line`, for a line that cannot be read or has no response, `no_answer`,
-    for a response that says it succeeded but holds no answer, and `never_ran`, for a status of 0."""
+    """The service's error code, such as `rate_limit_exceeded` or `batch_expired`. These are ours: `missing`, for a
+    request that no line answers; `malformed_line`, for a line that cannot be read or has no response; `no_answer`,
+    for a response that says it succeeded but holds no answer; `never_ran`, for a status of 0; `given_up`, for a
+    request of a shard that the caller gave up; `batch_failed`, for one of a job that the service refused as a
+    whole; and, in partial results, `not_yet`."""
     message: str
     type: str | None = attrs.field(default=None, eq=False)
     """The service's error type, such as `invalid_request_error`."""

@@ -13,6 +13,8 @@ def refuse(scene, custom_id, **fields):
         ids = [line["custom_id"] for line in batch.lines]
         if custom_id in ids:
             scene.fake.fail(batch, "model_not_found", line=ids.index(custom_id) + 1, **fields)
+            for other in scene.fake.live():
+                scene.fake.complete(other)
             return batch
     raise AssertionError("no batch has it")
 
@@ -74,8 +76,6 @@ def test_when_it_is_mended_at_the_service_the_job_goes_on(scene):
 def test_a_job_of_which_a_batch_is_refused_can_be_cancelled(scene):
     scene.submit(6)
     refuse(scene, "r2", message="no such model")
-    for batch in scene.fake.live():
-        scene.fake.complete(batch)
     with pytest.raises(BatchFailedError):
         scene.jobs.wait("j")
     scene.jobs.cancel("j")

@@ -226,8 +226,9 @@ def test_requests_that_were_changed_on_disk_are_not_sent(scene):
     path = scene.api.settings.home / "jobs" / "j" / "shards" / "00002-0.jsonl"
     path.write_bytes(path.read_bytes().replace(b"ask 3", b"ASK 3"))
     scene.clock.move(3600)
+    scene.fake.complete(scene.fake.live()[0])
     with pytest.raises(StorageError, match=r"00002-0\.jsonl: changed"):
-        scene.wait()
+        scene.jobs.wait("j")
     assert len(scene.fake.batches) == 1
 
 

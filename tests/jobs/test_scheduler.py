@@ -105,6 +105,7 @@ def test_a_request_that_is_over_the_limit_alone_is_tried_ever_less_often(scene):
 def test_a_batch_refused_for_what_it_is_is_not_tried_again_by_itself(scene):
     scene.submit(alike(4))
     scene.fake.fail(scene.fake.live()[0], "model_not_found", line=1, message="no such model")
+    scene.fake.complete(scene.fake.live()[0])
     with pytest.raises(BatchFailedError, match="no such model"):
         scene.jobs.wait("j")
     assert len(scene.fake.batches) == 2

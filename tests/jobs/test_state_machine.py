@@ -17,13 +17,27 @@ from support.job_scene import BASE_URL, TWO
 from support.job_steps import chats, custom_ids
 from support.step_clock import StepClock
 
-from overlay import Client, JobNotFoundError, RateLimitError, WaitTimeoutError
+from overlay import (
+    BadRequestError,
+    BatchFailedError,
+    Client,
+    ConfigurationError,
+    JobNotEndedError,
+    JobNotFoundError,
+    NotFoundError,
+    RateLimitError,
+    WaitTimeoutError,
+)
 from overlay.flows.drivers import Blocking, _outcome_of, _values
 from overlay.jobs.ledger import Ledger
 
 _MEMORY = Path("/dev/shm")  # commits take no time there
 _GRACE = 180.0
 REQUESTS = chats(5)
+
+
+STUCK = (NotFoundError, BadRequestError, BatchFailedError)
+"""What a job says of a shard that is stuck: a file or batch that is gone, or one that was refused."""
 
 
 class CrashError(BaseException):
@@ -56,6 +70,8 @@ class Process(Blocking):
         outcomes = {number: _outcome_of(partial(self.run, flow)) for number, flow in enumerate(step.flows)}
         return _values(outcomes)
 
+
+NOT_NOW = (JobNotFoundError, JobNotEndedError, ConfigurationError, *STUCK, RateLimitError)
 
 seconds = st.sampled_from([0.0, 1.0, 20.0, 60.0])
 which = st.integers(0, 5)
@@ -95,17 +111,17 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(dies=dying)
     def submit_and_die(self, dies):
-        with suppress(CrashError, RateLimitError):
+        with suppress(CrashError, RateLimitError, *STUCK):
             self.submit(self.jobs(dies))
 
     @rule(dies=dying, timeout=st.sampled_from([1.0, 100.0, 1000.0]))
     def wait_and_die(self, dies, timeout):
-        with suppress(CrashError, WaitTimeoutError, JobNotFoundError):
+        with suppress(CrashError, WaitTimeoutError, JobNotFoundError, *STUCK):
             self.jobs(dies).wait("j", timeout=timeout)
 
     @rule(timeout=st.sampled_from([1.0, 100.0, 1000.0]))
     def submit_and_wait(self, timeout):
-        with suppress(WaitTimeoutError, RateLimitError):
+        with suppress(WaitTimeoutError, RateLimitError, *STUCK):
             self.submit(self.jobs())
             self.jobs().wait("j", timeout=timeout)
 
@@ -116,7 +132,36 @@ class JobMachine(RuleBasedStateMachine):
             self.cancelled = True
             self.jobs(dies).cancel("j")
 
+    @rule(shard=st.sampled_from([None, 1, 2, 3]))
+    def give_up(self, shard):
+        with suppress(*NOT_NOW):
+            self.jobs().give_up("j", shard=shard)
+
+    @precondition(lambda self: not self.cancelled)
+    @rule(shard=st.sampled_from([None, 1, 2, 3]))
+    def send_again(self, shard):
+        with suppress(*NOT_NOW):
+            self.jobs().send_again("j", shard=shard)
+
     # What the service does.
+
+    @rule(which=which)
+    def a_batch_is_forgotten(self, which):
+        for batch in self.some_live(which):
+            # It has never run: what it would cost, nobody can know.
+            batch.forgotten, batch.status = True, "cancelled"
+
+    @precondition(lambda self: self.fake.files)
+    @rule(which=which)
+    def a_file_is_gone(self, which):
+        files = list(self.fake.files.values())
+        files[which % len(files)].deleted_at = self.clock.time()
+
+    @rule()
+    def the_next_batch_is_refused(self):
+        for batch in self.some_live(0):
+            if not batch.answered:
+                self.fake.fail(batch, "model_not_found")
 
     @rule(fates=st.lists(st.sampled_from([None, ("lost",), ("accepted", 500), ("refused",)]), max_size=3))
     def creates_go_wrong(self, fates):
@@ -200,13 +245,21 @@ class JobMachine(RuleBasedStateMachine):
         fake = self.fake
         fake.creates.clear()
         fake.lag = fake.linger = 0.0
-        self.submit(self.jobs())
+        with suppress(*STUCK):
+            self.submit(self.jobs())
         for _ in range(20):
             for batch in fake.live():
                 fake.complete(batch)
-            with suppress(WaitTimeoutError):
+            try:
                 self.jobs().wait("j", timeout=1000)
                 break
+            except WaitTimeoutError:
+                pass
+            except STUCK as error:
+                said = str(error)
+                assert "give-up j --shard" in said or "ended as failed" in said
+                with suppress(*NOT_NOW):  # it may have been found meanwhile
+                    self.jobs().give_up("j")
         job = self.jobs().retrieve("j")
         assert job.ended
         results = list(self.jobs().results("j"))
@@ -217,7 +270,10 @@ class JobMachine(RuleBasedStateMachine):
             result.error is not None and result.error.code == "missing" for result in results
         )
         answered = self.answered()
-        assert {result.custom_id for result in results if result.ok} == answered
+        good = {result.custom_id for result in results if result.ok}
+        # What was paid for is there, unless the service has lost the answers.
+        lost = {name for name in answered - good if self.is_lost(name)}
+        assert good == answered - lost
         assert self.cancelled or not job.missing or self.gave_up()
         assert not fake.live()
         assert not list(Path(self.home, "spool").iterdir())
