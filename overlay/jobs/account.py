@@ -10,7 +10,6 @@ A batch that may be running holds a row, which its job renews on each round. Row
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import threading
 from collections.abc import Generator, Sequence
@@ -22,6 +21,7 @@ import attrs
 
 from overlay.errors import StorageError
 from overlay.jobs.records import JobOptions, Unit, UnitKey
+from overlay.private import make_file
 from overlay.wire.connection import Settings
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class Account:
         self._account = self._fingerprint(settings)
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with suppress(FileExistsError):
+            make_file(self._path)
         self._db = self._sqlite.connect(self._path, check_same_thread=False, isolation_level=None, timeout=30)
         try:
             self._db.execute("PRAGMA trusted_schema=OFF")

@@ -47,7 +47,7 @@ OnChange: TypeAlias = Callable[[JobEvent], object]
 _BLOCK_BYTES = 512
 """What stat(2) counts in."""
 _FOLDERS = ("jobs", "spool")
-_ENTRIES = frozenset({"id", *_FOLDERS})
+_ENTRIES = frozenset({"accounts.db", "services.json", "id", *_FOLDERS})
 SPOOLING = "spooling"
 """The name of the lock of a spool folder."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -53,7 +53,7 @@ def test_so_are_they_when_they_are_rebuilt(scene, umask):
     home = Path(scene.api.settings.home)
     scene.submit(4)
     shutil.rmtree(home)
-    assert [job.id for job in scene.jobs.recover()] == ["j"]
+    assert [job.id for job in scene.jobs.recover("j")] == ["j"]
     assert scene.finish().ok == 4
     assert modes(home) == {True: {"0o700"}, False: {"0o600"}}
 

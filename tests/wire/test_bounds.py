@@ -178,10 +178,16 @@ def test_a_date_beyond_the_calendar_costs_nobody_a_batch(api, date):
     assert create(client, "file-1").id == "batch_1"
     assert client.batches.retrieve("batch_1").id == "batch_1"
 
-    lost = iter([answer("", 500, date=date)])
-    page = {"data": [batch_object(input_file_id="file-1", created_at=int(time.time()))], "has_more": False}
-    client = api(lambda request: next(lost, answer(page, date=date)))
-    assert create(client, "file-1", grace=1).id == "batch_1"
+    page = {"data": [], "has_more": False}
+
+    def lose_the_first(request):
+        if request.method == "POST":
+            made = {"input_file_id": "file-1", "created_at": int(time.time())}
+            page["data"] = [batch_object(**made, metadata=json.loads(request.body)["metadata"])]
+            return answer("", 500, date=date)
+        return answer(page, date=date)
+
+    assert create(api(lose_the_first), "file-1", grace=1).id == "batch_1"
 
 
 @pytest.mark.parametrize("asked", [*DATES, "1e300", "-5", "nan", "inf", "9" * 5000, "soon"])
