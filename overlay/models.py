@@ -202,7 +202,8 @@ def checked_id(value: object, kind: str) -> str:
     if is_id(value):
         return value
     raise ConfigurationError(
-        f"{value!r:.200} is not a {kind} id: 1 to {_LONGEST_ID:,} printable characters, and not . or .."
+        f"{value!r:.200} is not a {kind} id: 1 to {_LONGEST_ID:,} printable characters, "
+        "without . or .. as a step of a path"
     )
 
 
@@ -212,7 +213,8 @@ def is_id(value: object) -> TypeGuard[str]:
         isinstance(value, str)
         and 0 < len(value) <= _LONGEST_ID
         and value.isprintable()
-        and value not in {".", ".."}
+        # A proxy on the way may decode what was encoded, and then walk the path.
+        and not {".", ".."} & set(value.split("/"))
     )
 
 

@@ -6,7 +6,8 @@ import pydoc
 from datetime import timedelta
 
 import pytest
-from support.calling import ENDPOINT, calling, started
+from support.calling import ENDPOINT, batch_object, calling, started
+from support.raw_server import answer
 
 from overlay import (
     AsyncClient,
@@ -165,7 +166,38 @@ def test_unusable_arguments_send_nothing(api, service):
     assert service.requests == []
 
 
-@pytest.mark.parametrize("bad_id", ["..", ".", "", "a/b", "a?b", "ä", "a b", "a\n", "x" * 129, None, 7])
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("a/b", "a%2Fb"),
+        ("a?b#c", "a%3Fb%23c"),
+        ("ä", "%C3%A4"),
+        ("a b", "a%20b"),
+        ("a%2Fb", "a%252Fb"),
+        ("...", "..."),
+    ],
+)
+def test_ids_of_any_other_shape_are_one_step_of_the_path(connect, raw_server, tmp_path, name, sent):
+    batch = batch_object(id=name, output_file_id=name, status="completed")
+    server = raw_server(lambda request: answer(batch))
+    api = connect(server.base_url)
+    api.batches.retrieve(name)
+    api.batches.cancel(name)
+    api.batches.wait(name)
+    api.files.retrieve(name)
+    api.files.download(name, tmp_path / "out")
+    api.files.delete(name)
+    list(api.batches.list(after=name))
+    seen = {request.path.removeprefix("/v1/") for request in server.received}
+    assert {f"batches/{sent}", f"batches/{sent}/cancel", f"files/{sent}", f"files/{sent}/content"} < seen
+    (listed,) = seen - {f"batches/{sent}", f"batches/{sent}/cancel", f"files/{sent}", f"files/{sent}/content"}
+    assert listed.startswith("batches?after=a" if name.startswith("a") else "batches?after=")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    "bad_id", ["..", ".", "", "a/../b", "../b", "a/.", "a\n", "\ud800", "x" * 1025, None, 7], ids=ascii
+)
 def test_ids_that_would_name_another_resource_are_refused(api, service, tmp_path, bad_id):
     for use in (
         lambda: api.batches.retrieve(bad_id),

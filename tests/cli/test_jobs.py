@@ -3,9 +3,11 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
-from support.command_line import CANARY, CommandLine, lines_until
+from support.command_line import CANARY, OVERLAY, CommandLine, lines_until
 
 from overlay import Client, Request, write_requests
 from overlay.server import Literally, Pace, Service
@@ -153,3 +155,33 @@ def test_an_unknown_job(overlay, verb):
     done = overlay("jobs", verb, "no-such-job")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no-such-job" in done.stderr
+
+
+def test_old_jobs_are_pruned_and_what_each_takes_is_shown(overlay, service, job_id, tmp_path):
+    (row,) = overlay("jobs", "list", "--json").stdout.splitlines()
+    assert json.loads(row)["disk_bytes"] > 4096
+    assert "DISK" in overlay("jobs", "list").stdout.splitlines()[0]
+    assert "kB" in overlay("jobs", "show", job_id).stdout
+    assert "no job ended" in overlay("jobs", "prune", "--older-than", "0.001s").stderr
+    service.advance(3600)
+    assert overlay("jobs", "resume", job_id, *SOON).returncode == 0
+    assert "no job ended" in overlay("jobs", "prune", "--older-than", "1h").stderr
+    shown = overlay("jobs", "prune", "--older-than", "0.001s", "--dry-run")
+    assert job_id in shown.stdout
+    assert "1 jobs can be removed" in shown.stderr
+    assert job_id in overlay("jobs", "prune", "--older-than", "0.001s").stdout
+    assert overlay("jobs", "list", "--json").stdout == ""
+
+
+def test_much_that_jobs_take_is_mentioned(overlay, job_id, tmp_path):
+    assert "prune" not in overlay("jobs", "list").stderr
+    lowered = "import overlay.cli.jobs as j; j._MUCH_BYTES = 1000; " + OVERLAY[2]
+    done = subprocess.run(
+        [sys.executable, "-c", lowered, "jobs", "list"],
+        env=overlay.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "warning: jobs take" in done.stderr
+    assert "overlay jobs prune --older-than 30d" in done.stderr

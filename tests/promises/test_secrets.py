@@ -291,10 +291,10 @@ def test_other_spellings_are_hidden_too(spelling):
 
 def test_a_long_text_is_searched_in_one_pass():
     tokens = Tokens(CANARY)
-    began = time.monotonic()
+    began = time.process_time()
     for repeated in ("\\", "&", "&amp;", "%25", "%", "&#0", "sk-canary", "s"):
         tokens.scrub(repeated * (200_000 // len(repeated)))
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_what_a_batch_and_a_result_quote_is_not_shown(connect, raw_server):

@@ -296,3 +296,36 @@ def test_another_transport_can_take_the_place_of_the_network(kind, transport):
         assert retrieve(api).id == "batch_1"
     assert seen[0].url == "https://api.example/v1/batches/batch_1"
     assert seen[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+FORK_WHILE_BUILDING = """
+import os, sys, threading, time
+from overlay import Client
+from overlay.wire import connection
+
+begun, build = threading.Event(), connection.BlockingClient.__init__
+
+def slowly(self, **options):
+    begun.set()
+    time.sleep(0.5)  # as where a module is being imported
+    build(self, **options)
+
+connection.BlockingClient.__init__ = slowly
+client = Client(base_url=sys.argv[1], token="any")
+thread = threading.Thread(target=lambda: list(client.batches.list()))
+thread.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    held = connection._building.locked()
+    print(held, list(client.batches.list()), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+thread.join()
+"""
+
+
+def test_a_fork_waits_for_a_client_that_is_being_built(service):
+    command = [sys.executable, "-c", FORK_WHILE_BUILDING, service.base_url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.split() == ["False", "[]"]
