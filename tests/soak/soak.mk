@@ -4,6 +4,7 @@
 
 KILLS ?= 100
 LANES ?= 24
+TEAM ?= 5
 
-soak: $(READY) ## kill jobs with SIGKILL at every step and at random moments: make soak KILLS=2000
-	@PYTHONPATH=tests $(PY) -m soak --kills $(KILLS) --lanes $(LANES)
+soak: $(READY) ## kill jobs with SIGKILL at every step and at random moments: make soak KILLS=2000 TEAM=20
+	@PYTHONPATH=tests $(PY) -m soak --kills $(KILLS) --lanes $(LANES) --team $(TEAM)
