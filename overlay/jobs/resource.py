@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
-from overlay.jobs import cleaning, earlier, preparing, recovery, verbs
+from overlay.jobs import cleaning, origins, preparing, recovery, verbs
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
 from overlay.wire.connection import Settings
@@ -63,7 +63,7 @@ class Jobs(Resource):
     delete = blocking(verbs.delete)
     clean = blocking(cleaning.clean)
     recover = blocking(recovery.recover)
-    sent_before = blocking(earlier.sent_before)
+    sent_before = blocking(origins.sent_before)
     run = running(verbs.submit)
 
     def results(self, job_id: str) -> Results:
@@ -87,7 +87,7 @@ class AsyncJobs(AsyncResource):
     delete = awaiting(verbs.delete)
     clean = awaiting(cleaning.clean)
     recover = awaiting(recovery.recover)
-    sent_before = awaiting(earlier.sent_before)
+    sent_before = awaiting(origins.sent_before)
     run = arunning(verbs.submit)
 
     def results(self, job_id: str) -> AsyncResults:

@@ -40,7 +40,8 @@ def report_team(outcome: team.Outcome) -> list[str]:
     return [
         (
             f"three homes in one project, seed {outcome.seed}: {outcome.workers:,} workers, "
-            f"{outcome.kills:,} killed, {outcome.cleaned:,} files cleaned up, {outcome.recovered:,} ledgers recovered, "
+            f"{outcome.kills:,} killed, {outcome.cleaned:,} files cleaned up, "
+            f"{outcome.recovered:,} ledgers recovered, "
             f"{outcome.foreign:,} batches of a colleague"
         ),
         *(f"  {len(found):6,}  {name}" for name, found in counts.items()),
