@@ -60,6 +60,10 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         UnprocessableEntityError as UnprocessableEntityError,
         WaitTimeoutError as WaitTimeoutError,
     )
+    from overlay.jobs.origins import (
+        Origin as Origin,
+        Origins as Origins,
+    )
     from overlay.jobs.views import (
         Cost as Cost,
         Job as Job,

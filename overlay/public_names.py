@@ -37,6 +37,8 @@ HOMES = {
     "Listing": "pages",
     "NoResultsError": "errors",
     "NotFoundError": "errors",
+    "Origin": "jobs.origins",
+    "Origins": "jobs.origins",
     "OverlayError": "errors",
     "Page": "models",
     "PermissionDeniedError": "errors",

@@ -30,7 +30,8 @@ def test_the_main_job(api, requests_file, tmp_path):
     seen = []
     batch = api.batches.wait(batch.id, on_change=lambda batch: seen.append(batch.status))
     assert batch.succeeded
-    assert batch.metadata == {"run": "7"}
+    assert batch.metadata["run"] == "7"
+    assert batch.metadata.keys() == {"run", "overlay"}
     assert batch.request_counts.completed == 3
     assert seen[-1] == "completed"
     assert [result.custom_id for result in api.batches.results(batch.id)] == ["r0", "r1", "r2"]

@@ -9,90 +9,16 @@ batches of two origins taken for one job.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import attrs
-
 from overlay.errors import ConfigurationError, FileGoneError, JobNotFoundError, LedgerError, OverlayError
 from overlay.flows.steps import Flow, Work
-from overlay.jobs.home import checked_job_id, home_id, view_of
+from overlay.jobs.home import checked_job_id, view_of
+from overlay.jobs.origins import Origin, Origins, list_origins
 from overlay.jobs.rebuilding import rebuild
 from overlay.jobs.views import Job
-from overlay.models import Batch
-from overlay.operations.listing import batch_page
-from overlay.operations.marks import mark_of
-from overlay.pages import Cursor
 from overlay.wire.connection import Settings
-
-_PAGE = 100
-
-
-@attrs.frozen(kw_only=True)
-class Origin:
-    """Where batches of a job were sent from."""
-
-    job_id: str
-    home: str | None
-    """The id of the home folder; None for version 0.1, which wrote none."""
-    here: bool
-    """Whether it is this home folder."""
-    batches: Sequence[Batch] = attrs.field(repr=False)
-
-    def __str__(self) -> str:
-        if self.here:
-            return "this home folder"
-        return f"home folder {self.home}" if self.home else "version 0.1 of this SDK"
-
-
-@attrs.frozen
-class Origins:
-    """What the service's list shows of jobs."""
-
-    found: Sequence[Origin]
-    complete: bool
-    """Whether the list was read without gaps, as far as it was wanted."""
-
-    def of(self, job_id: str) -> list[Origin]:
-        return [origin for origin in self.found if origin.job_id == job_id]
-
-
-def origins(
-    settings: Settings, *, since: datetime | None = None, at_most: int | None = None
-) -> Flow[Origins]:
-    """The jobs of this SDK of which the project has batches, by home folder.
-
-    It looks at batches created at `since` or later, and at about `at_most` batches.
-    """
-    home: str = yield Work(partial(home_id, settings.home))
-    found: dict[tuple[str, str | None], list[Batch]] = {}
-    cursor = Cursor(None, since)
-    looked = 0
-    while not cursor.ended and (at_most is None or looked < at_most):
-        page = yield from batch_page(settings, after=cursor.after, limit=_PAGE)
-        for batch in page.data if cursor.takes(page) else ():
-            looked += 1
-            mark = mark_of(batch.metadata)
-            if mark is None or mark.job is None or _is_before(batch, since):
-                continue
-            with suppress(ConfigurationError):
-                found.setdefault((checked_job_id(mark.job), mark.home), []).append(batch)
-    return Origins(
-        [
-            Origin(job_id=job_id, home=where, here=where == home, batches=batches)
-            for (job_id, where), batches in sorted(
-                found.items(), key=lambda each: (each[0][0], each[0][1] or "")
-            )
-        ],
-        cursor.complete and cursor.ended,
-    )
-
-
-def _is_before(batch: Batch, since: datetime | None) -> bool:
-    return since is not None and batch.created is not None and batch.created < since
 
 
 def recover(settings: Settings, job_id: str | None = None, *, home: str | None = None) -> Flow[list[Job]]:
@@ -115,7 +41,7 @@ def recover(settings: Settings, job_id: str | None = None, *, home: str | None =
         checked_job_id(job_id)
         if (yield Work(partial(_is_sound, _folder(settings, job_id)))):
             return []
-    seen = yield from origins(settings)
+    seen = yield from list_origins(settings)
     wanted = (
         [origin for origin in seen.found if origin.here] if job_id is None else _named(seen, job_id, home)
     )

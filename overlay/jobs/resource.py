@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
-from overlay.jobs import cleaning, deleting, earlier, giving_up, preparing, pruning, reading, recovery, verbs
+from overlay.jobs import cleaning, deleting, giving_up, origins, preparing, pruning, reading, recovery, verbs
 from overlay.jobs.home import job_folder
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
@@ -68,7 +68,7 @@ class Jobs(Resource):
     delete = blocking(deleting.delete)
     clean = blocking(cleaning.clean)
     recover = blocking(recovery.recover)
-    sent_before = blocking(earlier.sent_before)
+    sent_before = blocking(origins.sent_before)
     prune = blocking(pruning.prune)
     run = running(verbs.submit)
 
@@ -105,7 +105,7 @@ class AsyncJobs(AsyncResource):
     delete = awaiting(deleting.delete)
     clean = awaiting(cleaning.clean)
     recover = awaiting(recovery.recover)
-    sent_before = awaiting(earlier.sent_before)
+    sent_before = awaiting(origins.sent_before)
     prune = awaiting(pruning.prune)
     run = arunning(verbs.submit)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -33,6 +34,8 @@ _UNREADABLE = (InvalidResponseError, ValueError, TypeError, KeyError, AttributeE
 _BUILD = "_get_kwargs"
 """The function of a generated operation that builds its request."""
 _WORDS_KEPT = 500
+_TOLD = 1_000
+"""How many warnings are remembered, so that each is given once."""
 
 
 class _Undecided:
@@ -75,7 +78,7 @@ def batch_page(
 ) -> Flow[Page[Batch]]:
     """One page of the project's batches. Raises InvalidResponseError if the answer is no list."""
     received = yield from call(settings, _BATCHES, after=after, limit=limit)
-    return _page(received, "batch", generated.Batch.from_dict, models.batch, span or Window())
+    return _page(received, partial(_read_batch, settings), span or Window())
 
 
 def file_page(
@@ -83,31 +86,43 @@ def file_page(
 ) -> Flow[Page[File]]:
     """One page of the project's files. Raises InvalidResponseError if the answer is no list."""
     received = yield from call(settings, _FILES, after=after, limit=limit, purpose=purpose)
-    return _page(received, "file", generated.OpenAIFile.from_dict, models.file, span)
+    return _page(received, partial(_read_file, settings), span)
 
 
-def _page(
-    received: dict[str, Any], kind: str, parse: Callable[[Any], Any], check: Callable[[Any], M], span: Window
-) -> Page[M]:
+def _page(received: dict[str, Any], read: Callable[[Any], M | None], span: Window) -> Page[M]:
     entries: Sequence[Any] = received["data"]
-    data: list[M] = []
-    unreadable = 0
-    for entry in entries:
-        try:
-            data.append(check(parse(entry)))
-        except _UNREADABLE as error:
-            unreadable += 1
-            _log.warning(
-                "%s in the service's list cannot be read, and is passed over: %s",
-                _name(entry, kind),
-                error if isinstance(error, InvalidResponseError) else type(error).__name__,
-            )
+    data = [found for found in map(read, entries) if found is not None]
     return span.page(
         data,
         has_more=received.get("has_more") is True,
         cursor=_cursor(entries, received.get("last_id")),
-        unreadable=unreadable,
+        unreadable=len(entries) - len(data),
     )
+
+
+def _read_batch(settings: Settings, entry: Any) -> Batch | None:
+    try:
+        return models.batch(generated.Batch.from_dict(entry))
+    except _UNREADABLE as error:
+        _pass_over(settings, _name(entry, "batch"), error)
+        return None
+
+
+def _read_file(settings: Settings, entry: Any) -> File | None:
+    try:
+        return models.file(generated.OpenAIFile.from_dict(entry))
+    except _UNREADABLE as error:
+        _pass_over(settings, _name(entry, "file"), error)
+        return None
+
+
+def _pass_over(settings: Settings, name: str, error: Exception) -> None:
+    why = error if isinstance(error, InvalidResponseError) else type(error).__name__
+    text = f"{name} in the service's list cannot be read, and is passed over: {why}"
+    # A job that waits looks at the list every minute.
+    _log.log(logging.DEBUG if text in settings.told else logging.WARNING, "%s", text)
+    if len(settings.told) < _TOLD:
+        settings.told.add(text)
 
 
 def _cursor(entries: Sequence[Any], last_id: Any) -> str | None:

@@ -83,6 +83,8 @@ class Settings:
     """Whether the service shows the metadata that batches were created with; None until it was seen."""
     given: set[str] = attrs.field(factory=set[str], repr=False)
     """Ids of batches that answers have named, at a service that keeps no metadata."""
+    told: set[str] = attrs.field(factory=set[str], repr=False)
+    """Warnings that were given, and are not repeated."""
     unresolved: dict[Any, list[Any]] = attrs.field(factory=dict[Any, list[Any]], repr=False)
     """Creates that were cancelled on their way, by what they asked for: see `overlay.operations.create`."""
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+from email.utils import formatdate
+from types import SimpleNamespace
 
 import pytest
 from support.homes import as_version_0_1, homes
@@ -263,3 +265,31 @@ def test_who_sent_a_job_before_is_told(scene, elsewhere):
     as_version_0_1(scene, elsewhere)
     assert str(scene.jobs.sent_before("j").found[0]) == "version 0.1 of this SDK"
     assert not scene.jobs.sent_before("k").found
+
+
+@blocking
+@pytest.mark.parametrize("days", [-40, 40])
+def test_the_last_30_days_are_those_of_the_services_clock(scene, elsewhere, days):
+    submit_to(elsewhere, 2)
+    submit_to(elsewhere, 2, "old")
+    old = list(scene.fake.batches.values())[-1]
+    old.created_at -= 31 * 86_400
+    handle = scene.fake._handle
+
+    def dated(request):
+        answer = handle(request)
+        answer.headers["date"] = formatdate(scene.clock.monotonic(), usegmt=True)
+        return answer
+
+    scene.fake._handle = dated
+    scene.clock.time = lambda: scene.clock.monotonic() + days * 86_400
+    scene.fake.clock = SimpleNamespace(time=scene.clock.monotonic)
+    assert len(scene.jobs.sent_before("j").found) == 1
+    assert not scene.jobs.sent_before("old").found
+
+
+@blocking
+def test_that_not_all_could_be_looked_at_is_told(scene, elsewhere):
+    scene.fake.odd = [7]
+    seen = scene.jobs.sent_before("j")
+    assert (list(seen.found), seen.complete) == ([], False)

@@ -1,5 +1,7 @@
 """Service, ledger and clock in any order of events: each request gets its one verdict, no shard two batches.
 
+Two home folders have a job of the same name and of the same requests there, and a colleague uses their files.
+
 OVERLAY_MACHINE_EXAMPLES says how many histories are tried; a few dozen unless it is set.
 """
 
@@ -22,13 +24,16 @@ from overlay import (
     BatchFailedError,
     Client,
     ConfigurationError,
+    InvalidResponseError,
     JobNotEndedError,
     JobNotFoundError,
     NotFoundError,
     RateLimitError,
+    UnknownOutcomeError,
     WaitTimeoutError,
 )
 from overlay.flows.drivers import Blocking, _outcome_of, _values
+from overlay.jobs.home import home_id
 from overlay.jobs.ledger import Ledger
 
 _MEMORY = Path("/dev/shm")  # commits take no time there
@@ -86,16 +91,23 @@ class JobMachine(RuleBasedStateMachine):
         self.home = self.stack.enter_context(tempfile.TemporaryDirectory(dir=memory))
         self.clock = StepClock()
         self.fake = FakeService(self.clock)
-        client = Client(token="t", base_url=BASE_URL, transport=self.fake.transport, home=self.home)
-        self.stack.enter_context(client)
-        self.settings, self.verbs = client._driver.settings, type(client.jobs)
-        self.settings.clock = self.clock
+        self.settings = self.settings_for("home")
         self.cancelled = False
+        self.theirs = []
 
-    def jobs(self, dies=None):
+    def settings_for(self, home):
+        home = Path(self.home, home)
+        client = Client(token="t", base_url=BASE_URL, transport=self.fake.transport, home=home)
+        self.stack.enter_context(client)
+        self.verbs = type(client.jobs)
+        settings = client._driver.settings
+        settings.clock = self.clock
+        return settings
+
+    def jobs(self, dies=None, settings=None):
         """What a new process has to work with."""
         dies_at, done = dies or (None, False)
-        process = Process(self.settings, dies_at=dies_at, done=done)
+        process = Process(settings or self.settings, dies_at=dies_at, done=done)
         self.stack.callback(process.connections.close)
         return self.verbs(process)
 
@@ -116,12 +128,12 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(dies=dying, timeout=st.sampled_from([1.0, 100.0, 1000.0]))
     def wait_and_die(self, dies, timeout):
-        with suppress(CrashError, WaitTimeoutError, JobNotFoundError, *STUCK):
+        with suppress(CrashError, WaitTimeoutError, JobNotFoundError, UnknownOutcomeError, *STUCK):
             self.jobs(dies).wait("j", timeout=timeout)
 
     @rule(timeout=st.sampled_from([1.0, 100.0, 1000.0]))
     def submit_and_wait(self, timeout):
-        with suppress(WaitTimeoutError, RateLimitError, *STUCK):
+        with suppress(WaitTimeoutError, RateLimitError, UnknownOutcomeError, *STUCK):
             self.submit(self.jobs())
             self.jobs().wait("j", timeout=timeout)
 
@@ -143,6 +155,31 @@ class JobMachine(RuleBasedStateMachine):
         with suppress(*NOT_NOW):
             self.jobs().send_again("j", shard=shard)
 
+    # What others do, in the same project.
+
+    @rule(dies=dying)
+    def another_home_runs_a_job_of_that_name(self, dies):
+        with suppress(CrashError, RateLimitError, UnknownOutcomeError):
+            self.submit(self.jobs(dies, self.settings_for("other")))
+
+    @rule(delete=st.booleans())
+    def another_home_cleans_up_and_recovers(self, delete):
+        with suppress(InvalidResponseError):
+            jobs = self.jobs(settings=self.settings_for("other"))
+            jobs.clean(delete=delete)
+            jobs.recover()
+
+    @rule(which=which, metadata=st.sampled_from([None, {"sample": "1"}]))
+    def a_colleague_uses_a_file_of_ours(self, which, metadata):
+        for batch in self.some_live(which):
+            if self.fake.files[batch.body["input_file_id"]].deleted_at is None:
+                self.theirs.append(self.fake.somebody_creates(batch.body["input_file_id"], metadata))
+
+    @rule(dies=dying)
+    def clean_up(self, dies):
+        with suppress(CrashError, InvalidResponseError):
+            self.jobs(dies).clean(delete=True)
+
     # What the service does.
 
     @rule(which=which)
@@ -162,6 +199,17 @@ class JobMachine(RuleBasedStateMachine):
         for batch in self.some_live(0):
             if not batch.answered:
                 self.fake.fail(batch, "model_not_found")
+
+    @rule(
+        oldest_first=st.booleans(),
+        odd=st.sampled_from([[], [7], [{"id": "batch_odd", "errors": "text"}]]),
+        stale=seconds,
+        fails_without_file=st.booleans(),
+    )
+    def the_list_and_the_fence_are(self, oldest_first, odd, stale, fails_without_file):
+        self.fake.oldest_first, self.fake.odd = oldest_first, odd
+        self.fake.list_goes_stale(stale)
+        self.fake.fails_without_file = fails_without_file
 
     @rule(fates=st.lists(st.sampled_from([None, ("lost",), ("accepted", 500), ("refused",)]), max_size=3))
     def creates_go_wrong(self, fates):
@@ -219,7 +267,7 @@ class JobMachine(RuleBasedStateMachine):
         self.clock.move(passed)
 
     def some_live(self, which):
-        live = self.fake.live()
+        live = [batch for batch in self.fake.live() if batch not in self.theirs]
         return live[which % len(live) :][:1] if live else []
 
     # What is always so.
@@ -245,6 +293,12 @@ class JobMachine(RuleBasedStateMachine):
         fake = self.fake
         fake.creates.clear()
         fake.lag = fake.linger = 0.0
+        fake.odd = []
+        fake.list_goes_stale(0)
+        assert all(batch.status != "cancelled" for batch in self.theirs)
+        for batch in [*fake.live()]:
+            if batch in self.theirs or batch.unit[0] != home_id(self.settings.home):
+                fake.complete(batch)
         with suppress(*STUCK):
             self.submit(self.jobs())
         for _ in range(20):
@@ -276,7 +330,7 @@ class JobMachine(RuleBasedStateMachine):
         assert good == answered - lost
         assert self.cancelled or not job.missing or self.gave_up()
         assert not fake.live()
-        assert not list(Path(self.home, "spool").iterdir())
+        assert not list(Path(self.home, "home", "spool").iterdir())
         self.no_shard_has_two_batches()
 
     def answered(self):
@@ -288,7 +342,7 @@ class JobMachine(RuleBasedStateMachine):
         }
 
     def units(self):
-        ledger = Ledger(Path(self.home, "jobs", "j", "ledger.db"))
+        ledger = Ledger(Path(self.home, "home", "jobs", "j", "ledger.db"))
         try:
             return ledger.units()
         finally:

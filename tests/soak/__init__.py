@@ -8,5 +8,7 @@
 - `weather`: the service, and what is wrong with it.
 - `plan`: who dies where.
 - `lane`: one service, one home folder, jobs one after another.
+- `team`: three home folders in one project, and a colleague.
+- `forker`: whoever has a process that forks workers.
 - `verdict`: what is lost, paid twice or torn, by the service's own records and the files on disk.
 """

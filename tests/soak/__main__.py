@@ -5,6 +5,7 @@ import os
 import random
 import sys
 
+from soak import team
 from soak.campaign import Outcome, run
 from soak.verdict import KINDS
 
@@ -17,10 +18,35 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="what all delays are multiplied with")
     parser.add_argument("--lanes", type=int, default=24, help="services, each with one job at a time")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--team", type=int, default=0, help="rounds of three homes that share a project")
     given = parser.parse_args()
     outcome = run(given.kills, scale=given.scale, count=given.lanes, seed=given.seed)
     sys.stdout.write("\n".join([*report(outcome), ""]))
-    return 1 if outcome.errors or any(outcome.findings(kind) for kind in KINDS) else 0
+    shared = team.run(given.team, scale=given.scale / 4, seed=given.seed) if given.team else None
+    if shared is not None:
+        sys.stdout.write("\n".join(["", *report_team(shared), ""]))
+    found = outcome.errors or any(outcome.findings(kind) for kind in KINDS)
+    return 1 if found or (shared is not None and shared.findings) else 0
+
+
+def report_team(outcome: team.Outcome) -> list[str]:
+    counts = {
+        "files of others deleted": outcome.deleted,
+        "batches of others adopted or cancelled": outcome.touched,
+        "lost": outcome.lost,
+        "paid twice": outcome.paid_twice,
+        "errors": outcome.errors,
+    }
+    return [
+        (
+            f"three homes in one project, seed {outcome.seed}: {outcome.workers:,} workers, "
+            f"{outcome.kills:,} killed, {outcome.cleaned:,} files cleaned up, "
+            f"{outcome.recovered:,} ledgers recovered, "
+            f"{outcome.foreign:,} batches of a colleague"
+        ),
+        *(f"  {len(found):6,}  {name}" for name, found in counts.items()),
+        *outcome.findings[:_SHOWN],
+    ]
 
 
 def report(outcome: Outcome) -> list[str]:

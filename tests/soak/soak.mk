@@ -5,7 +5,8 @@
 KILLS ?= 100
 LANES ?= 24
 JOBS ?= 50
+TEAM ?= 5
 
-soak: $(READY) ## many jobs at once; then kill jobs with SIGKILL at every step and at random moments: make soak KILLS=2000
+soak: $(READY) ## many jobs at once; then kill jobs with SIGKILL at every step and at random moments: make soak KILLS=2000 TEAM=20
 	@PYTHONPATH=tests $(PY) -m soak.many --jobs $(JOBS)
-	@PYTHONPATH=tests $(PY) -m soak --kills $(KILLS) --lanes $(LANES)
+	@PYTHONPATH=tests $(PY) -m soak --kills $(KILLS) --lanes $(LANES) --team $(TEAM)

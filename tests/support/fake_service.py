@@ -95,8 +95,8 @@ class FakeService:
         self.oldest_first = False
         self.odd = []
         """Entries that the list begins with, whatever they are."""
-        self.stale = None
-        """What the list shows, since it went stale."""
+        self.stale = 0.0, []
+        """Until when the list is stale, and what it shows until then."""
         self.enqueued_tokens = None
         """How many prompt tokens of a model may be waiting; a batch over it fails."""
         self.most_enqueued = 0
@@ -136,10 +136,9 @@ class FakeService:
         body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
         return self._accept(body | {"metadata": metadata}, injected=True)
 
-    def list_goes_stale(self, stale=True):
-        """The list shows for ever what it shows now; or is itself again."""
-        self.stale = None
-        self.stale = self._listed() if stale else None
+    def list_goes_stale(self, seconds=float("inf")):
+        """The list shows what it shows now, for so many seconds."""
+        self.stale = self.clock.time() + seconds, self._listed()
 
     def change_project(self):
         """The token is another project's from now on: nothing is to be seen of what there was. Gives a way back."""
@@ -294,7 +293,8 @@ class FakeService:
         if thing:
             batch = self.batches.get(thing)
             return self._batch(batch) if batch and not batch.forgotten else _refusal(404, "No batch found")
-        return self._page(self._listed() if self.stale is None else self.stale, query)
+        until, listed = self.stale
+        return self._page(listed if self.clock.time() < until else self._listed(), query)
 
     def _listed(self):
         shown = [each for each in self.batches.values() if self._is_listed(each)]
