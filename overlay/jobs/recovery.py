@@ -8,6 +8,7 @@ this machine's disk.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import shutil
@@ -35,6 +36,7 @@ from overlay.wire.connection import Settings
 
 _OUR_FILE = re.compile(r"overlay-(?P<home>[0-9a-f]{12})-(?P<job>.+)-\d{5,}-\d+(?:\.\d+)?\.jsonl")
 _PAGE = 100
+_log = logging.getLogger("overlay")
 
 
 def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
@@ -81,11 +83,12 @@ def recover(settings: Settings) -> Flow[list[Job]]:
     service, shard by shard: those never sent are lost, and those of several models are no longer interleaved.
     A job without a folder here and without its input files there was deleted, and stays deleted.
 
-    Raises LedgerError if too little is left of a job, once all others are rebuilt.
+    A job that cannot be rebuilt, because too little is left of it, or a batch that cannot be read, is logged and left
+    out. Raises the first job's error, such as LedgerError, if none is rebuilt.
     """
     found = yield from _our_batches(settings)
     jobs: list[Job] = []
-    problems: list[OverlayError] = []
+    problems: list[Exception] = []
     for job_id, ours in sorted(found.items()):
         folder = settings.home / "jobs" / job_id
         if (yield Work(partial(_is_sound, folder))):
@@ -93,12 +96,13 @@ def recover(settings: Settings) -> Flow[list[Job]]:
         gone = not (yield Work(partial(_has_requests, folder)))
         try:
             jobs.append((yield from _rebuild(settings, job_id, ours)))
-        except OverlayError as error:
+        except (OverlayError, ValueError, TypeError, OverflowError) as error:
             if gone:
                 yield Work(partial(shutil.rmtree, folder, ignore_errors=True))
             if not (gone and isinstance(error, FileGoneError)):
+                _log.warning("job %s is left out: %s", job_id, error)
                 problems.append(error)
-    if problems:
+    if problems and not jobs:
         raise problems[0]
     return jobs
 
@@ -110,9 +114,16 @@ def _our_batches(settings: Settings) -> Flow[dict[str, list[Batch]]]:
         page = yield from batches.page(settings, after=cursor.after, limit=_PAGE)
         for batch in page.data if cursor.takes(page) else ():
             mark = mark_of(batch.metadata)
-            if mark is not None and mark.job is not None:
+            if mark is None or mark.job is None:
+                continue
+            created: object = batch.created_at
+            if batch.input_file_id and (created is None or isinstance(created, int | float)):
                 with suppress(ConfigurationError):
                     found.setdefault(checked_job_id(mark.job), []).append(batch)
+            else:
+                _log.warning(
+                    "batch %s of job %s is left out: it names no input file, or no time", batch.id, mark.job
+                )
     return found
 
 
