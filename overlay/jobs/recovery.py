@@ -83,8 +83,8 @@ def recover(settings: Settings) -> Flow[list[Job]]:
     service, shard by shard: those never sent are lost, and those of several models are no longer interleaved.
     A job without a folder here and without its input files there was deleted, and stays deleted.
 
-    A job that cannot be rebuilt, because too little is left of it, or a batch that cannot be read, is logged and left
-    out. Raises the first job's error, such as LedgerError, if none is rebuilt.
+    A job of which too little is left, or a batch that cannot be read, is logged and left out. Raises the first
+    job's error, such as LedgerError, if none is rebuilt.
     """
     found = yield from _our_batches(settings)
     jobs: list[Job] = []

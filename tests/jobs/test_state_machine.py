@@ -284,7 +284,6 @@ class JobMachine(RuleBasedStateMachine):
         # What was paid for is there, unless the service has deleted the answers.
         assert answered - self.deleted() <= good <= answered
         assert self.cancelled or not job.missing or self.gave_up()
-        assert self.cancelled or not job.missing or self.gave_up()
         assert not fake.live()
         assert not list(Path(self.home, "spool").iterdir())
         self.no_shard_has_two_batches()
