@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from overlay.cli.endings import PipeClosedError, say, silence
 from overlay.errors import StorageError, one_line
+
+T = TypeVar("T")
 
 _NO_LIMIT = 10_000
 """Columns: wider than any table, so that no id is truncated; terminals wrap long lines."""
@@ -112,10 +114,21 @@ def listing(
     rest = iter(items)
     shown_items = islice(rest, most)
     if as_json:
-        for item in shown_items:
-            document(item.to_dict())
+        for document_ in _each(shown_items, lambda item: item.to_dict()):
+            document(document_)
             finish()
     else:
-        table(header, map(row, shown_items))
+        table(header, _each(shown_items, row))
     if most is not None and next(rest, None) is not None:
         say(f"only the first {most} are shown; for more, use --limit N or --all")
+
+
+def _each(items: Iterable[Any], form: Callable[[Any], T]) -> Iterator[T]:
+    """Each object in this form; one with fields that cannot be shown is passed over, and named."""
+    for item in items:
+        try:
+            shape = form(item)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            say(f"warning: {getattr(item, 'id', 'an object')} is left out, it cannot be read: {error}")
+        else:
+            yield shape

@@ -62,6 +62,8 @@ def send_again(
             raise ConfigurationError(f"job {job_id} is cancelled; submit its requests under another id")
         units: list[Unit] = yield Work(context.ledger.units)
         chosen = yield from _chosen(context, units, shard, _may_be_sent_again)
+        for unit in chosen:
+            yield from _lose(context, unit)
         yield Work(partial(_reset, context, chosen))
         yield from work(context, until=deadline(settings, None), poll=1.0, once=True)
         return opened.view()
@@ -130,11 +132,7 @@ def _visible(context: JobContext, unit: Unit) -> Flow[Batch | None]:
 def _give_up(context: JobContext, unit: Unit) -> Flow[None]:
     answers, names = (yield from _salvage(context, unit)) if unit.state == "ended" else ([], [])
     unanswered = LineError(GIVEN_UP, f"given up: {unit.problem or 'its create was never answered'}")
-    if unit.state in {"creating", "fencing"}:
-        yield Work(partial(_lose, context, unit))
-        # A create that is still on its way then fails.
-        with suppress(APIError, TokenProviderError):
-            yield from files.delete(context.settings, unit.file_id or "")
+    yield from _lose(context, unit)
     unit.trouble = "given_up"
     yield from finish(context, unit, answers, *names, unanswered=unanswered)
 
@@ -157,10 +155,16 @@ def _salvage(context: JobContext, unit: Unit) -> Flow[tuple[list[Path], list[str
     return answers, names
 
 
-def _lose(context: JobContext, unit: Unit) -> None:
-    """Remember the unit's input file: a batch of it, whenever it appears, is one too many."""
-    if unit.file_id:
-        context.ledger.lose(LostFile(unit.file_id, unit.file_created_at, *unit.key))
+def _lose(context: JobContext, unit: Unit) -> Flow[None]:
+    """Remember the input file of a unit that may have a batch: one that appears is too many.
+
+    It is deleted, too, if a create may be on its way, which then fails.
+    """
+    if unit.file_id and unit.live:
+        yield Work(partial(context.ledger.lose, LostFile(unit.file_id, unit.file_created_at, *unit.key)))
+        if unit.state != "created":
+            with suppress(APIError, TokenProviderError):
+                yield from files.delete(context.settings, unit.file_id)
 
 
 def _reset(context: JobContext, units: list[Unit]) -> None:
@@ -169,10 +173,7 @@ def _reset(context: JobContext, units: list[Unit]) -> None:
         for kind in ("output", "error"):
             fetched_path(context.folder, unit, kind).unlink(missing_ok=True)
         with context.ledger.transaction():
-            if unit.state in {"creating", "fencing", "created"}:
-                _lose(context, unit)
-            else:
-                context.ledger.add_litter(unit.file_id)
+            context.ledger.add_litter(unit.file_id)
             if unit.state == "ended" and unit.batch_id:
                 context.ledger.spend(unit.batch_id, "sent again")
             unit.state, unit.trouble, unit.problem, unit.adopted = "planned", None, None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from overlay.operations.marks import mark_of
 from overlay.pages import Cursor
 from overlay.wire.connection import Settings
 
+_log = logging.getLogger("overlay")
 _LOOK_BACK = timedelta(days=30)
 """OpenAI keeps result files this long: those of older batches can no longer be fetched."""
 _LOOK_AT = 1_000
@@ -72,6 +74,12 @@ def list_origins(
             looked += 1
             mark = mark_of(batch.metadata)
             if mark is None or mark.job is None or _is_before(batch, since):
+                continue
+            created: object = batch.created_at
+            if not batch.input_file_id or not (created is None or isinstance(created, int | float)):
+                _log.warning(
+                    "batch %s of job %s is left out: it names no input file, or no time", batch.id, mark.job
+                )
                 continue
             with suppress(ConfigurationError):
                 found.setdefault((checked_job_id(mark.job), mark.home), []).append(batch)

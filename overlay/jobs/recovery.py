@@ -8,6 +8,7 @@ batches of two origins taken for one job.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from overlay.jobs.origins import Origin, Origins, list_origins
 from overlay.jobs.rebuilding import rebuild
 from overlay.jobs.views import Job
 from overlay.wire.connection import Settings
+
+_log = logging.getLogger("overlay")
 
 
 def recover(settings: Settings, job_id: str | None = None, *, home: str | None = None) -> Flow[list[Job]]:
@@ -34,8 +37,8 @@ def recover(settings: Settings, job_id: str | None = None, *, home: str | None =
     file is taken for a shard only if its size and digest are those that its batch names. A job without a folder
     here and without its input files there was deleted, and stays deleted.
 
-    Raises LedgerError if too little is left of a job, or its files are others, once all others are rebuilt;
-    ConfigurationError if several home folders have a job of that name; JobNotFoundError if none has.
+    A job of which too little is left, whose files are others, or whose batches cannot be read is logged and left
+    out. Raises that job's error, such as LedgerError, if none is rebuilt; ConfigurationError if several home folders have a job of that name; JobNotFoundError if none has.
     """
     if job_id is not None:
         checked_job_id(job_id)
@@ -46,7 +49,7 @@ def recover(settings: Settings, job_id: str | None = None, *, home: str | None =
         [origin for origin in seen.found if origin.here] if job_id is None else _named(seen, job_id, home)
     )
     jobs: list[Job] = []
-    problems: list[OverlayError] = []
+    problems: list[Exception] = []
     for origin in wanted:
         folder = _folder(settings, origin.job_id)
         if (yield Work(partial(_is_sound, folder))):
@@ -55,14 +58,15 @@ def recover(settings: Settings, job_id: str | None = None, *, home: str | None =
         try:
             batches, complete = origin.batches, seen.complete
             jobs.append((yield from rebuild(settings, origin.job_id, batches, complete=complete)))
-        except OverlayError as error:
+        except (OverlayError, ValueError, TypeError, OverflowError) as error:
             if gone:
                 yield Work(partial(shutil.rmtree, folder, ignore_errors=True))
             if not (gone and isinstance(error, FileGoneError)):
+                _log.warning("job %s is left out: %s", origin.job_id, error)
                 problems.append(error)
     if job_id is None:
         problems += yield Work(partial(_only_by_name, settings, seen))
-    if problems:
+    if problems and not jobs:
         raise problems[0]
     return jobs
 

@@ -110,13 +110,17 @@ class _Round:
     def _in(self, *states: str) -> list[Unit]:
         return [unit for unit in self._units.values() if unit.state in states]
 
+    def _holding(self, *states: str) -> list[Unit]:
+        """Those whose batches hold room in the account; one that is stuck must not keep the others waiting."""
+        return [unit for unit in self._in(*states) if unit.key not in self.stuck]
+
     def turn(self, *, tolerant: bool) -> Flow[None]:
         """Poll, recover, collect, start."""
         context = self._context
         self._stops = None
         yield from self._look(tolerant=tolerant)
         running = [
-            unit for unit in self._units.values() if (unit.live or unit.state == "ended") and not unit.refused
+            unit for unit in self._holding("created", "creating", "fencing", "ended") if not unit.refused
         ]
         yield Work(partial(context.account.hold, running, context.settings.clock.time()))
         collectable = self._collectable()
@@ -243,7 +247,8 @@ class _Round:
     def _affordable(self) -> Flow[list[list[Unit]]]:
         """The units that may start now, in groups that run side by side."""
         context, now = self._context, self._context.settings.clock.time()
-        yield Work(partial(context.account.hold, [unit for unit in self._units.values() if unit.live], now))
+        holding = self._holding("created", "creating", "fencing")
+        yield Work(partial(context.account.hold, holding, now))
         yield from self._split(now)
         # With nothing of ours beside it, a unit was refused for its own size, or for what others hold: it waits.
         waiting = [
