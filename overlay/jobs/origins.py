@@ -67,7 +67,7 @@ def list_origins(
     home: str = yield Work(partial(home_id, settings.home))
     found: dict[tuple[str, str | None], list[Batch]] = {}
     cursor = Cursor(None, since)
-    looked = 0
+    looked, unreadable = 0, False
     while not cursor.ended and (at_most is None or looked < at_most):
         page = yield from batch_page(settings, after=cursor.after, limit=_PAGE)
         for batch in page.data if cursor.takes(page) else ():
@@ -80,6 +80,7 @@ def list_origins(
                 _log.warning(
                     "batch %s of job %s is left out: it names no input file, or no time", batch.id, mark.job
                 )
+                unreadable = True
                 continue
             with suppress(ConfigurationError):
                 found.setdefault((checked_job_id(mark.job), mark.home), []).append(batch)
@@ -90,7 +91,7 @@ def list_origins(
                 found.items(), key=lambda each: (each[0][0], each[0][1] or "")
             )
         ],
-        cursor.complete and cursor.ended,
+        cursor.complete and cursor.ended and not unreadable,
     )
 
 

@@ -38,7 +38,10 @@ def recover(settings: Settings, job_id: str | None = None, *, home: str | None =
     here and without its input files there was deleted, and stays deleted.
 
     A job of which too little is left, whose files are others, or whose batches cannot be read is logged and left
-    out. Raises that job's error, such as LedgerError, if none is rebuilt; ConfigurationError if several home folders have a job of that name; JobNotFoundError if none has.
+    out.
+
+    Raises the first such job's error, such as LedgerError, if no job is rebuilt; ConfigurationError if several home
+    folders have a job of that name; JobNotFoundError if none has.
     """
     if job_id is not None:
         checked_job_id(job_id)
