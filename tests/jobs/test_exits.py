@@ -208,6 +208,7 @@ def test_a_batch_that_appears_after_it_was_given_up_is_cancelled(scene):
     (file_id,) = lost_files(scene)
     body = next(iter(scene.fake.batches.values())).body
     scene.jobs.give_up("j")
+    scene.fake.files[file_id].deleted_at = None  # where it was created, it was there
     scene.fake._accept({**body, "input_file_id": file_id}, injected=True)
     job = scene.jobs.wait("j")
     assert job.duplicates_cancelled == 1

@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import attrs
 import pytest
 from support.failing_disks import read_only
 from support.ledgers import JOB, UNITS, contents, unit, written
@@ -118,6 +119,9 @@ def test_every_table_is_sealed(path, table):
 def test_what_was_written_before_there_were_seals_is_sealed_on_the_way(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(ledgers, "MIGRATIONS", ledgers.MIGRATIONS[:4])
+        row = attrs.asdict  # without the columns of later versions, which are NULL
+        known = lambda thing: {name: value for name, value in row(thing).items() if value is not None}  # noqa: E731
+        patch.setattr(ledgers.attrs, "asdict", known)
         ledger = written(tmp_path / "ledger.db")
         ledger._db.execute("INSERT INTO spent VALUES ('batch_9', 'refused')")
         ledger._db.execute("INSERT INTO created VALUES (1750000000.5)")
