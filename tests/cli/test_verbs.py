@@ -145,7 +145,7 @@ def test_cancel_and_wait_for_what_will_not_complete(tmp_path):
     [
         (("batches", "retrieve", "batch_none"), 3),
         (("batches", "retrieve", ".."), 2),
-        (("batches", "retrieve", "../files"), 3),
+        (("batches", "retrieve", "../files"), 2),
         (("batches", "retrieve"), 2),
         (("batches", "create", "file-x"), 2),
         (("batches", "frobnicate"), 2),
