@@ -215,9 +215,7 @@ def test_what_is_no_list_is_no_answer(raw_server, connect, body):
 
 def test_what_the_service_says_in_place_of_a_list_is_said(raw_server, connect):
     api = connect(raw_server(pages({"error": {"message": "try\nlater"}})).base_url)
-    with pytest.raises(
-        InvalidResponseError, match=r"list of batches is no list: try later; it proves nothing"
-    ):
+    with pytest.raises(InvalidResponseError, match=r"GET /v1/batches: the answer is an error: try later"):
         list(api.batches.list())
 
 
@@ -233,6 +231,8 @@ ODD = [
     "text",
     {"id": ".."},
     {"object": "batch"},
+]
+READABLE = [
     {"id": "batch_odd", "status": 7},
     {"id": "batch_odd", "errors": "a string"},
     {"id": "batch_odd", "request_counts": 3},
@@ -250,12 +250,22 @@ def test_an_entry_that_cannot_be_read_is_passed_over_and_counted(raw_server, con
     assert "cannot be read, and is passed over" in caplog.text
 
 
-def test_the_next_page_begins_behind_an_entry_that_cannot_be_read(raw_server, connect):
+@pytest.mark.parametrize("odd", READABLE, ids=str)
+def test_an_entry_with_odd_fields_is_read_as_far_as_it_can_be(raw_server, connect, odd):
+    page = a_page("a", "b", has_more=False)
+    page["data"].insert(1, odd)
+    listed = connect(raw_server(pages(page)).base_url).batches.list()
+    assert ids(listed) == ["a", "batch_odd", "b"]
+    (page,) = listed.pages()
+    assert page.unreadable == 0
+
+
+def test_the_next_page_begins_behind_an_entry_with_odd_fields(raw_server, connect):
     odd = {"id": "batch_odd", "errors": "a string"}
     server = raw_server(
         pages(a_page("a") | {"data": [batch_object(id="a"), odd]}, a_page("b", has_more=False))
     )
-    assert ids(connect(server.base_url).batches.list()) == ["a", "b"]
+    assert ids(connect(server.base_url).batches.list()) == ["a", "batch_odd", "b"]
     assert server.requests()[1] == "GET /batches?after=batch_odd"
 
 

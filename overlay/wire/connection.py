@@ -14,6 +14,7 @@ hold half a gigabyte), and raises on every error status but 401, which the auth 
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -238,6 +239,8 @@ class Connections:
         built = self._built.get(profile)
         if built is None:
             with _building:
+                # The first connection imports it: a process that is forked meanwhile could never import again.
+                codecs.lookup("idna")
                 built = self._built.get(profile)
                 if built is None:
                     if self.closed:

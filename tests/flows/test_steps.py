@@ -90,13 +90,13 @@ def test_a_create_by_hand(settings):
     step = next(flow)
     assert (step.endpoint, step.profile) == (create_batch, "create")
     step = flow.throw(status_error(InternalServerError, 502))
-    nothing = models.ListBatchesResponse.from_dict({"data": []})
+    nothing = {"data": []}
     for pause in (5.0, 2.0):
-        assert step.endpoint is list_batches
+        assert step.endpoint.__name__ == list_batches.__name__
         step = flow.send(nothing)
         assert step == Sleep(pause)
         step = slept(flow, settings, step)
-    assert step.endpoint is list_batches
+    assert step.endpoint.__name__ == list_batches.__name__
     with pytest.raises(UnknownOutcomeError):
         flow.send(nothing)
 
