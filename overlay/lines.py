@@ -145,7 +145,7 @@ def _new_part(target: Path) -> tuple[Path, BinaryIO]:
     """A new file beside the target. It is locked for as long as it is open: that tells it from a dead process's."""
     private = is_private(target.parent)
     while True:
-        part = target.with_name(f"{_PART_PREFIX}{secrets.token_hex(8)}-{_shortened(target.name)}.part")
+        part = target.with_name(f"{_PART_PREFIX}{secrets.token_hex(8)}-{short_name(target.name)}.part")
         if private:
             file = make_file(part).open("wb", buffering=BUFFER_BYTES)
         else:
@@ -175,7 +175,7 @@ def _lock(handle: int) -> bool:
 
 def remove_stale_parts(target: Path) -> None:
     """Remove what processes that were killed in `replacing` have left beside a file."""
-    name = _shortened(target.name)
+    name = short_name(target.name)
     for part in target.parent.glob(f"{_PART_PREFIX}*.part"):
         if not re.fullmatch(
             re.escape(_PART_PREFIX) + "[0-9a-f]{16}-" + re.escape(name) + r"\.part", part.name
@@ -190,7 +190,7 @@ def remove_stale_parts(target: Path) -> None:
                 os.close(handle)
 
 
-def _shortened(name: str) -> str:
+def short_name(name: str) -> str:
     """A name short enough to leave room for the rest of a part's name, within the 255 bytes allowed."""
     if len(os.fsencode(name)) <= _NAME_BYTES:
         return name

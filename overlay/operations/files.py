@@ -6,7 +6,6 @@ at the final path is always complete. `delete` is the only place from which a fi
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import partial
 from pathlib import Path
@@ -31,7 +30,7 @@ from overlay.flows.steps import Fetch, Flow, Work, call, pause
 from overlay.generated.api.files import create_file, delete_file, retrieve_file
 from overlay.generated.models import CreateFileRequest, DeleteFileResponse
 from overlay.generated.types import File as Part
-from overlay.lines import open_lines
+from overlay.lines import open_lines, short_name
 from overlay.models import File, Page
 from overlay.operations.listing import file_page
 from overlay.pages import Moment, checked_limit, window
@@ -42,7 +41,6 @@ from overlay.wire.part_file import PartFile
 
 _PROGRESS = 64 * 1024
 """Once a try has come this many bytes further, the next one counts as the first again."""
-_NAME_BYTES = 100
 _GONE = frozenset({404, 410})
 
 
@@ -183,7 +181,7 @@ def fetch_measured(
 ) -> Flow[bool]:
     """Like `fetch`, and says whether the service tells how long the file is: only then is it surely whole."""
     source = content_path(file_id)
-    part = target.with_name(f".{_shortened(target.name)}.{_shortened(quote(file_id, safe=''))}.part")
+    part = target.with_name(f".{short_name(target.name)}.{short_name(quote(file_id, safe=''))}.part")
     part_file = yield Work(partial(PartFile, part))
     tries = _Tries()
     try:
@@ -206,13 +204,6 @@ def fetch_measured(
 def content_path(file_id: str) -> str:
     """The path of a file's content at the service. Raises ConfigurationError."""
     return f"/files/{quote(models.checked_id(file_id, 'file'), safe='')}/content"
-
-
-def _shortened(name: str) -> str:
-    """A name short enough to leave room for the rest of a part's name, within the 255 bytes allowed."""
-    if len(os.fsencode(name)) <= _NAME_BYTES:
-        return name
-    return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
 @attrs.define

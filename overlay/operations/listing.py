@@ -78,7 +78,7 @@ def batch_page(
 ) -> Flow[Page[Batch]]:
     """One page of the project's batches. Raises InvalidResponseError if the answer is no list."""
     received = yield from call(settings, _BATCHES, after=after, limit=limit)
-    return _page(received, partial(_read_batch, settings), span or Window())
+    return _page(received, partial(_read, settings, "batch", _batch), span or Window())
 
 
 def file_page(
@@ -86,7 +86,7 @@ def file_page(
 ) -> Flow[Page[File]]:
     """One page of the project's files. Raises InvalidResponseError if the answer is no list."""
     received = yield from call(settings, _FILES, after=after, limit=limit, purpose=purpose)
-    return _page(received, partial(_read_file, settings), span)
+    return _page(received, partial(_read, settings, "file", _file), span)
 
 
 def _page(received: dict[str, Any], read: Callable[[Any], M | None], span: Window) -> Page[M]:
@@ -100,19 +100,19 @@ def _page(received: dict[str, Any], read: Callable[[Any], M | None], span: Windo
     )
 
 
-def _read_batch(settings: Settings, entry: Any) -> Batch | None:
-    try:
-        return models.batch(generated.Batch.from_dict(entry))
-    except _UNREADABLE as error:
-        _pass_over(settings, _name(entry, "batch"), error)
-        return None
+def _batch(entry: Any) -> Batch:
+    return models.batch(generated.Batch.from_dict(entry))
 
 
-def _read_file(settings: Settings, entry: Any) -> File | None:
+def _file(entry: Any) -> File:
+    return models.file(generated.OpenAIFile.from_dict(entry))
+
+
+def _read(settings: Settings, kind: str, build: Callable[[Any], M], entry: Any) -> M | None:
     try:
-        return models.file(generated.OpenAIFile.from_dict(entry))
+        return build(entry)
     except _UNREADABLE as error:
-        _pass_over(settings, _name(entry, "file"), error)
+        _pass_over(settings, _name(entry, kind), error)
         return None
 
 

@@ -81,5 +81,5 @@ def page(rows: Sequence[tuple[str, bytes]], *, more: bool) -> Response:
     return answer(Page([msgspec.Raw(document) for _, document in rows], first, last, more))
 
 
-def answer(value: msgspec.Struct) -> Response:
+def answer(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")

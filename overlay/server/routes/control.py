@@ -1,7 +1,7 @@
 """The service's own paths, for tests in other processes, under /_control/: faults, requests, advance, neighbour."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from overlay.server.engine.neighbour import Foreign, Neighbour
 from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.recorder import RequestLog
 from overlay.server.refusals import Refusal
+from overlay.server.routes.batches import answer
 
 PREFIX = "/_control/"
 
@@ -47,11 +48,11 @@ class Control:
     async def add_fault(self, request: Request) -> Response:
         fault = await _read(request, Fault)
         self._faults.put(fault)
-        return _json(fault)
+        return answer(fault)
 
     async def list_faults(self, request: Request) -> Response:
         del request
-        return _json(self._faults.all())
+        return answer(self._faults.all())
 
     async def clear_faults(self, request: Request) -> Response:
         del request
@@ -62,7 +63,7 @@ class Control:
         """Without tokens and headers."""
         del request
         names = ("method", "path", "sent_path", "query", "request_id", "status")
-        return _json([{name: getattr(each, name) for name in names} for each in self._requests.all()])
+        return answer([{name: getattr(each, name) for name in names} for each in self._requests.all()])
 
     async def clear_requests(self, request: Request) -> Response:
         del request
@@ -75,13 +76,13 @@ class Control:
             await self._timeline.advance(asked.seconds)
         except (TypeError, ValueError) as error:
             raise Refusal(400, str(error), param="seconds") from None
-        return _json({"now": self._timeline.now()})
+        return answer({"now": self._timeline.now()})
 
     async def create_theirs(self, request: Request) -> Response:
-        return _json(self._neighbour.create(await _read(request, Foreign)))
+        return answer(self._neighbour.create(await _read(request, Foreign)))
 
     async def upload_theirs(self, request: Request) -> Response:
-        return _json(self._neighbour.upload(await _read(request, Foreign)))
+        return answer(self._neighbour.upload(await _read(request, Foreign)))
 
 
 async def _read(request: Request, kind: type[_T]) -> _T:
@@ -89,7 +90,3 @@ async def _read(request: Request, kind: type[_T]) -> _T:
         return msgspec.json.decode(await request.body(), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise Refusal(400, str(error)) from None
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
