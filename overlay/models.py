@@ -9,42 +9,26 @@ name. Wire names keep wire types (`created_at: int | None`); what is added here 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar, cast
 
 import attrs
 
 from overlay.errors import ConfigurationError, InvalidResponseError
 from overlay.generated import models
 from overlay.hidden import without_secrets
+from overlay.statuses import ENDED, is_known, plain_status, rank_of
+from overlay.times import moment, unix_seconds
 
 T = TypeVar("T")
 
-ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-"""The final statuses. A batch with any other, even an unknown one, is still running."""
-_ORDER = ("validating", "in_progress", "finalizing", "cancelling", *sorted(ENDED))
 _TEXTS = ("input_file_id", "output_file_id", "error_file_id")
 """The ids of a batch that our own logic reads, besides its own."""
 _WORDS = ("status", "endpoint", "completion_window")
 """Its words that we act on, or store."""
 _texts_of = attrgetter(*_TEXTS)
 _LONGEST_ID = 1024
-_CALENDAR = range(253_370_764_800)
-"""Seconds from 1970 to the end of the year 9998, which exists in every time zone."""
-
-
-def _moment(value: object) -> datetime | None:
-    """Unix seconds as an aware datetime; None for anything else."""
-    seconds = _seconds(value)
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _seconds(value: object) -> float | None:
-    """Seconds since 1970; None for what is no moment of the calendar."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if _CALENDAR.start <= value < _CALENDAR.stop else None
 
 
 class Batch(models.Batch):
@@ -63,8 +47,14 @@ class Batch(models.Batch):
 
     @property
     def ended(self) -> bool:
-        """Whether the batch has ended: completed, failed, expired or cancelled."""
-        return plain_status(self.status) in ENDED
+        """Whether the batch has ended: completed, failed, expired or cancelled, in whatever words.
+
+        A status that nobody knows counts as an end where the batch says when it ended, or where it names a result
+        file and its counts add up to the total.
+        """
+        if is_known(self.status):
+            return plain_status(self.status) in ENDED
+        return self._end is not None or self._is_answered
 
     @property
     def succeeded(self) -> bool:
@@ -84,44 +74,66 @@ class Batch(models.Batch):
         return min(1.0, sum(done) / counts.total)
 
     @property
+    def object(self) -> str | None:
+        """What the service says that it is: `batch`. (Generated code appends an underscore to such names.)"""
+        return self.object_ if isinstance(self.object_, str) else None
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it failed, or what is wrong with it so far, in the service's words."""
+        said = (self.errors.data if self.errors is not None else None) or ()
+        return [text for each in said if (text := each.message or each.code)]
+
+    @property
+    def _end(self) -> datetime | None:
+        return self.completed or self.failed or self.expired or self.cancelled
+
+    @property
+    def _is_answered(self) -> bool:
+        counts = self.request_counts
+        if counts is None or not (self.output_file_id or self.error_file_id) or not counts.total:
+            return False
+        return (counts.completed or 0) + (counts.failed or 0) == counts.total
+
+    @property
     def created(self) -> datetime | None:
-        return _moment(self.created_at)
+        return moment(self.created_at)
 
     @property
     def in_progress(self) -> datetime | None:
         """When the service began to answer lines."""
-        return _moment(self.in_progress_at)
+        return moment(self.in_progress_at)
 
     @property
     def expires(self) -> datetime | None:
         """When the service will stop, finished or not."""
-        return _moment(self.expires_at)
+        return moment(self.expires_at)
 
     @property
     def finalizing(self) -> datetime | None:
         """When the service began to write the result files."""
-        return _moment(self.finalizing_at)
+        return moment(self.finalizing_at)
 
     @property
     def completed(self) -> datetime | None:
-        return _moment(self.completed_at)
+        return moment(self.completed_at)
 
     @property
     def failed(self) -> datetime | None:
-        return _moment(self.failed_at)
+        return moment(self.failed_at)
 
     @property
     def expired(self) -> datetime | None:
-        return _moment(self.expired_at)
+        return moment(self.expired_at)
 
     @property
     def cancelling(self) -> datetime | None:
         """When cancellation was requested."""
-        return _moment(self.cancelling_at)
+        return moment(self.cancelling_at)
 
     @property
     def cancelled(self) -> datetime | None:
-        return _moment(self.cancelled_at)
+        return moment(self.cancelled_at)
 
 
 class File(models.OpenAIFile):
@@ -138,18 +150,23 @@ class File(models.OpenAIFile):
         return without_secrets(super().__repr__())
 
     @property
+    def object(self) -> str | None:
+        """What the service says that it is: `file`."""
+        return self.object_ if isinstance(self.object_, str) else None
+
+    @property
     def bytes(self) -> int | None:
         """Its size. (Generated code appends an underscore to names that Python already uses.)"""
         return self.bytes_
 
     @property
     def created(self) -> datetime | None:
-        return _moment(self.created_at)
+        return moment(self.created_at)
 
     @property
     def expires(self) -> datetime | None:
         """When the service will delete it; None if it will not."""
-        return _moment(self.expires_at)
+        return moment(self.expires_at)
 
 
 @attrs.frozen
@@ -181,20 +198,9 @@ def _unspecified(model: Any, name: str) -> Any:
     raise AttributeError(f"{type(model).__name__!r} has no field {name!r}", name=name, obj=model)
 
 
-def plain_status(status: str | None) -> str:
-    """A status as the API spells it. (Some services use upper case.)"""
-    return (status or "").lower()
-
-
 def rank(batch: models.Batch) -> int:
     """How far along a batch's status is; -1 if it is unknown."""
     return rank_of(batch.status)
-
-
-def rank_of(status: str | None) -> int:
-    """How far along a status is."""
-    status = plain_status(status)
-    return min(_ORDER.index(status), _ORDER.index("cancelled")) if status in _ORDER else -1
 
 
 def checked_id(value: object, kind: str) -> str:
@@ -223,17 +229,12 @@ def _check_received(value: object, kind: str) -> None:
         raise InvalidResponseError(f"the service answered with a {kind} that has no usable id")
 
 
-def _checked_time(value: Any) -> Any:
-    """A wire time that can be compared and stored, else None."""
-    return _seconds(value)
-
-
 def batch(received: object) -> Batch:
     """The service's answer as a Batch, after checking the fields that our own logic reads."""
     if not isinstance(received, models.Batch):
         raise InvalidResponseError(f"expected a batch, got {type(received).__name__}")
     _check_received(received.id, "batch")
-    received.created_at = _checked_time(received.created_at)
+    received.created_at = cast("int | None", unix_seconds(received.created_at))
     for name in _WORDS:
         if not isinstance(getattr(received, name), str):
             setattr(received, name, None)  # an unknown status is not final
@@ -254,7 +255,7 @@ def file(received: object) -> File:
     if not isinstance(received, models.OpenAIFile):
         raise InvalidResponseError(f"expected a file, got {type(received).__name__}")
     _check_received(received.id, "file")
-    received.created_at = _checked_time(received.created_at)
+    received.created_at = cast("int | None", unix_seconds(received.created_at))
     if not isinstance(received.filename, str):
         received.filename = None
     received.__class__ = File

@@ -109,9 +109,50 @@ def test_times_are_aware():
     assert file.bytes == 120
 
 
-@pytest.mark.parametrize("value", [None, "2025-11-01", True, 1e300, float("nan"), -(10**20), [1]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "soon",
+        "",
+        "0001-01-01T00:00:00Z",
+        "9" * 30,
+        0,
+        "0",
+        True,
+        1e300,
+        float("nan"),
+        -(10**20),
+        10**400,
+        [1],
+    ],
+    ids=repr,
+)
 def test_what_is_no_time_is_none(value):
     assert a_batch(created_at=value).created is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (MOMENT * 1000, DATE),
+        (MOMENT * 1000 + 250, DATE.replace(microsecond=250_000)),
+        (MOMENT * 10**6, DATE),
+        (MOMENT * 10**9, DATE),
+        (str(MOMENT), DATE),
+        (f"{MOMENT}.5", DATE.replace(microsecond=500_000)),
+        (DATE.isoformat(), DATE),
+        (DATE.strftime("%Y-%m-%dT%H:%M:%SZ"), DATE),
+        (DATE.strftime("%Y-%m-%d %H:%M:%S"), DATE),
+        (DATE.strftime("%Y-%m-%dT%H:%M:%S.123456789Z"), DATE.replace(microsecond=123_456)),
+        (DATE.strftime("%a, %d %b %Y %H:%M:%S GMT"), DATE),
+        (f" {DATE.isoformat()} ", DATE),
+        ("2025-11-01", datetime(2025, 11, 1, tzinfo=UTC)),
+    ],
+    ids=str,
+)
+def test_times_as_services_write_them(value, expected):
+    assert a_batch(created_at=value).created == expected
 
 
 def test_a_time_may_have_a_fraction():
@@ -123,7 +164,27 @@ def test_a_time_may_have_a_fraction():
     [
         (None, False, False, -1),
         ("", False, False, -1),
-        ("scheduling", False, False, -1),
+        ("warming", False, False, -1),
+        ("scheduling", False, False, 0),
+        ("QUEUED", False, False, 0),
+        ("pending", False, False, 0),
+        ("validated", False, False, 0),
+        ("started", False, False, 0),
+        ("Progress", False, False, 1),
+        ("running", False, False, 1),
+        ("processing", False, False, 1),
+        ("in progress", False, False, 1),
+        ("In-Progress", False, False, 1),
+        ("JOB_STATE_RUNNING", False, False, 1),
+        ("CANCELLATION_REQUESTED", False, False, 3),
+        ("succeeded", True, True, 4),
+        ("SUCCESS", True, True, 4),
+        ("BATCH_STATE_SUCCEEDED", True, True, 4),
+        ("finalized", True, True, 4),
+        ("done", True, True, 4),
+        ("error", True, False, 4),
+        ("TIMEOUT_EXCEEDED", True, False, 4),
+        ("canceled", True, False, 4),
         ("validating", False, False, 0),
         ("IN_PROGRESS", False, False, 1),
         ("finalizing", False, False, 2),
@@ -201,7 +262,7 @@ def test_ids_of_other_services(raw_server, connect, batch_id):
     "body",
     [
         *({"id": bad} for bad in (None, "", ".", "..", "a\nb", "b" * 1025, 7, [], {}, True)),
-        *({"id": "batch_1", name: 7} for name in ("input_file_id", "output_file_id", "error_file_id")),
+        *({"id": "batch_1", name: [7]} for name in ("input_file_id", "output_file_id", "error_file_id")),
         {},
         [],
         [{"id": "batch_1"}],
@@ -296,15 +357,75 @@ def test_batches_as_services_send_them_are_read(raw_server, connect, case):
         api.batches.cancel(batch["id"]),
     ):
         assert got.id == batch["id"]
-        if "progress" in case:
-            assert got.progress == case["progress"]
-        said = [entry.message for entry in (got.errors.data if got.errors else None) or []]
-        if batch["errors"] is not None:
-            assert said == case["reasons"]
+        assert got.object == "batch"
+        said = {
+            name: getattr(got, name) for name in ("progress", "reasons", "ended", "succeeded") if name in case
+        }
+        assert said == {name: case[name] for name in said}
+        if "created" in case:
+            assert got.created == (case["created"] and datetime.fromisoformat(case["created"]))
         for each in properties(type(got)):
             getattr(got, each)
-        if batch["status"] in {"completed", "COMPLETED", "failed", "cancelled"}:
+        if case.get("ended"):
             assert api.batches.wait(got.id).ended
+
+
+INSIDE = {"id": "batch_1", "status": "validating", "input_file_id": "file-1"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"job": INSIDE, "warning": "no such\nmodel"},
+        {"batch": INSIDE},
+        {"data": INSIDE, "code": 20000, "message": "Ok", "status": True},
+        {"result": INSIDE},
+        {"batch_id": "batch_1", "status": "validating", "input_file_id": "file-1"},
+        {"job": {**INSIDE, "error": None}, "error": None},
+    ],
+    ids=str,
+)
+def test_a_batch_in_an_envelope_is_read(raw_server, connect, body):
+    api = connect(raw_server(lambda request: answer(body)).base_url)
+    batch = api.batches.create(input_file_id="file-1", endpoint="/v1/chat/completions")
+    assert (batch.id, batch.input_file_id) == ("batch_1", "file-1")
+    assert api.batches.retrieve("batch_1").status == "validating"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"error": "3 bad lines"}, ["3 bad lines"]),
+        ({"errors": [], "error": {"message": "quota", "code": 7}}, ["quota"]),
+        ({"errors": {"data": [{"msg": "a"}, {"detail": "b"}, {"code": "c"}]}}, ["a", "b", "c"]),
+        ({"errors": {"error": {"message": "inner"}}}, ["inner"]),
+        ({"errors": None, "failure_reason": "no GPU"}, ["no GPU"]),
+        ({"errors": ["", None, " "], "error": ""}, []),
+        ({}, []),
+    ],
+    ids=str,
+)
+def test_reasons_are_found_wherever_they_stand(raw_server, connect, fields, said):
+    api = connect(raw_server(lambda request: answer({**INSIDE, **fields})).base_url)
+    assert api.batches.retrieve("batch_1").reasons == said
+
+
+@pytest.mark.parametrize(
+    ("fields", "counts"),
+    [
+        ({"total_requests": 4, "completed_requests": 3, "failed_requests": 1}, (4, 3, 1)),
+        (
+            {"total_requests": 4, "completed_requests": 4, "succeeded_requests": 3, "failed_requests": 1},
+            (4, 3, 1),
+        ),
+        ({"request_counts": {"total": "4", "succeeded": 3.0, "failed": 1}}, (4, 3, 1)),
+    ],
+    ids=str,
+)
+def test_counts_under_other_names(raw_server, connect, fields, counts):
+    api = connect(raw_server(lambda request: answer({**INSIDE, **fields})).base_url)
+    found = api.batches.retrieve("batch_1").request_counts
+    assert (found.total, found.completed, found.failed) == counts
 
 
 def test_pages_say_whether_there_are_more():

@@ -196,11 +196,11 @@ def test_only_true_means_more(raw_server, connect, has_more):
         {"data": None, "has_more": False},
         {"object": "list"},
         {},
-        [],
+        ["batch_1"],
         {"error": {"message": "try later"}},
         {"data": "abc"},
         {"data": {"a": 1}},
-        [{"id": "batch_1"}],
+        [[{"id": "batch_1"}]],
         None,
         "text",
     ],
@@ -211,6 +211,42 @@ def test_what_is_no_list_is_no_answer(raw_server, connect, body):
     for listing in (api.batches.list, api.files.list):
         with pytest.raises(InvalidResponseError):
             list(listing())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [{"id": "a"}, {"id": "b"}],
+        {"batches": [{"id": "a"}, {"id": "b"}]},
+        {"files": [{"id": "a"}, {"id": "b"}]},
+        {"data": {"data": [{"id": "a"}, {"id": "b"}]}},
+        {"result": {"batches": [{"id": "a"}, {"id": "b"}]}, "success": True},
+    ],
+    ids=str,
+)
+def test_lists_in_other_shapes(raw_server, connect, body):
+    api = connect(raw_server(lambda request: answer(body)).base_url)
+    assert ids(api.batches.list()) == ids(api.files.list()) == ["a", "b"]
+
+
+def test_an_array_without_entries_is_a_list_but_no_proof(raw_server, connect):
+    api = connect(raw_server(lambda request: answer([])).base_url)
+    (page,) = api.batches.list().pages()
+    assert (page.data, page.cut) == ([], True)
+
+
+def test_an_array_without_entries_is_proof_where_lists_are_arrays(raw_server, connect):
+    bodies = iter([[{"id": "a"}], []])
+    api = connect(raw_server(lambda request: answer(next(bodies))).base_url)
+    assert ids(api.batches.list()) == ["a"]
+    (page,) = api.batches.list().pages()
+    assert (page.data, page.cut) == ([], False)
+
+
+def test_a_full_page_that_does_not_say_whether_more_follows_is_followed(raw_server, connect):
+    server = raw_server(pages({"data": [{"id": "a"}, {"id": "b"}]}, {"data": [{"id": "c"}]}))
+    assert ids(connect(server.base_url).batches.list(limit=2)) == ["a", "b", "c"]
+    assert len(server.received) == 2
 
 
 def test_what_the_service_says_in_place_of_a_list_is_said(raw_server, connect):

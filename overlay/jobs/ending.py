@@ -19,7 +19,7 @@ from overlay.jobs.merging import fetched_path, merge, remove_fetched
 from overlay.jobs.positions import positions
 from overlay.jobs.records import LostFile, Unit
 from overlay.jobs.starting import NO_FILE, JobContext, meet_limit
-from overlay.models import Batch, plain_status
+from overlay.models import Batch
 from overlay.operations import files
 from overlay.operations.batches import cancel
 from overlay.operations.caps import limit_in
@@ -27,6 +27,7 @@ from overlay.operations.create import failed_without_file
 from overlay.results.answer_files import fetch_answers, is_absent, may_appear_for
 from overlay.results.fetching import batch_failed, failed, with_files
 from overlay.results.shapes import REFUSED, LineError
+from overlay.statuses import plain_status
 
 _MOST_LOST = 5
 """Input files of one unit that may get lost before it is said that something is wrong."""

@@ -13,7 +13,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
-from overlay import models
 from overlay.errors import (
     APIError,
     APIStatusError,
@@ -31,6 +30,7 @@ from overlay.models import Batch
 from overlay.operations.batches import page, retrieve_until
 from overlay.operations.files import delete, retrieve as retrieve_file
 from overlay.pages import Cursor
+from overlay.statuses import rank_of
 from overlay.wire import retry
 from overlay.wire.connection import Settings
 
@@ -282,5 +282,5 @@ def _oldest(files: Sequence[Unit | LostFile]) -> datetime | None:
 def _goes_back(unit: Unit, news: News) -> bool:
     """Whether what was seen is older than what is known: replicas and lists lag."""
     status, completed, failed = news
-    now, known = models.rank_of(status), models.rank_of(unit.status)
+    now, known = rank_of(status), rank_of(unit.status)
     return completed + failed < unit.completed + unit.failed if now == known else -1 < now < known

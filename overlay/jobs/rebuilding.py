@@ -27,10 +27,11 @@ from overlay.lines import (
     storage_errors,
     sync_folder,
 )
-from overlay.models import Batch, plain_status
+from overlay.models import Batch
 from overlay.operations import files
 from overlay.operations.marks import Mark, callers_own, input_of, mark_of
 from overlay.private import make_folder
+from overlay.statuses import plain_status
 from overlay.wire.connection import Settings
 
 

@@ -7,10 +7,10 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from overlay.errors import ConfigurationError
-from overlay.models import plain_status
 from overlay.operations.create import checked_metadata
 from overlay.operations.marks import KEY
 from overlay.results.matching import Match, checked_match
+from overlay.statuses import plain_status
 from overlay.wire.clock import seconds
 
 UnitState: TypeAlias = Literal[

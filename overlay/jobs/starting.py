@@ -32,7 +32,7 @@ from overlay.jobs.records import JobRecord, LostFile, Unit, UnitKey
 from overlay.jobs.services import learn
 from overlay.jobs.spool import shard_name
 from overlay.jobs.views import EventKind
-from overlay.models import Batch, plain_status
+from overlay.models import Batch
 from overlay.operations import files
 from overlay.operations.adopting import Found, Sought, cancel_duplicate, looks_needed, search
 from overlay.operations.caps import Limit, learned_tokens, limit_of, stated_limit
@@ -45,6 +45,7 @@ from overlay.operations.create import (
     send,
 )
 from overlay.operations.marks import Mark, input_of, legacy_pairs, mark_of, new_nonce
+from overlay.statuses import plain_status
 from overlay.wire.connection import Settings
 
 NO_FILE = "no input file"

@@ -12,6 +12,7 @@ from overlay.models import Batch, Page
 from overlay.operations.create import create_once
 from overlay.operations.listing import batch_page
 from overlay.pages import Moment, checked_limit, window
+from overlay.statuses import plain_status
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 
@@ -106,6 +107,6 @@ def cancel(settings: Settings, batch_id: str) -> Flow[Batch]:
     except (BadRequestError, ConflictError):
         # Services answer 200, 400 or 409 to the second cancel; a retry after an unanswered first one is the second.
         batch = yield from retrieve(settings, batch_id)
-        if models.plain_status(batch.status) in {"cancelling", "cancelled"}:
+        if plain_status(batch.status) in {"cancelling", "cancelled"}:
             return batch
         raise

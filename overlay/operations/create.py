@@ -35,10 +35,11 @@ from overlay.errors import (
 from overlay.flows.steps import Call, Flow, deadline, pause
 from overlay.generated.api.batch import create_batch
 from overlay.generated.models import BatchFileExpirationAfter, CreateBatchRequest
-from overlay.models import Batch, plain_status
+from overlay.models import Batch
 from overlay.operations.adopting import Began, Found, Sought, has_nonce, keep_oldest, looks_needed, search
 from overlay.operations.caps import limit_of
 from overlay.operations.marks import KEY, Mark, mark_of, new_nonce
+from overlay.statuses import plain_status
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings

@@ -13,6 +13,8 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+import attrs
+
 from overlay import models
 from overlay.errors import InvalidResponseError
 from overlay.flows.steps import Flow, call
@@ -20,10 +22,11 @@ from overlay.generated import models as generated
 from overlay.generated.api.batch import list_batches
 from overlay.generated.api.files import list_files
 from overlay.generated.types import Response
-from overlay.lines import is_array, is_object
+from overlay.lines import is_object
 from overlay.models import Batch, File, Page
 from overlay.pages import Window
 from overlay.wire.connection import Settings
+from overlay.wire.reading import listed
 
 _log = logging.getLogger("overlay")
 
@@ -33,9 +36,23 @@ _UNREADABLE = (InvalidResponseError, ValueError, TypeError, KeyError, AttributeE
 """What reading one entry may raise: generated code does not expect other shapes than the specified ones."""
 _BUILD = "_get_kwargs"
 """The function of a generated operation that builds its request."""
+_USUAL = 20
+"""The size of a page where none was asked for."""
 _WORDS_KEPT = 500
 _TOLD = 1_000
 """How many warnings are remembered, so that each is given once."""
+
+
+@attrs.frozen
+class _Received:
+    """A page as it came, its entries still decoded JSON."""
+
+    entries: Sequence[Any]
+    has_more: bool | None = attrs.field(kw_only=True)
+    """Whether more follows; None where the service does not say."""
+    last_id: Any
+    bare: bool = False
+    """Whether it is an array and nothing around it."""
 
 
 class _Undecided:
@@ -49,23 +66,29 @@ class _Undecided:
         self._build: Callable[..., dict[str, Any]] = getattr(operation, _BUILD)
         self._what = what
 
-    def sync_detailed(self, *, client: Any, **arguments: Any) -> Response[dict[str, Any]]:
+    def sync_detailed(self, *, client: Any, **arguments: Any) -> Response[_Received]:
         return self._answer(client.get_httpx_client().request(**self._build(**arguments)))
 
-    async def asyncio_detailed(self, *, client: Any, **arguments: Any) -> Response[dict[str, Any]]:
+    async def asyncio_detailed(self, *, client: Any, **arguments: Any) -> Response[_Received]:
         return self._answer(await client.get_async_httpx_client().request(**self._build(**arguments)))
 
-    def _answer(self, response: Any) -> Response[dict[str, Any]]:
+    def _answer(self, response: Any) -> Response[_Received]:
         status = HTTPStatus(response.status_code)
         # Any other status is raised by whoever called.
         parsed = self._listed(response.json()) if status is HTTPStatus.OK else None
         return Response(status, response.content, response.headers, parsed)
 
-    def _listed(self, decoded: Any) -> dict[str, Any]:
-        if is_object(decoded) and is_array(decoded.get("data")):
-            return decoded
-        raise InvalidResponseError(
-            f"the service's list of {self._what} is no list: {_words(decoded)}; it proves nothing"
+    def _listed(self, decoded: Any) -> _Received:
+        entries = listed(decoded)
+        if entries is None:
+            raise InvalidResponseError(
+                f"the service's list of {self._what} is no list: {_words(decoded)}; it proves nothing"
+            )
+        if not is_object(decoded):
+            return _Received(entries, has_more=None, last_id=None, bare=True)
+        has_more = decoded.get("has_more")
+        return _Received(
+            entries, has_more=has_more if isinstance(has_more, bool) else None, last_id=decoded.get("last_id")
         )
 
 
@@ -78,7 +101,7 @@ def batch_page(
 ) -> Flow[Page[Batch]]:
     """One page of the project's batches. Raises InvalidResponseError if the answer is no list."""
     received = yield from call(settings, _BATCHES, after=after, limit=limit)
-    return _page(received, partial(_read, settings, "batch", _batch), span or Window())
+    return _page(settings, received, partial(_read, settings, "batch", _batch), span or Window(), limit)
 
 
 def file_page(
@@ -86,18 +109,33 @@ def file_page(
 ) -> Flow[Page[File]]:
     """One page of the project's files. Raises InvalidResponseError if the answer is no list."""
     received = yield from call(settings, _FILES, after=after, limit=limit, purpose=purpose)
-    return _page(received, partial(_read, settings, "file", _file), span)
+    return _page(settings, received, partial(_read, settings, "file", _file), span, limit)
 
 
-def _page(received: dict[str, Any], read: Callable[[Any], M | None], span: Window) -> Page[M]:
-    entries: Sequence[Any] = received["data"]
+def _page(
+    settings: Settings,
+    received: _Received,
+    read: Callable[[Any], M | None],
+    span: Window,
+    limit: int | None,
+) -> Page[M]:
+    entries = received.entries
     data = [found for found in map(read, entries) if found is not None]
-    return span.page(
+    has_more = received.has_more
+    if has_more is None:
+        # A full page of a service that does not say: ask, and see whether anything follows.
+        has_more = not received.bare and len(entries) >= (limit or _USUAL)
+    page = span.page(
         data,
-        has_more=received.get("has_more") is True,
-        cursor=_cursor(entries, received.get("last_id")),
+        has_more=has_more,
+        cursor=_cursor(entries, received.last_id),
         unreadable=len(entries) - len(data),
     )
+    if received.bare and entries:
+        settings.bare_lists = True
+    # From others, an empty array is what a broken service says, too: no proof that there is nothing.
+    doubtful = received.bare and not entries and not settings.bare_lists
+    return attrs.evolve(page, cut=True) if doubtful else page
 
 
 def _batch(entry: Any) -> Batch:

@@ -21,8 +21,9 @@ import attrs
 from overlay.errors import APIError, FileGoneError, IncompleteResultsError, InvalidResponseError
 from overlay.flows.steps import Deadline, Flow, Work, deadline, pause
 from overlay.lines import check_complete, count_lines, is_torn
-from overlay.models import Batch, plain_status
+from overlay.models import Batch
 from overlay.operations.files import fetch_measured
+from overlay.statuses import plain_status
 from overlay.wire import retry
 from overlay.wire.connection import Settings
 from overlay.wire.refusals import http_date

@@ -24,7 +24,7 @@ from overlay.errors import (
     UnclaimedAnswersError,
 )
 from overlay.flows.steps import Flow, Sleep, Work, deadline
-from overlay.models import Batch, plain_status
+from overlay.models import Batch
 from overlay.operations.batches import retrieve
 from overlay.operations.files import fetch
 from overlay.results.answer_files import fetch_answers, fetch_patiently
@@ -32,6 +32,7 @@ from overlay.results.files import join_results, read_results, results_in
 from overlay.results.following import Lines, Runner, start
 from overlay.results.iterables import Opened
 from overlay.results.matching import Match, Unclaimed, checked_match
+from overlay.statuses import plain_status
 from overlay.wire.connection import Settings
 
 _FILES_APPEAR_SECONDS = 10.0

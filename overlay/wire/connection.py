@@ -82,6 +82,8 @@ class Settings:
     """The last Date header seen, and the monotonic time when it was."""
     keeps_metadata: bool | None = None
     """Whether the service shows the metadata that batches were created with; None until it was seen."""
+    bare_lists: bool = False
+    """Whether the service's lists are known to be arrays, with nothing around them."""
     given: set[str] = attrs.field(factory=set[str], repr=False)
     """Ids of batches that answers have named, at a service that keeps no metadata."""
     told: set[str] = attrs.field(factory=set[str], repr=False)

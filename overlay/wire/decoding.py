@@ -12,8 +12,8 @@ import httpx
 import msgspec
 
 from overlay.errors import InvalidResponseError
-from overlay.lines import brackets, is_array, is_object
-from overlay.wire.reading import readable, without_surrogates
+from overlay.lines import brackets, is_object
+from overlay.wire.reading import listed, readable, unwrapped, without_surrogates
 from overlay.wire.refusals import words_of
 
 _MOST_OBJECTS = 10_000
@@ -37,17 +37,21 @@ class JSONResponse(httpx.Response):
         except msgspec.DecodeError:
             # Some services send what JSON lacks but Python reads, such as NaN.
             answer = without_surrogates(super().json(**kwargs))
-        if is_object(answer):
-            self._check(answer)
+        self._check(answer)
         return readable(answer)
 
-    def _check(self, answer: dict[str, Any]) -> None:
-        page = answer.get("data")
-        if is_array(page) and len(page) > _MOST_OBJECTS:
+    def _check(self, answer: Any) -> None:
+        page = listed(answer)
+        if page is not None and len(page) > _MOST_OBJECTS:
             raise InvalidResponseError(f"{self._call}: the page has {len(page):,} objects")
-        if "id" not in answer and "data" not in answer and answer.get("error"):
+        if page is None and is_object(answer) and answer.get("error") and not _has_object(answer):
             raise InvalidResponseError(f"{self._call}: the answer is an error: {words_of(answer)}")
 
     @property
     def _call(self) -> str:
         return f"{self.request.method} {self.request.url.path}"
+
+
+def _has_object(answer: dict[str, Any]) -> bool:
+    """Whether there is something in an answer besides its error."""
+    return "id" in answer or "data" in answer or unwrapped(answer) is not answer

@@ -2,31 +2,73 @@
 
 Generated code builds objects from what it is given and raises at the first field of another shape, and with it the
 batch, or the whole page, would be lost. So this comes before it, for an answer that is one object or a page of
-them: reasons as strings, counts as texts, and whatever is not worth an error because nothing depends on it. What
-cannot be read is None, as if it was not there.
+them: an object out of its envelope, times as seconds, reasons as strings, counts as texts, and whatever is not
+worth an error because nothing depends on it. What cannot be read is None, as if it was not there.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
 from overlay.lines import is_array, is_object
+from overlay.times import unix_seconds
+
+_log = logging.getLogger("overlay")
 
 _MOST = 10**12
 """Requests in a batch, or a line's number: more is nonsense, and beyond what a database can hold."""
-_COUNTS = ("total", "completed", "failed")
+_ENVELOPES = ("job", "batch", "data", "result", "file")
+_LISTS = ("data", "batches", "files", "jobs", "items", "results")
+_IDS = ("batch_id", "job_id", "file_id")
+"""What the id of an object is called where it is not `id`."""
+_REFERENCES = ("input_file_id", "output_file_id", "error_file_id")
+_REASONS = ("error", "error_message", "failure_reason", "failed_reason", "status_message")
+"""Where the reasons of a batch stand where `errors` has none."""
+_TEXTS = ("message", "msg", "detail", "reason", "description", "error")
+_COUNTS = {
+    "total": ("total", "total_requests"),
+    "completed": ("completed", "succeeded", "succeeded_requests", "completed_requests"),
+    "failed": ("failed", "failed_requests"),
+}
+"""The counts of a batch, and what they are called elsewhere: first the names that count only successes."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 def readable(answer: Any) -> Any:
     """The answer, with its objects changed in place."""
-    if is_object(answer):
-        page = answer.get("data")
-        for each in page if is_array(page) else [answer]:
-            if is_object(each):
-                _tidy(each)
+    answer = unwrapped(answer)
+    entries = listed(answer)
+    for each in [answer] if entries is None else entries:
+        if is_object(each):
+            _tidy(each)
     return answer
+
+
+def unwrapped(answer: Any) -> Any:
+    """The one object in an envelope such as `{"job": {…}, "warning": "…"}`; anything else as it is."""
+    if not is_object(answer) or _is_named(answer):
+        return answer
+    inside = [answer[name] for name in _ENVELOPES if is_object(answer.get(name))]
+    if len(inside) != 1 or not (_is_named(inside[0]) or listed(inside[0]) is not None):
+        return answer
+    if isinstance(answer.get("warning"), str) and answer["warning"].strip():
+        _log.warning("the service warns: %s", ascii(answer["warning"])[1:-1])
+    return inside[0]
+
+
+def listed(answer: Any) -> list[Any] | None:
+    """The entries of an answer that is a list, bare or in an object; None if it is none."""
+    if is_array(answer):
+        return answer if all(map(is_object, answer)) else None
+    if not is_object(answer) or _is_named(answer):
+        return None
+    return next((answer[name] for name in _LISTS if is_array(answer.get(name))), None)
+
+
+def _is_named(fields: dict[str, Any]) -> bool:
+    return any(fields.get(name) is not None for name in ("id", *_IDS))
 
 
 def without_surrogates(value: Any) -> Any:
@@ -44,24 +86,53 @@ def without_surrogates(value: Any) -> Any:
 
 
 def _tidy(fields: dict[str, Any]) -> None:
-    if fields.get("errors") is not None:
-        reasons = _reasons(fields["errors"])
-        fields["errors"] = {"object": "list", "data": reasons} if reasons else None
-    if fields.get("request_counts") is not None:
-        fields["request_counts"] = _counts(fields["request_counts"])
+    named = next((fields[name] for name in ("id", *_IDS) if fields.get(name) is not None), None)
+    if named is not None:
+        fields["id"] = named
+    for name in ("id", *_REFERENCES):
+        if isinstance(fields.get(name), int) and not isinstance(fields[name], bool):
+            fields[name] = str(fields[name])
+    for name, value in fields.items():
+        if name.endswith("_at") and value is not None:
+            fields[name] = unix_seconds(value)
+    _tidy_reasons(fields)
+    _tidy_counts(fields)
     for name in ("usage", "metadata"):
         if not is_object(fields.get(name)) and name in fields:
             fields[name] = None
+
+
+def _tidy_reasons(fields: dict[str, Any]) -> None:
+    if "errors" not in fields and not any(fields.get(name) for name in _REASONS):
+        return
+    reasons = _reasons(fields.get("errors"))
+    for name in _REASONS:
+        reasons = reasons or _reasons(fields.get(name))
+    if reasons or "errors" in fields:
+        fields["errors"] = {"object": "list", "data": reasons} if reasons else None
+
+
+def _tidy_counts(fields: dict[str, Any]) -> None:
+    found = fields.get("request_counts")
+    if found is None and "total_requests" in fields:
+        found = {name: fields[name] for names in _COUNTS.values() for name in names if name in fields}
+    if found is not None:
+        fields["request_counts"] = _counts(found)
 
 
 def _counts(value: Any) -> dict[str, Any] | None:
     """The counts; None if one of them makes no sense."""
     if not is_object(value):
         return None
-    counts = {name: whole_number(value.get(name)) for name in _COUNTS}
-    if any(counts[name] is None and value.get(name) is not None for name in _COUNTS):
+    said = {
+        name: value[spelt]
+        for name, spellings in _COUNTS.items()
+        if (spelt := next((each for each in spellings if value.get(each) is not None), None))
+    }
+    counts = {name: whole_number(each) for name, each in said.items()}
+    if None in counts.values():
         return None
-    return {**value, **{name: number for name, number in counts.items() if name in value}}
+    return {**value, **counts}
 
 
 def _reasons(value: Any) -> list[dict[str, Any]]:
@@ -76,11 +147,18 @@ def _reason(value: Any) -> dict[str, Any] | None:
         return {"message": value} if value.strip() else None
     if not is_object(value):
         return None
+    inner = value.get("error")
+    if is_object(inner) and "message" not in value:
+        value = {**value, **inner}
     texts: dict[str, Any] = {
         name: _text(value[name]) for name in ("code", "message", "param") if name in value
     }
+    if texts.get("message") is None:
+        said = (value[name] for name in _TEXTS if isinstance(value.get(name), str) and value[name].strip())
+        text = next(said, None)
+        texts |= {} if text is None else {"message": text}
     line = {"line": whole_number(value["line"])} if "line" in value else {}
-    return {**value, **texts, **line}
+    return {**value, **texts, **line} or None
 
 
 def _text(value: Any) -> str | None:

@@ -181,7 +181,7 @@ def test_services_that_say_little_of_a_file(raw_server, connect, requests_file, 
     assert connect(server.base_url).files.upload(requests_file).id == record["id"]
 
 
-@pytest.mark.parametrize("record", [{}, {"id": None}, {"id": ".."}, {"id": 7}, [], "text", None])
+@pytest.mark.parametrize("record", [{}, {"id": None}, {"id": ".."}, {"id": [7]}, [], "text", None])
 def test_a_record_without_a_usable_id_is_no_answer(raw_server, connect, requests_file, record):
     server = raw_server(lambda request: answer(record))
     with pytest.raises(InvalidResponseError):
