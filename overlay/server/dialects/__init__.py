@@ -1,0 +1,16 @@
+"""Other services' dialects, spoken by the embedded service: `Service(dialect="together")`.
+
+Each is written from what its service documents, and says what that service says: paths, headers, words, shapes, limits.
+Where documents disagree, requests are taken either way.
+
+    table             the services: one `Dialect` each, which is data
+    dialect           what a dialect may differ in
+    entering          a request's path, method and key, as the API's own
+    translation       the layer around the service: bodies on their way in, JSON on its way out
+    shapes            batches, files and lists, as data says
+    refusals          bodies of errors
+    together, mistral, production_stack
+                      the three whose objects are other ones
+    redirected        an upload whose content goes to a storage
+    inner             a request to the service behind the layer
+"""

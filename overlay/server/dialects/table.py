@@ -1,0 +1,304 @@
+"""The services, as they document themselves in November 2026. Nothing was run against them."""
+
+import secrets
+import uuid
+from base64 import urlsafe_b64encode
+from functools import cache
+
+from overlay.server.dialects import mistral, production_stack, together
+from overlay.server.dialects.dialect import Dialect, Json
+from overlay.server.dialects.refusals import (
+    as_azure,
+    as_detail,
+    as_litellm,
+    as_mistral,
+    as_siliconflow,
+    as_text,
+)
+from overlay.server.dialects.shapes import enveloped, iso
+from overlay.server.settings import Kind, Limits, Traits
+
+_MB, _GB = 1024**2, 1024**3
+_CHAT = "/v1/chat/completions"
+_CHAT_ONLY = (_CHAT,)
+_CANCEL, _LIST = "POST /batches/{id}/cancel", "GET /batches"
+_PARTS = frozenset({"POST /uploads", "POST /uploads/{id}/parts", "POST /uploads/{id}/complete"})
+_SHORT_LINES = ("method", "url")
+
+
+def _windows(shortest: int, longest: int) -> tuple[str, ...]:
+    """Every number of hours between the two, and of days."""
+    days = range(-(-shortest // 24), longest // 24 + 1)
+    return (*(f"{each}d" for each in days), *(f"{each}h" for each in range(shortest, longest + 1)))
+
+
+def _limits(lines: int = 50_000, size: int = 200 * _MB, **more: object) -> Limits:
+    return Limits(
+        max_requests=lines,
+        max_input_bytes=size,
+        max_upload_bytes=size,
+        **more,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    )
+
+
+def _together_id(kind: Kind) -> str:
+    return str(uuid.uuid4()) if kind == "batch" else f"file-{uuid.uuid4()}"
+
+
+def _dashscope_id(kind: Kind) -> str:
+    return f"batch_{uuid.uuid4()}" if kind == "batch" else f"file-batch-{secrets.token_urlsafe(16)}"
+
+
+def _litellm_id(kind: Kind) -> str:
+    """From 191 to 323 characters, some with padding, as the proxy packs its own data into an id."""
+    inside = f"litellm_proxy:{kind};unified_id,{uuid.uuid4()};".encode() + secrets.token_bytes(
+        75 + secrets.randbelow(90)
+    )
+    return urlsafe_b64encode(inside).decode()
+
+
+def _azure_created(shown: Json) -> Json:
+    """As in the samples of https://learn.microsoft.com/azure/ai-foundry/openai/how-to/batch."""
+    times = {name: iso(value) for name, value in shown.items() if name.endswith("_at") and value is not None}
+    return {
+        **shown,
+        **times,
+        "status": "Validating",
+        "request_counts": {"total": None, "completed": None, "failed": None},
+    }
+
+
+def _novita(batch: Json) -> Json:
+    counts = batch["request_counts"]
+    return {**batch, **counts, "errors": batch["errors"] or "", "version": 1, "created_by": "", "remark": ""}
+
+
+def _siliconflow_uploaded(shown: Json) -> Json:
+    """The one answer with `createdAt`: https://docs.siliconflow.cn/cn/api-reference/batch/upload-file."""
+    kept = {name: shown[name] for name in ("id", "object", "bytes", "filename", "purpose")}
+    return enveloped({**kept, "createdAt": shown["created_at"]})
+
+
+def _maritaca(batch: Json) -> Json:
+    return {**batch, "errors": batch["errors"] or []}
+
+
+_AS_OPENAI = (
+    Dialect(name="openai", strict=True),
+    Dialect(
+        name="azure",
+        bases=("/openai/v1", "/openai"),
+        keys=("authorization", "api-key"),
+        strict=True,
+        pending=0.3,
+        limits=_limits(100_000),
+        traits=Traits(empty_files=True),
+        created=_azure_created,
+        error_file="",
+        refuses=as_azure,
+    ),
+    Dialect(
+        name="groq",
+        bases=("/openai/v1",),
+        missing=_PARTS,
+        limits=_limits(windows=_windows(24, 168)),
+        lists="unsaid",
+    ),
+    Dialect(
+        name="nebius",
+        missing=_PARTS,
+        limits=_limits(5_000_000, 10 * _GB, live_batches=500, caps_refuse=429),
+    ),
+    Dialect(
+        name="doubleword",
+        missing=_PARTS,
+        limits=_limits(windows=("1h", "24h"), max_custom_id=64),
+        traits=Traits(ids="uuid", partial_results=True),
+    ),
+    Dialect(
+        name="dashscope",
+        bases=("/compatible-mode/v1",),
+        missing=_PARTS,
+        limits=_limits(size=500 * _MB, max_line_bytes=6 * _MB, windows=_windows(24, 336)),
+        traits=Traits(ids=_dashscope_id),
+    ),
+    Dialect(
+        name="siliconflow",
+        missing=_PARTS,
+        limits=_limits(5_000, _GB, endpoints=_CHAT_ONLY, windows=_windows(24, 336)),
+        uploaded=_siliconflow_uploaded,
+        refuses=as_siliconflow,
+    ),
+    Dialect(
+        name="novita",
+        bases=("/openai/v1",),
+        missing=_PARTS,
+        limits=_limits(endpoints=(_CHAT, "/v1/completions"), windows=("48h", "24h")),
+        window="48h",
+        words={"in_progress": "PROGRESS", "finalizing": "PROGRESS"},
+        upper=True,
+        times="iso",
+        errors="text",
+        batch=_novita,
+    ),
+    Dialect(
+        name="parasail",
+        missing=_PARTS,
+        limits=_limits(size=100 * _MB, endpoints=(_CHAT, "/v1/embeddings")),
+    ),
+    Dialect(name="deepinfra", bases=("/v1/openai",), missing=_PARTS),
+    Dialect(name="ovh", missing=_PARTS, limits=_limits(windows=("24h", "48h", "72h")), window="48h"),
+    Dialect(
+        name="aibrix",
+        missing=_PARTS | {_CANCEL},
+        limits=_limits(endpoints=_CHAT_ONLY, unknown_files="refused"),
+        traits=Traits(ids="uuid"),
+        window="24h",
+        words={"completed": "finalized"},
+        counts="null",
+        refuses=as_detail,
+    ),
+    Dialect(
+        name="ogx",
+        missing=_PARTS,
+        limits=_limits(unknown_files="refused"),
+        idempotency_key="idempotency_key",
+        refuses=as_detail,
+    ),
+    Dialect(
+        name="litellm",
+        bases=("/v1", ""),
+        traits=Traits(ids=_litellm_id),
+        rewrites=True,
+        provider_ids=True,
+        refuses=as_litellm,
+    ),
+    Dialect(
+        name="portkey",
+        keys=("authorization", "x-portkey-api-key"),
+        missing=_PARTS,
+        limits=_limits(windows=("immediate", "24h")),
+    ),
+    Dialect(
+        name="gemini",
+        bases=("/v1beta/openai",),
+        keys=("authorization", "x-goog-api-key"),
+        missing=_PARTS | {"GET /files", "DELETE /files/{id}"},
+        traits=Traits(ids="path"),
+        limits=_limits(endpoints=(_CHAT, "/v1/embeddings")),
+    ),
+    Dialect(
+        name="voyage",
+        missing=_PARTS,
+        limits=_limits(100_000, endpoints=("/v1/embeddings",), windows=("12h",), unknown_files="refused"),
+        traits=Traits(fills=_SHORT_LINES),
+        asks=lambda body: {**body, "model": (body.get("request_params") or {}).get("model")},
+        pending=0.3,
+        pending_said=False,
+        refuses=as_detail,
+    ),
+    Dialect(
+        name="maritaca",
+        bases=("/api", "/v1"),
+        missing=_PARTS,
+        words={
+            "validating": "queued",
+            "in_progress": "running",
+            "finalizing": "running",
+            "completed": "succeeded",
+        },
+        errors="texts",
+        batch=_maritaca,
+        refuses=as_detail,
+    ),
+)
+_JOBS = "/batch/jobs"
+_OTHERS = (
+    Dialect(
+        name="together",
+        moved={"POST /files/upload": "POST /files", "POST /files/{id}/preprocess": "GET /files/{id}"},
+        missing=_PARTS,
+        purposes=frozenset({"batch-api"}),
+        redirected=True,
+        limits=_limits(size=100 * _MB, max_custom_id=64, endpoints=(_CHAT, "/v1/completions")),
+        traits=Traits(ids=_together_id, fills=_SHORT_LINES),
+        window="24h",
+        metadata=False,
+        asks=together.asked,
+        words={"finalizing": "in_progress", "cancelling": "canceling"},
+        upper=True,
+        times="iso",
+        errors="text",
+        batch=together.job,
+        created=together.created,
+        file=together.file,
+        lists="bare",
+    ),
+    Dialect(
+        name="mistral",
+        moved={
+            f"POST {_JOBS}": "POST /batches",
+            f"GET {_JOBS}": "GET /batches",
+            f"GET {_JOBS}/{{id}}": "GET /batches/{id}",
+            f"POST {_JOBS}/{{id}}/cancel": "POST /batches/{id}/cancel",
+        },
+        missing=_PARTS | {"POST /batches", _LIST, "GET /batches/{id}", _CANCEL},
+        limits=_limits(
+            1_000_000, 512 * _MB, windows=tuple(f"{each}h" for each in range(1, 169)), unknown_files="refused"
+        ),
+        traits=Traits(ids="uuid", fills=_SHORT_LINES),
+        asks=mistral.asked,
+        words={
+            "validating": "queued",
+            "in_progress": "running",
+            "finalizing": "running",
+            "completed": "success",
+            "expired": "timeout_exceeded",
+            "cancelling": "cancellation_requested",
+        },
+        upper=True,
+        batch=mistral.job,
+        file=mistral.file,
+        lists="pages",
+        refuses=as_mistral,
+    ),
+    Dialect(
+        name="production-stack",
+        moved={"DELETE /batches/{id}": "POST /batches/{id}/cancel"},
+        missing=_PARTS | {_CANCEL, "GET /files", "DELETE /files/{id}"},
+        purposes=None,
+        limits=_limits(
+            endpoints=(_CHAT, "/v1/embeddings", "/v1/completions"),
+            windows=("5s", *_windows(1, 336)),
+            unknown_files="refused",
+        ),
+        window="5s",
+        words={
+            "validating": "pending",
+            "in_progress": "running",
+            "finalizing": "running",
+            "cancelling": "running",
+            "expired": "failed",
+        },
+        errors="text",
+        batch=production_stack.batch,
+        file=production_stack.file,
+        refuses=as_text,
+    ),
+)
+
+
+@cache
+def known_dialects() -> dict[str, Dialect]:
+    """Every dialect by its name."""
+    return {each.name: each for each in (*_AS_OPENAI, *_OTHERS)}
+
+
+def dialect_of(given: str | Dialect | None) -> Dialect | None:
+    """A dialect by its name, or as it is given. Raises `ValueError` for a name that there is not."""
+    if not isinstance(given, str):
+        return given
+    known = known_dialects()
+    if given not in known:
+        raise ValueError(f"there is no dialect {given!r}; there are {', '.join(sorted(known))}")
+    return known[given]
