@@ -8,6 +8,8 @@ import msgspec
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from overlay.lines import is_object
+
 _MOST = 100
 
 
@@ -89,7 +91,7 @@ class Call:
             answer = await self.to(
                 "GET", path, f"limit={_MOST}" + (f"&after={after}" if after else "")
             ).answer()
-            page = answer.value if isinstance(answer.value, dict) else {}
+            page: dict[str, Any] = answer.value if is_object(answer.value) else {}
             found += page.get("data") or []
             if not page.get("has_more") or page.get("last_id") in {None, after}:
                 return found

@@ -33,7 +33,7 @@ def asked(body: Json) -> Json:
 
 def job(batch: Json) -> Json:
     counts = batch["request_counts"]
-    errors = batch["errors"] or {"data": []}
+    problems: list[Json] = batch["errors"]["data"] if batch["errors"] else []
     return {
         "id": batch["id"],
         "object": "batch",
@@ -44,7 +44,7 @@ def job(batch: Json) -> Json:
         "agent_id": None,
         "output_file": batch["output_file_id"],
         "error_file": batch["error_file_id"],
-        "errors": [{"message": each["message"], "count": 1} for each in errors["data"]],
+        "errors": [{"message": each["message"], "count": 1} for each in problems],
         "status": batch["status"],
         "created_at": batch["created_at"],
         "total_requests": counts["total"],

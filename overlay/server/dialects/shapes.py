@@ -7,19 +7,20 @@ from typing import Any
 
 from overlay.server.dialects.dialect import Dialect, Json
 
-_TIMES: dict[str, Callable[[float], Any]] = {
-    "seconds": lambda moment: moment,
-    "iso": lambda moment: iso(moment),
-    "digits": lambda moment: str(int(moment)),
-    "milliseconds": lambda moment: int(moment * 1000),
-}
-
 
 def iso(moment: float | None) -> str | None:
     """`2026-01-02T03:04:05Z`."""
     if moment is None:
         return None
     return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
+
+
+_TIMES: dict[str, Callable[[float], Any]] = {
+    "seconds": lambda moment: moment,
+    "iso": iso,
+    "digits": lambda moment: str(int(moment)),
+    "milliseconds": lambda moment: int(moment * 1000),
+}
 
 
 def shown_batch(batch: Json, dialect: Dialect) -> Json:

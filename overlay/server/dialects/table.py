@@ -5,6 +5,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from functools import cache
 
+from overlay.lines import is_object
 from overlay.server.dialects import mistral, production_stack, together
 from overlay.server.dialects.dialect import Dialect, Json
 from overlay.server.dialects.refusals import (
@@ -77,6 +78,12 @@ def _siliconflow_uploaded(shown: Json) -> Json:
     """The one answer with `createdAt`: https://docs.siliconflow.cn/cn/api-reference/batch/upload-file."""
     kept = {name: shown[name] for name in ("id", "object", "bytes", "filename", "purpose")}
     return enveloped({**kept, "createdAt": shown["created_at"]})
+
+
+def _voyage_asked(body: Json) -> Json:
+    """The model stands in parameters for all lines."""
+    parameters = body.get("request_params")
+    return {**body, "model": parameters.get("model") if is_object(parameters) else None}
 
 
 def _maritaca(batch: Json) -> Json:
@@ -192,7 +199,7 @@ _AS_OPENAI = (
         missing=_PARTS,
         limits=_limits(100_000, endpoints=("/v1/embeddings",), windows=("12h",), unknown_files="refused"),
         traits=Traits(fills=_SHORT_LINES),
-        asks=lambda body: {**body, "model": (body.get("request_params") or {}).get("model")},
+        asks=_voyage_asked,
         pending=0.3,
         pending_said=False,
         refuses=as_detail,

@@ -12,8 +12,8 @@ def asked(body: Json) -> Json:
 
 def job(batch: Json) -> Json:
     """`progress` for counts, one `error`, one deadline."""
-    counts = batch.get("request_counts") or {}
-    done, total = counts.get("completed", 0) + counts.get("failed", 0), counts.get("total", 0)
+    counts = batch["request_counts"]
+    done, total = counts["completed"] + counts["failed"], counts["total"]
     ended = max((batch.get(f"{status}_at") or 0 for status in FINAL), default=0)
     return {
         "id": batch["id"],

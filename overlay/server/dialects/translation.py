@@ -14,7 +14,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from overlay.lines import is_object
+from overlay.lines import is_array, is_object
 from overlay.server.dialects.dialect import Dialect, Json
 from overlay.server.dialects.entering import STORAGE
 from overlay.server.dialects.inner import Answer, Call, given, sent
@@ -85,12 +85,13 @@ class Translation:
             answer = await call.answer(send)
         if answer.start is None:
             return
-        if answer.status >= _FIRST_ERROR or not is_object(answer.value) and operation != "batches":
+        value: Any = answer.value
+        if answer.status >= _FIRST_ERROR or not (is_object(value) or is_array(value)):
             await self._refuse(answer, send)
             return
-        if key and is_object(answer.value):
-            self._by_key[key] = answer.value["id"]
-        await sent(send, answer.start, self._said(operation, answer.value))
+        if key and is_object(value):
+            self._by_key[key] = value["id"]
+        await sent(send, answer.start, self._said(operation, value))
 
     async def _prepare(self, call: Call, operation: str | None) -> str | None:
         """Put a request into the API's own words; returns the idempotency key of a create."""

@@ -11,8 +11,8 @@ from overlay.lines import is_object
 def fill_lines(path: Path, endpoint: str, model: str | None) -> None:
     """Write the file anew with what its lines lack. Blocks.
 
-    Lines that are no JSON objects stay as they are, for the check of the batch to find. A second time changes nothing,
-    so a service that was stopped in between may do it again.
+    Lines that are no JSON objects stay as they are, for the check of the batch to find. A second time changes
+    nothing, so a service that was stopped in between may do it again.
     """
     whole = path.with_name(path.name + ".filled")
     with path.open("rb") as lines, whole.open("wb") as filled:
