@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 "--dialect",
                 metavar="NAME",
-                help="Another service whose paths, words and limits to have: azure, groq, mistral, together, ...; an"
+                help="Another service whose paths, words and limits to have: azure, groq, together, ...; an"
                 " unknown NAME lists them all.",
             ),
         ] = None,

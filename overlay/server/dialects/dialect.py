@@ -71,6 +71,8 @@ class Dialect:
     """What the answer to an upload is made of the file."""
     provider_ids: bool = False
     """Whether the answer to a retrieve has the id that the batch has at the provider behind a gateway."""
+    output_route: bool = False
+    """Whether `GET /batches/{id}/output` is the content of the output file."""
     lists: Lists = "openai"
     """OpenAI's pages; the same without `has_more`; one bare array; pages by number."""
     refuses: Callable[[int, Json], tuple[int, Any]] = as_openai

@@ -1,4 +1,4 @@
-"""A request as the API has it, for the log, faults and routes, whichever path, method and header its service has."""
+"""A request as the API has it, for the log, faults and routes, whichever path, method and header a service has."""
 
 import re
 from functools import cache

@@ -1,13 +1,9 @@
 """The services, as they document themselves in November 2026. Nothing was run against them."""
 
-import secrets
-import uuid
-from base64 import urlsafe_b64encode
 from functools import cache
 
-from overlay.lines import is_object
-from overlay.server.dialects import mistral, production_stack, together
-from overlay.server.dialects.dialect import Dialect, Json
+from overlay.server.dialects import mistral, particulars, production_stack, together
+from overlay.server.dialects.dialect import Dialect
 from overlay.server.dialects.refusals import (
     as_azure,
     as_detail,
@@ -16,14 +12,13 @@ from overlay.server.dialects.refusals import (
     as_siliconflow,
     as_text,
 )
-from overlay.server.dialects.shapes import enveloped, iso
-from overlay.server.settings import Kind, Limits, Traits
+from overlay.server.settings import Limits, Traits
 
 _MB, _GB = 1024**2, 1024**3
 _CHAT = "/v1/chat/completions"
 _CHAT_ONLY = (_CHAT,)
 _CANCEL, _LIST = "POST /batches/{id}/cancel", "GET /batches"
-_PARTS = frozenset({"POST /uploads", "POST /uploads/{id}/parts", "POST /uploads/{id}/complete"})
+_PARTS = frozenset(f"POST /uploads{each}" for each in ("", "/{id}/parts", "/{id}/complete", "/{id}/cancel"))
 _SHORT_LINES = ("method", "url")
 
 
@@ -42,54 +37,6 @@ def _limits(lines: int = 50_000, size: int = 200 * _MB, **more: object) -> Limit
     )
 
 
-def _together_id(kind: Kind) -> str:
-    return str(uuid.uuid4()) if kind == "batch" else f"file-{uuid.uuid4()}"
-
-
-def _dashscope_id(kind: Kind) -> str:
-    return f"batch_{uuid.uuid4()}" if kind == "batch" else f"file-batch-{secrets.token_urlsafe(16)}"
-
-
-def _litellm_id(kind: Kind) -> str:
-    """From 191 to 323 characters, some with padding, as the proxy packs its own data into an id."""
-    inside = f"litellm_proxy:{kind};unified_id,{uuid.uuid4()};".encode() + secrets.token_bytes(
-        75 + secrets.randbelow(90)
-    )
-    return urlsafe_b64encode(inside).decode()
-
-
-def _azure_created(shown: Json) -> Json:
-    """As in the samples of https://learn.microsoft.com/azure/ai-foundry/openai/how-to/batch."""
-    times = {name: iso(value) for name, value in shown.items() if name.endswith("_at") and value is not None}
-    return {
-        **shown,
-        **times,
-        "status": "Validating",
-        "request_counts": {"total": None, "completed": None, "failed": None},
-    }
-
-
-def _novita(batch: Json) -> Json:
-    counts = batch["request_counts"]
-    return {**batch, **counts, "errors": batch["errors"] or "", "version": 1, "created_by": "", "remark": ""}
-
-
-def _siliconflow_uploaded(shown: Json) -> Json:
-    """The one answer with `createdAt`: https://docs.siliconflow.cn/cn/api-reference/batch/upload-file."""
-    kept = {name: shown[name] for name in ("id", "object", "bytes", "filename", "purpose")}
-    return enveloped({**kept, "createdAt": shown["created_at"]})
-
-
-def _voyage_asked(body: Json) -> Json:
-    """The model stands in parameters for all lines."""
-    parameters = body.get("request_params")
-    return {**body, "model": parameters.get("model") if is_object(parameters) else None}
-
-
-def _maritaca(batch: Json) -> Json:
-    return {**batch, "errors": batch["errors"] or []}
-
-
 _AS_OPENAI = (
     Dialect(name="openai", strict=True),
     Dialect(
@@ -100,7 +47,7 @@ _AS_OPENAI = (
         pending=0.3,
         limits=_limits(100_000),
         traits=Traits(empty_files=True),
-        created=_azure_created,
+        created=particulars.azure_created,
         error_file="",
         refuses=as_azure,
     ),
@@ -127,13 +74,13 @@ _AS_OPENAI = (
         bases=("/compatible-mode/v1",),
         missing=_PARTS,
         limits=_limits(size=500 * _MB, max_line_bytes=6 * _MB, windows=_windows(24, 336)),
-        traits=Traits(ids=_dashscope_id),
+        traits=Traits(ids=particulars.dashscope_id),
     ),
     Dialect(
         name="siliconflow",
         missing=_PARTS,
         limits=_limits(5_000, _GB, endpoints=_CHAT_ONLY, windows=_windows(24, 336)),
-        uploaded=_siliconflow_uploaded,
+        uploaded=particulars.siliconflow_uploaded,
         refuses=as_siliconflow,
     ),
     Dialect(
@@ -146,7 +93,7 @@ _AS_OPENAI = (
         upper=True,
         times="iso",
         errors="text",
-        batch=_novita,
+        batch=particulars.novita,
     ),
     Dialect(
         name="parasail",
@@ -175,7 +122,7 @@ _AS_OPENAI = (
     Dialect(
         name="litellm",
         bases=("/v1", ""),
-        traits=Traits(ids=_litellm_id),
+        traits=Traits(ids=particulars.litellm_id),
         rewrites=True,
         provider_ids=True,
         refuses=as_litellm,
@@ -185,6 +132,7 @@ _AS_OPENAI = (
         keys=("authorization", "x-portkey-api-key"),
         missing=_PARTS,
         limits=_limits(windows=("immediate", "24h")),
+        output_route=True,
     ),
     Dialect(
         name="gemini",
@@ -199,7 +147,7 @@ _AS_OPENAI = (
         missing=_PARTS,
         limits=_limits(100_000, endpoints=("/v1/embeddings",), windows=("12h",), unknown_files="refused"),
         traits=Traits(fills=_SHORT_LINES),
-        asks=_voyage_asked,
+        asks=particulars.voyage_asked,
         pending=0.3,
         pending_said=False,
         refuses=as_detail,
@@ -215,7 +163,7 @@ _AS_OPENAI = (
             "completed": "succeeded",
         },
         errors="texts",
-        batch=_maritaca,
+        batch=particulars.maritaca,
         refuses=as_detail,
     ),
 )
@@ -228,7 +176,7 @@ _OTHERS = (
         purposes=frozenset({"batch-api"}),
         redirected=True,
         limits=_limits(size=100 * _MB, max_custom_id=64, endpoints=(_CHAT, "/v1/completions")),
-        traits=Traits(ids=_together_id, fills=_SHORT_LINES),
+        traits=Traits(ids=particulars.together_id, fills=_SHORT_LINES),
         window="24h",
         metadata=False,
         asks=together.asked,

@@ -35,6 +35,7 @@ from overlay.server.settings import Kind
 _KNOWN = ("input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after")
 _FIRST_ERROR = 400
 _PAGE = 100
+_OUTPUT = re.compile(r"GET /batches/([^/]+)/output")
 _OPERATIONS = {
     "create": r"POST /v1/batches",
     "batches": r"GET /v1/batches",
@@ -75,6 +76,9 @@ class Translation:
         if dialect.redirected and asked == "POST /files":
             await self._redirected.announce(call, send)
             return
+        if dialect.output_route and (named := _OUTPUT.fullmatch(asked)):
+            await self._output(call, named[1], send)
+            return
         operation = _operation(scope)
         key = await self._prepare(call, operation)
         if operation in {"batches", "files"} and dialect.lists in {"bare", "pages"}:
@@ -92,6 +96,16 @@ class Translation:
         if key and is_object(value):
             self._by_key[key] = value["id"]
         await sent(send, answer.start, self._said(operation, value))
+
+    async def _output(self, call: Call, batch_id: str, send: Send) -> None:
+        answer = await call.to("GET", f"/v1/batches/{batch_id}").answer()
+        file_id = answer.value.get("output_file_id") if is_object(answer.value) else None
+        if answer.status < _FIRST_ERROR:
+            if not file_id:
+                raise Refusal(404, f"Batch {batch_id} has no output yet.")
+            answer = await call.to("GET", f"/v1/files/{file_id}/content").answer(send)
+        if answer.start is not None:
+            await self._refuse(answer, send)
 
     async def _prepare(self, call: Call, operation: str | None) -> str | None:
         """Put a request into the API's own words; returns the idempotency key of a create."""

@@ -204,7 +204,7 @@ class Lifecycle:
             ("error_file_id", "error", live.progress.error_id),
         ):
             size = self._size(file_id)
-            if not size and not (kind == "error" and self._empty_counts(batch)):
+            if not size and not (kind == "error" and self._names_empty_errors(batch)):
                 continue
             begun = self._store.file(file_id, now)
             self._store.grow_file(
@@ -219,7 +219,7 @@ class Lifecycle:
             )
             setattr(batch, field, file_id)
 
-    def _empty_counts(self, batch: Batch) -> bool:
+    def _names_empty_errors(self, batch: Batch) -> bool:
         """Whether an error file without lines is one, now that the batch ends."""
         return self._traits.empty_files and batch.status in {"finalizing", "cancelling"}
 

@@ -259,6 +259,15 @@ def test_litellms_gateway(spoken):
     )
 
 
+def test_portkeys_output_has_a_route_of_its_own(spoken):
+    service, http = spoken("portkey")
+    batch = begun(http, "portkey", completion_window="immediate")
+    assert http.get(f"/batches/{batch['id']}/output").status_code == 404
+    service.advance(60)
+    assert len(http.get(f"/batches/{batch['id']}/output").text.splitlines()) == 2
+    assert http.get("/batches/none/output").json()["error"]["message"].startswith("No batch found")
+
+
 def test_voyage_does_not_know_a_file_at_once(spoken):
     service, http = spoken("voyage")
     file = dialects.upload(http, "voyage", jsonl(dialects.lines_of("voyage", 1)))
