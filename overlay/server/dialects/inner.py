@@ -1,5 +1,6 @@
 """A request to the service behind the layer, and its answer, which is held back to be changed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,18 +30,23 @@ class Answer:
 def given(body: bytes) -> Receive:
     """What receives a body that is at hand."""
 
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body
 
-    return receive
+    return streamed(pieces())
 
 
 def streamed(pieces: AsyncIterator[bytes]) -> Receive:
-    """What receives a body in pieces."""
+    """What receives a body in pieces, and then nothing: whoever waits for a client to leave waits."""
+    ended = False
 
     async def receive() -> Message:
+        nonlocal ended
+        if ended:
+            await asyncio.Event().wait()
         piece = await anext(pieces, None)
-        return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+        ended = piece is None
+        return {"type": "http.request", "body": piece or b"", "more_body": not ended}
 
     return receive
 
