@@ -1,4 +1,4 @@
-"""Ids and small shapes of single services, for the table."""
+"""Ids, limits and small shapes of single services, for the table."""
 
 import secrets
 import uuid
@@ -7,7 +7,24 @@ from base64 import urlsafe_b64encode
 from overlay.lines import is_object
 from overlay.server.dialects.dialect import Json
 from overlay.server.dialects.shapes import enveloped, iso
-from overlay.server.settings import Kind
+from overlay.server.settings import Kind, Limits
+
+_MB = 1024**2
+
+
+def windows(shortest: int, longest: int) -> tuple[str, ...]:
+    """Every number of hours between the two, and of days."""
+    days = range(-(-shortest // 24), longest // 24 + 1)
+    return (*(f"{each}d" for each in days), *(f"{each}h" for each in range(shortest, longest + 1)))
+
+
+def limits(lines: int = 50_000, size: int = 200 * _MB, **more: object) -> Limits:
+    return Limits(
+        max_requests=lines,
+        max_input_bytes=size,
+        max_upload_bytes=size,
+        **more,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    )
 
 
 def together_id(kind: Kind) -> str:

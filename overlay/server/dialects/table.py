@@ -12,29 +12,14 @@ from overlay.server.dialects.refusals import (
     as_siliconflow,
     as_text,
 )
-from overlay.server.settings import Limits, Traits
+from overlay.server.settings import Traits
 
 _MB, _GB = 1024**2, 1024**3
 _CHAT = "/v1/chat/completions"
-_CHAT_ONLY = (_CHAT,)
+_CHAT_ONLY, _EMBEDDINGS = (_CHAT,), ("/v1/embeddings",)
 _CANCEL, _LIST = "POST /batches/{id}/cancel", "GET /batches"
 _PARTS = frozenset(f"POST /uploads{each}" for each in ("", "/{id}/parts", "/{id}/complete", "/{id}/cancel"))
 _SHORT_LINES = ("method", "url")
-
-
-def _windows(shortest: int, longest: int) -> tuple[str, ...]:
-    """Every number of hours between the two, and of days."""
-    days = range(-(-shortest // 24), longest // 24 + 1)
-    return (*(f"{each}d" for each in days), *(f"{each}h" for each in range(shortest, longest + 1)))
-
-
-def _limits(lines: int = 50_000, size: int = 200 * _MB, **more: object) -> Limits:
-    return Limits(
-        max_requests=lines,
-        max_input_bytes=size,
-        max_upload_bytes=size,
-        **more,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    )
 
 
 _AS_OPENAI = (
@@ -45,7 +30,7 @@ _AS_OPENAI = (
         keys=("authorization", "api-key"),
         strict=True,
         pending=0.3,
-        limits=_limits(100_000),
+        limits=particulars.limits(100_000),
         traits=Traits(empty_files=True),
         created=particulars.azure_created,
         error_file="",
@@ -55,31 +40,33 @@ _AS_OPENAI = (
         name="groq",
         bases=("/openai/v1",),
         missing=_PARTS,
-        limits=_limits(windows=_windows(24, 168)),
+        limits=particulars.limits(windows=particulars.windows(24, 168)),
         lists="unsaid",
     ),
     Dialect(
         name="nebius",
         missing=_PARTS,
-        limits=_limits(5_000_000, 10 * _GB, live_batches=500, caps_refuse=429),
+        limits=particulars.limits(5_000_000, 10 * _GB, live_batches=500, caps_refuse=429),
     ),
     Dialect(
         name="doubleword",
         missing=_PARTS,
-        limits=_limits(windows=("1h", "24h"), max_custom_id=64),
+        limits=particulars.limits(windows=("1h", "24h"), max_custom_id=64),
         traits=Traits(ids="uuid", partial_results=True),
     ),
     Dialect(
         name="dashscope",
         bases=("/compatible-mode/v1",),
         missing=_PARTS,
-        limits=_limits(size=500 * _MB, max_line_bytes=6 * _MB, windows=_windows(24, 336)),
+        limits=particulars.limits(
+            size=500 * _MB, max_line_bytes=6 * _MB, windows=particulars.windows(24, 336)
+        ),
         traits=Traits(ids=particulars.dashscope_id),
     ),
     Dialect(
         name="siliconflow",
         missing=_PARTS,
-        limits=_limits(5_000, _GB, endpoints=_CHAT_ONLY, windows=_windows(24, 336)),
+        limits=particulars.limits(5_000, _GB, endpoints=_CHAT_ONLY, windows=particulars.windows(24, 336)),
         uploaded=particulars.siliconflow_uploaded,
         refuses=as_siliconflow,
     ),
@@ -87,7 +74,7 @@ _AS_OPENAI = (
         name="novita",
         bases=("/openai/v1",),
         missing=_PARTS,
-        limits=_limits(endpoints=(_CHAT, "/v1/completions"), windows=("48h", "24h")),
+        limits=particulars.limits(endpoints=(_CHAT, "/v1/completions"), windows=("48h", "24h")),
         window="48h",
         words={"in_progress": "PROGRESS", "finalizing": "PROGRESS"},
         upper=True,
@@ -98,14 +85,16 @@ _AS_OPENAI = (
     Dialect(
         name="parasail",
         missing=_PARTS,
-        limits=_limits(size=100 * _MB, endpoints=(_CHAT, "/v1/embeddings")),
+        limits=particulars.limits(size=100 * _MB, endpoints=(_CHAT, "/v1/embeddings")),
     ),
     Dialect(name="deepinfra", bases=("/v1/openai",), missing=_PARTS),
-    Dialect(name="ovh", missing=_PARTS, limits=_limits(windows=("24h", "48h", "72h")), window="48h"),
+    Dialect(
+        name="ovh", missing=_PARTS, limits=particulars.limits(windows=("24h", "48h", "72h")), window="48h"
+    ),
     Dialect(
         name="aibrix",
         missing=_PARTS | {_CANCEL},
-        limits=_limits(endpoints=_CHAT_ONLY, unknown_files="refused"),
+        limits=particulars.limits(endpoints=_CHAT_ONLY, unknown_files="refused"),
         traits=Traits(ids="uuid"),
         window="24h",
         words={"completed": "finalized"},
@@ -115,7 +104,7 @@ _AS_OPENAI = (
     Dialect(
         name="ogx",
         missing=_PARTS,
-        limits=_limits(unknown_files="refused"),
+        limits=particulars.limits(unknown_files="refused"),
         idempotency_key="idempotency_key",
         refuses=as_detail,
     ),
@@ -131,7 +120,7 @@ _AS_OPENAI = (
         name="portkey",
         keys=("authorization", "x-portkey-api-key"),
         missing=_PARTS,
-        limits=_limits(windows=("immediate", "24h")),
+        limits=particulars.limits(windows=("immediate", "24h")),
         output_route=True,
     ),
     Dialect(
@@ -140,12 +129,14 @@ _AS_OPENAI = (
         keys=("authorization", "x-goog-api-key"),
         missing=_PARTS | {"GET /files", "DELETE /files/{id}"},
         traits=Traits(ids="path"),
-        limits=_limits(endpoints=(_CHAT, "/v1/embeddings")),
+        limits=particulars.limits(endpoints=(_CHAT, "/v1/embeddings")),
     ),
     Dialect(
         name="voyage",
         missing=_PARTS,
-        limits=_limits(100_000, endpoints=("/v1/embeddings",), windows=("12h",), unknown_files="refused"),
+        limits=particulars.limits(
+            100_000, endpoints=("/v1/embeddings",), windows=("12h",), unknown_files="refused"
+        ),
         traits=Traits(fills=_SHORT_LINES),
         asks=particulars.voyage_asked,
         pending=0.3,
@@ -175,7 +166,7 @@ _OTHERS = (
         missing=_PARTS,
         purposes=frozenset({"batch-api"}),
         redirected=True,
-        limits=_limits(size=100 * _MB, max_custom_id=64, endpoints=(_CHAT, "/v1/completions")),
+        limits=particulars.limits(size=100 * _MB, max_custom_id=64, endpoints=(_CHAT, "/v1/completions")),
         traits=Traits(ids=particulars.together_id, fills=_SHORT_LINES),
         window="24h",
         metadata=False,
@@ -198,7 +189,7 @@ _OTHERS = (
             f"POST {_JOBS}/{{id}}/cancel": "POST /batches/{id}/cancel",
         },
         missing=_PARTS | {"POST /batches", _LIST, "GET /batches/{id}", _CANCEL},
-        limits=_limits(
+        limits=particulars.limits(
             1_000_000, 512 * _MB, windows=tuple(f"{each}h" for each in range(1, 169)), unknown_files="refused"
         ),
         traits=Traits(ids="uuid", fills=_SHORT_LINES),
@@ -222,9 +213,9 @@ _OTHERS = (
         moved={"DELETE /batches/{id}": "POST /batches/{id}/cancel"},
         missing=_PARTS | {_CANCEL, "GET /files", "DELETE /files/{id}"},
         purposes=None,
-        limits=_limits(
+        limits=particulars.limits(
             endpoints=(_CHAT, "/v1/embeddings", "/v1/completions"),
-            windows=("5s", *_windows(1, 336)),
+            windows=("5s", *particulars.windows(1, 336)),
             unknown_files="refused",
         ),
         window="5s",
