@@ -49,6 +49,15 @@ def register(app: typer.Typer) -> None:
                 metavar="TIMES", help="Seconds in each status: one number, or validating=2,in_progress=30,..."
             ),
         ] = None,
+        dialect: Annotated[
+            str | None,
+            typer.Option(
+                "--dialect",
+                metavar="NAME",
+                help="Another service whose paths, words and limits to have: azure, groq, together, ...; an"
+                " unknown NAME lists them all.",
+            ),
+        ] = None,
         limit: Annotated[
             list[str] | None,
             typer.Option(
@@ -94,7 +103,8 @@ def register(app: typer.Typer) -> None:
         with _usage("--fault"):
             faults = [read_fault(each) for each in fault or ()]
         answer = _answer(upstream, at_once)
-        limits = _limits(answer, limit or (), model)
+        spoken = _dialect(dialect)
+        limits = _limits(answer, spoken, limit or (), model)
         accepted = _tokens(shell, token)
 
         def ready(url: str) -> None:
@@ -111,7 +121,8 @@ def register(app: typer.Typer) -> None:
                 port,
                 answer=answer,
                 pace=speed,
-                limits=limits,
+                limits=limits if spoken is None else None,
+                dialect=spoken and replace(spoken, limits=limits),
                 tokens=accepted,
                 state=state,
                 faults=faults,
@@ -131,11 +142,18 @@ def _answer(upstream: str | None, at_once: int) -> Any:
         return forwarding(upstream, at_once=at_once, api_key=variable("OVERLAY_UPSTREAM_API_KEY"))
 
 
-def _limits(answer: Any, texts: Sequence[str], models: list[str] | None) -> Any:
+def _dialect(name: str | None) -> Any:
+    from overlay.server.dialects.table import dialect_of  # noqa: PLC0415 - the extra may not be installed
+
+    with _usage("--dialect"):
+        return dialect_of(name)
+
+
+def _limits(answer: Any, dialect: Any, texts: Sequence[str], models: list[str] | None) -> Any:
     """Those that go with what answers, changed by the options."""
     from overlay.server import Limits  # noqa: PLC0415
 
-    usual = Limits() if answer is None else answer.limits
+    usual = dialect.limits if dialect else Limits() if answer is None else answer.limits
     with _usage("--limit"):
         limits = usual.parse(texts)
         if models and limits.models is not None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         ManualClock as ManualClock,
         RunningClock as RunningClock,
     )
+    from overlay.server.dialects.dialect import Dialect as Dialect
+    from overlay.server.dialects.table import known_dialects as known_dialects
     from overlay.server.faults.kinds import (
         Accept as Accept,
         CloseAfter as CloseAfter,

@@ -1,6 +1,6 @@
 """The service as an ASGI application: every request passes, in this order,
 
-    (control, or) normal path → record → faults → gate → routes
+    (control, or) normal path → record → faults → (dialect →) gate → routes
 
 `Application` runs under any ASGI server; `Service` and `serve` run it under uvicorn, which faults that harm the
 connection need.
@@ -25,6 +25,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from overlay.server.answers.echoes.echo import echo
 from overlay.server.answers.source import AnswerFunction, Function, Source
 from overlay.server.clock import Clock, Timeline
+from overlay.server.dialects.dialect import Dialect
+from overlay.server.dialects.entering import enter
+from overlay.server.dialects.table import dialect_of
+from overlay.server.dialects.translation import Translation
 from overlay.server.engine.engine import Engine
 from overlay.server.engine.neighbour import Neighbour
 from overlay.server.engine.store import Store
@@ -57,6 +61,7 @@ class Application:
         pace: Pace | None = None,
         limits: Limits | None = None,
         traits: Traits | None = None,
+        dialect: str | Dialect | None = None,
         tokens: Tokens = None,
         state: str | PathLike[str] | None = None,
         clock: Clock | None = None,
@@ -69,6 +74,9 @@ class Application:
         folder = Path(self._temporary.name if self._temporary else state or "")
         folder.mkdir(parents=True, exist_ok=True)
         source = _source(answer)
+        self.dialect = dialect_of(dialect)
+        if self.dialect is not None:
+            limits, traits = self.dialect.within(limits), traits or self.dialect.traits
         limits = limits or _own_limits(source)
         self.store = Store(folder, ":memory:" if self._temporary else str(folder / "state.sqlite3"))
         self.timeline = Timeline(clock)
@@ -89,7 +97,10 @@ class Application:
         self._routes.router.redirect_slashes = False
         inner: ASGIApp = Authentication(self._routes, tokens)
         faults, requests = faults or Faults(), requests or RequestLog()
-        self._faults = FaultMiddleware(wrap(inner) if wrap else inner, faults, self.timeline)
+        inner = wrap(inner) if wrap else inner
+        if self.dialect is not None:
+            inner = Translation(inner, self.dialect, self.engine.new_id)
+        self._faults = FaultMiddleware(inner, faults, self.timeline)
         self._recorder = Recorder(self._faults, requests)
         controls = Control(faults, requests, self.timeline, self.neighbour).routes()
         self._control = (
@@ -105,7 +116,10 @@ class Application:
         elif self._control and scope["path"].startswith(PREFIX):
             await self._control(scope, receive, send)
         elif scope["type"] == "http":
-            normalize(scope)
+            if self.dialect is None:
+                normalize(scope)
+            else:
+                enter(scope, self.dialect)
             await self._recorder(scope, receive, send)
 
     def leave(self) -> None:

@@ -6,6 +6,7 @@ HOMES = {
     "CloseAfter": "faults.kinds",
     "Cut": "faults.kinds",
     "Delay": "faults.kinds",
+    "Dialect": "dialects.dialect",
     "Drip": "faults.kinds",
     "EmptyPages": "faults.listing",
     "Endless": "faults.listing",
@@ -36,6 +37,7 @@ HOMES = {
     "Stale": "faults.listing",
     "Traits": "settings",
     "echo": "answers.echoes.echo",
+    "known_dialects": "dialects.table",
     "serve": "running",
     "upstream": "answers.forwarding",
 }

@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from overlay.server.answers.source import AnswerFunction, Source
 from overlay.server.app import Application
+from overlay.server.dialects.dialect import Dialect
+from overlay.server.dialects.table import dialect_of
 from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.protocol import WireProtocol
@@ -36,6 +38,7 @@ def serve(
     pace: Pace | None = None,
     limits: Limits | None = None,
     traits: Traits | None = None,
+    dialect: str | Dialect | None = None,
     tokens: Tokens = None,
     state: str | PathLike[str] | None = None,
     faults: Iterable[Fault] = (),
@@ -45,21 +48,23 @@ def serve(
 
     `answer` is what answers lines: a callable, `upstream(url)`, or None for the echo. `state` is a folder; batches
     that were interrupted go on when a service is started with it again. None keeps everything until the end.
-    `faults` go wrong from the start.
+    `faults` go wrong from the start. `dialect` is another service whose ways it has: its name, or a `Dialect`.
     `on_ready` is given the base URL once the service answers. Raises `OSError` where the address is taken,
     `StateInUseError` where the folder is, and `ValueError` where it holds something else. The paths for tests,
     /_control/, are only served on a loopback address.
     """
+    spoken = dialect_of(dialect)
     trouble = Faults()
     for fault in faults:
         trouble.put(fault)
     with listen(host, port) as listener:
-        url = base_url(host, listener.getsockname()[1])
+        url = base_url(host, listener.getsockname()[1], spoken.bases[0] if spoken else "/v1")
         app = Application(
             answer,
             pace=pace,
             limits=limits,
             traits=traits,
+            dialect=spoken,
             tokens=tokens,
             state=state,
             control=_is_loopback(host),
@@ -173,5 +178,6 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def base_url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+def base_url(host: str, port: int, base: str) -> str:
+    """`base` is what the paths begin with."""
+    return f"http://[{host}]:{port}{base}" if ":" in host else f"http://{host}:{port}{base}"

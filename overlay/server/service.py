@@ -14,6 +14,8 @@ import msgspec
 from overlay.server.answers.source import AnswerFunction, Source
 from overlay.server.app import Application, Wrap
 from overlay.server.clock import Clock
+from overlay.server.dialects.dialect import Dialect
+from overlay.server.dialects.table import dialect_of
 from overlay.server.engine.neighbour import Foreign
 from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.authentication import Tokens
@@ -37,6 +39,7 @@ class Service:
       it may be async. `upstream(url)` forwards lines to a real server. None echoes.
     - `pace`: how long a batch stays in each status; `limits`: what is refused; `traits`: how the service differs
       from OpenAI's.
+    - `dialect`: another service whose ways it has, by name, `together` for one; `known_dialects()` are all.
     - `tokens`: a token, several, or a callable that says whether one is good. None accepts any that is not empty.
     - `state`: a folder in which everything outlives the service. None keeps it until the service stops.
     - `clock`: a `ManualClock` for tests that move time, or any object with `time()`.
@@ -52,6 +55,7 @@ class Service:
         pace: Pace | None = None,
         limits: Limits | None = None,
         traits: Traits | None = None,
+        dialect: str | Dialect | None = None,
         tokens: Tokens = None,
         state: str | PathLike[str] | None = None,
         clock: Clock | None = None,
@@ -71,6 +75,7 @@ class Service:
             pace=pace,
             limits=limits,
             traits=traits,
+            dialect=(spoken := dialect_of(dialect)),
             tokens=tokens,
             state=state,
             clock=clock,
@@ -79,6 +84,7 @@ class Service:
             requests=self._requests,
         )
         self._host, self._port = host, port
+        self._base = spoken.bases[0] if spoken else "/v1"
         self._running: _Running | None = None
 
     def start(self) -> None:
@@ -113,12 +119,12 @@ class Service:
     @property
     def base_url(self) -> str:
         """Where clients are pointed to, `/v1` included."""
-        return base_url(self._host, self._port)
+        return base_url(self._host, self._port, self._base)
 
     @property
     def azure_endpoint(self) -> str:
         """Where Azure's clients are pointed to; they add `/openai`, or `/openai/v1`, themselves."""
-        return self.base_url.removesuffix("/v1")
+        return base_url(self._host, self._port, "")
 
     @property
     def requests(self) -> list[RecordedRequest]:

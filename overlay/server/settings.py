@@ -21,6 +21,8 @@ _LONGEST_PATH = 2048
 # Printable, with nothing that is decoded or resolved on the way: what it is joined to stays in front of it.
 _PATH = re.compile(r"(?:/(?!\.\.?(?:[/?]|$))[\w.~:@!$&'()*+,;=-]*)+(?:\?[!-~]*)?", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Windows that are words: Portkey runs a batch at once, and no end is documented.
+_WORDS = {"immediate": 86400.0}
 
 
 @dataclass(frozen=True, init=False)
@@ -134,6 +136,10 @@ class Limits:
     unknown_files: UnknownFiles = "fails"
     """What becomes of a batch whose input file does not exist: it is created and `fails` its validation, which is
     what OpenAI is said to do (second-hand); or its creation is `refused` with status 400, as others do."""
+    max_line_bytes: int | None = None
+    """Size of one line of a batch's input file; None is no limit."""
+    max_custom_id: int | None = None
+    """Characters of a `custom_id`; None is no limit."""
     never_run: float = 0.0
     """The part of each batch's lines, from 0 to 1, that end up in the error file without having run: status_code 0,
     an empty body, no error. OpenAI's error files hold such lines at times; a callable answers `0, {}` for one."""
@@ -191,6 +197,11 @@ class Traits:
     partial_results: bool = False
     """Whether a batch in progress names its output and error files, which grow as lines are answered."""
 
+    fills: Collection[str] = ()
+    """Which of `method` and `url` a line may lack, because the service knows them."""
+    empty_files: bool = False
+    """Whether a batch names an error file when there were no errors, which is then empty."""
+
     def __post_init__(self) -> None:
         if not callable(self.ids) and self.ids not in {"openai", "uuid", "dashed", "long", "path"}:
             raise ValueError(f"ids is openai, uuid, dashed, long, path or a function, not {self.ids!r}")
@@ -198,6 +209,8 @@ class Traits:
 
 def window_seconds(window: str) -> float:
     """`24h` as 86400. Raises `ValueError` for what is not a number and a unit."""
+    if window in _WORDS:
+        return _WORDS[window]
     match = _WINDOW.fullmatch(window)
     if match is None:
         raise ValueError(f"a completion window is a number and one of s, m, h, d, and this is {window!r}")

@@ -218,3 +218,19 @@ def test_a_wrong_option_is_a_wrong_usage_and_nothing_is_served(overlay, options,
     assert (done.returncode, done.stdout) == (2, "")
     shown = " ".join(done.stderr.replace("│", " ").split())
     assert f"Invalid value for {options[0]}: {said}" in shown
+
+
+def test_serve_in_another_services_dialect(overlay):
+    words = ("serve", "--port", "0", "--json", "--dialect", "together", "--limit", "requests=7")
+    with overlay.start(*words) as process:
+        url = serving(process)
+        answer = httpx.get(f"{url}/batches", headers={"Authorization": "Bearer any"})
+        assert (url.rpartition("/")[2], answer.json()) == ("v1", [])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+
+
+def test_serve_in_a_dialect_that_there_is_not(overlay):
+    done = overlay("serve", "--dialect", "togehter")
+    assert done.returncode == 2
+    assert "there is no dialect 'togehter'" in " ".join(done.stderr.replace("│", " ").split())

@@ -15,6 +15,8 @@ _PARAMETERS = frozenset(
     {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}
 )
 _MOST_PAIRS, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512
+# More are a range, of which the ends are said.
+_MOST_LISTED = 12
 SHORTEST_KEEP, LONGEST_KEEP = 3600, 2_592_000
 _DIGITS = re.compile(r"\d{1,9}")
 
@@ -28,6 +30,8 @@ class Creation(msgspec.Struct):
     metadata: dict[str, str] | None
     keep_output: int | None
     """Seconds."""
+    model: str | None = None
+    """The one of lines that name none, where a service takes it with the batch."""
 
 
 def read_creation(body: bytes, limits: Limits, *, azure: bool = False) -> Creation:
@@ -110,11 +114,17 @@ def _one_of(value: Any, known: list[str], param: str) -> str:
     if value not in known:
         raise Refusal(
             400,
-            f"Invalid value: {value!r}. Supported values are: {', '.join(map(repr, known))}.",
+            f"Invalid value: {value!r}. Supported values are: {_listed(known)}.",
             param=param,
             code="invalid_value",
         )
     return str(value)
+
+
+def _listed(known: list[str]) -> str:
+    if len(known) > _MOST_LISTED:
+        return f"{known[0]!r} to {known[-1]!r}"
+    return ", ".join(map(repr, known))
 
 
 def _metadata(value: Any) -> dict[str, str] | None:

@@ -49,7 +49,7 @@ class Engine:
             source,
             pace,
             limits,
-            partial_results=self.traits.partial_results,
+            traits=self.traits,
             new_id=self.new_id,
             over_caps=self._over_caps,
         )
@@ -124,6 +124,7 @@ class Engine:
         batch = Batch(
             id=self.new_id("batch"),
             endpoint=asked.endpoint,
+            model=asked.model,
             input_file_id=asked.input_file_id,
             completion_window=asked.completion_window,
             created_at=int(now),

@@ -14,11 +14,12 @@ from overlay.server.answers.batch_lines import BatchLines
 from overlay.server.answers.source import Source
 from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
+from overlay.server.engine.short_lines import fill_lines
 from overlay.server.engine.store import Progress, Store
 from overlay.server.engine.validation import Report, inspect, no_input
 from overlay.server.models import snapshot
 from overlay.server.objects import FINAL, Batch, File, Problem, Problems, Usage
-from overlay.server.settings import Kind, Limits, Pace
+from overlay.server.settings import Kind, Limits, Pace, Traits
 
 logger = logging.getLogger("overlay.server")
 
@@ -52,7 +53,7 @@ class Lifecycle:
         pace: Pace,
         limits: Limits,
         *,
-        partial_results: bool,
+        traits: Traits,
         new_id: Callable[[Kind], str],
         over_caps: Callable[[Live, Report], Problem | None],
     ) -> None:
@@ -61,7 +62,8 @@ class Lifecycle:
         self._source = source
         self._pace = pace
         self._limits = limits
-        self._partial_results = partial_results
+        self._traits = traits
+        self._partial_results = traits.partial_results
         self._new_id = new_id
         self._over_caps = over_caps
         self._steps: dict[str, Callable[[Live], Awaitable[None]]] = {
@@ -105,6 +107,8 @@ class Lifecycle:
         batch = live.batch
         source = self._store.input_of(batch.id)
         if source.exists():
+            if self._traits.fills:
+                await _whole(fill_lines, source, batch.endpoint, batch.model)
             report = await _whole(inspect, source, batch.endpoint, self._limits)
         else:
             report = Report(problems=[no_input(batch.input_file_id)])
@@ -189,7 +193,7 @@ class Lifecycle:
             self._put_files(live, expires=None if keep is None else int(self._timeline.now()) + keep)
             self.enter(live, status)
         for file_id in (live.progress.output_id, live.progress.error_id):
-            if not self._size(file_id):
+            if not self._size(file_id) and file_id != live.batch.error_file_id:
                 self._store.drop_content(file_id)
 
     def _put_files(self, live: Live, *, expires: int | None) -> None:
@@ -200,7 +204,7 @@ class Lifecycle:
             ("error_file_id", "error", live.progress.error_id),
         ):
             size = self._size(file_id)
-            if not size:
+            if not size and not (kind == "error" and self._names_empty_errors(batch)):
                 continue
             begun = self._store.file(file_id, now)
             self._store.grow_file(
@@ -214,6 +218,10 @@ class Lifecycle:
                 )
             )
             setattr(batch, field, file_id)
+
+    def _names_empty_errors(self, batch: Batch) -> bool:
+        """Whether an error file without lines is one, now that the batch ends."""
+        return self._traits.empty_files and batch.status in {"finalizing", "cancelling"}
 
     def _size(self, file_id: str) -> int:
         """Of a content, or 0: a client may delete a file that is still being written."""

@@ -113,6 +113,11 @@ class _Check:
         }
 
     def line(self, number: int, line: bytes) -> None:
+        most = self.limits.max_line_bytes
+        if most is not None and len(line) > most:
+            message = f"This line has {len(line)} bytes; a line takes at most {most}."
+            self.add(number, "invalid_request", message)
+            return
         try:
             request = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -150,6 +155,9 @@ class _Check:
     def custom_id(self, number: int, custom_id: Any) -> None:
         if not isinstance(custom_id, str) or not custom_id:
             self.add(number, "invalid_request", "A line needs a custom_id that is not empty.", "custom_id")
+        elif self.limits.max_custom_id is not None and len(custom_id) > self.limits.max_custom_id:
+            message = f"A custom_id has at most {self.limits.max_custom_id} characters."
+            self.add(number, "invalid_request", message, "custom_id")
         elif custom_id in self.seen:
             self.add(number, "duplicate_custom_id", "Another line has the same custom_id.", "custom_id")
         else:

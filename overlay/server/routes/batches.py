@@ -32,6 +32,7 @@ class BatchRoutes:
 
     async def create(self, request: Request) -> Response:
         asked = read_creation(await read_body(request), self._engine.limits, azure=is_azure(request.scope))
+        asked.model = request.scope.get("overlay.model")
         report = await self._engine.measure(asked)
         return answer(self._engine.create(asked, request.scope.get("overlay.token"), report))
 

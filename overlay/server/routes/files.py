@@ -41,10 +41,17 @@ class FileRoutes:
         ]
 
     async def create(self, request: Request) -> Response:
-        file_id = self._engine.new_id("file")
+        # A dialect may have given the id already, where the content of a file comes in a request of its own.
+        file_id = request.scope.get("overlay.file_id") or self._engine.new_id("file")
         form = Form(self._store.content(file_id), self._limits.max_upload_bytes)
         try:
             await form.read(request.headers.get("content-type"), request.stream())
+            # A dialect may have other words for a purpose, or change what is stored.
+            purposes = request.scope.get("overlay.purposes")
+            if purposes is not None and "purpose" in form.fields:
+                form.fields["purpose"] = purposes(form.fields["purpose"])
+            if rewrite := request.scope.get("overlay.rewrite"):
+                form.size = await asyncio.to_thread(rewrite, form.path)
             file = self._described(file_id, form)
             if file.purpose == "batch" and self._limits.check_uploads:
                 await asyncio.to_thread(check_input_file, form.path, file.filename)
