@@ -115,7 +115,7 @@ def test_a_second_batch_of_our_file_is_left_alone_where_nothing_proves_that_it_i
 # A list is evidence only if it is one.
 
 
-@pytest.mark.parametrize("no_list", [{}, [], {"data": None}, {"error": {"message": "busy"}}], ids=str)
+@pytest.mark.parametrize("no_list", [{}, ["busy"], {"data": None}, {"error": {"message": "busy"}}], ids=str)
 def test_what_is_no_list_never_leads_to_a_second_create(scene, no_list):
     page = scene.fake._page
     scene.fake._page = lambda objects, query: no_list
@@ -126,6 +126,20 @@ def test_what_is_no_list_never_leads_to_a_second_create(scene, no_list):
     assert scene.states() == ["creating"]
     scene.clock.move(86_400)
     with suppress(APIError):
+        scene.wait(5 * GRACE)
+    assert scene.states() == ["creating"]
+    scene.fake._page = page
+    assert scene.finish().ok == 2
+    assert len(scene.fake.batches) == 1
+
+
+def test_an_empty_array_proves_nothing_where_lists_are_objects(scene):
+    page = scene.fake._page
+    scene.fake._page = lambda objects, query: []
+    lost(scene, ("accepted", 502))
+    scene.submit()
+    scene.clock.move(86_400)
+    with pytest.raises(UnknownOutcomeError, match="cannot be read to its end"):
         scene.wait(5 * GRACE)
     assert scene.states() == ["creating"]
     scene.fake._page = page
