@@ -17,6 +17,7 @@ from benchmarks.measuring import Figure, Side, compare
 from benchmarks.setting import Setting
 from overlay import Client, Limits, Request
 from overlay.jobs.spool import Spool
+from overlay.services import service_named
 
 _AT_ONCE = 1_000
 _SHARD = 50_000
@@ -57,7 +58,7 @@ def _in_folder(work: Callable[[Path, list[Request]], int], requests: list[Reques
 
 
 def _ours(folder: Path, requests: list[Request]) -> int:
-    spooling = Spool(folder, Limits(), max_tokens=None, source=None, keep=True)
+    spooling = Spool(folder, Limits(), service_named("openai"), max_tokens=None, source=None, keep=True)
     for begin in range(0, len(requests), _AT_ONCE):
         spooling.add(requests[begin : begin + _AT_ONCE])
     return spooling.finish().requests

@@ -80,10 +80,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         AsyncListing as AsyncListing,
         Listing as Listing,
     )
-    from overlay.requests.checks import (
-        InputSummary as InputSummary,
-        Limits as Limits,
-    )
+    from overlay.requests.checks import InputSummary as InputSummary
     from overlay.requests.request import (
         Request as Request,
         check_requests as check_requests,
@@ -100,6 +97,8 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         LineError as LineError,
         Usage as Usage,
     )
+    from overlay.services.limits import Limits as Limits
+    from overlay.services.profile import ServiceProfile as ServiceProfile
     from overlay.wire.auth import (
         Token as Token,
         TokenProvider as TokenProvider,

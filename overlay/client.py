@@ -109,8 +109,10 @@ class AsyncFiles(AsyncResource):
 class Client(Configured[httpx.BaseTransport]):
     """The Batch API, blocking. Many threads can share one client; close it, or use it in a `with` block.
 
-    `token` is a string or a provider (see `overlay.wire.auth`), by default OPENAI_API_KEY. `base_url` is by default
-    OPENAI_BASE_URL, then OpenAI's; `http://` is refused unless it is this machine or `allow_insecure`.
+    `service` is a name such as `together`, or a ServiceProfile: by default OVERLAY_SERVICE, else the one whose host
+    the base URL has. `token` is a string or a provider (see `overlay.wire.auth`), by default the value of the
+    service's variable: OPENAI_API_KEY, TOGETHER_API_KEY and so on. `base_url` is by default the named service's,
+    else OPENAI_BASE_URL, else OpenAI's; `http://` is refused unless it is this machine or `allow_insecure`.
     `organization` and `project` are by default OPENAI_ORG_ID and OPENAI_PROJECT_ID. `timeout` (a timedelta or
     seconds) limits the wait for an answer to begin, and then the wait for the rest of it. `max_retries` is how
     often a call that is safe to repeat is retried. `headers` are sent with every request. `transport` is an httpx

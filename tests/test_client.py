@@ -70,7 +70,7 @@ def test_all_settings_can_come_from_the_environment(kind, service, monkeypatch):
 
 def test_the_default_is_the_api_itself():
     with Client(token="sk-1") as client:
-        assert repr(client) == "Client(base_url='https://api.openai.com/v1')"
+        assert repr(client) == "Client(base_url='https://api.openai.com/v1', service='openai')"
 
 
 @BOTH

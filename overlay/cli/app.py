@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from overlay.cli import batches, check, endings, files, jobs, output, run as run_command, serve
+from overlay.cli import batches, check, endings, files, jobs, output, run as run_command, serve, services
 from overlay.cli.endings import EXPLAINED, Exit, PipeClosedError
 from overlay.cli.shell import root
 from overlay.cli.signals import Interrupted, Stopping
@@ -50,6 +50,7 @@ app.add_typer(batches.app, name="batches")
 app.add_typer(files.app, name="files")
 app.add_typer(jobs.app, name="jobs")
 serve.register(app)
+services.register(app)
 
 
 class _Said(logging.Handler):

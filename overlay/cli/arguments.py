@@ -50,7 +50,10 @@ Endpoint = Annotated[
     str | None,
     typer.Option(help="The endpoint that each line must name, such as /v1/chat/completions."),
 ]
-Window = Annotated[str, typer.Option("--completion-window", help="24h at OpenAI; other services differ.")]
+Window = Annotated[
+    str | None,
+    typer.Option("--completion-window", help="24h at OpenAI; by default the service's usual one."),
+]
 Metadata = Annotated[
     list[str] | None,
     typer.Option("--metadata", metavar="KEY=VALUE", help="Stored with the batch; may be repeated."),

@@ -47,11 +47,15 @@ def create(
     endpoint: Annotated[
         str, typer.Option(help="The endpoint that each line names, such as /v1/chat/completions.")
     ],
-    completion_window: Window = "24h",
+    completion_window: Window = None,
     metadata: Metadata = None,
     output_expires_after: Annotated[
         float | None,
         typer.Option(parser=seconds, metavar="TIME", help="How long the service keeps the result files."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model of all requests, where a batch names it: at Mistral, for one."),
     ] = None,
 ) -> None:
     """Create a batch from an uploaded file. This is the step that costs money."""
@@ -63,6 +67,7 @@ def create(
             completion_window=completion_window,
             metadata=pairs(metadata),
             output_expires_after=output_expires_after,
+            model=model,
         )
     shell.show(batch, facts)
 

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     def check(shell: Shell, file: RequestsFile, endpoint: Endpoint = None) -> Exit:
         """Check a file of requests without sending anything. Shows up to a hundred problems, each with its line."""
         try:
-            summary = check_requests(file, endpoint=endpoint)
+            summary = check_requests(file, endpoint=endpoint, service=shell.profile)
         except InvalidInputError as error:
             if shell.json:
                 problems = [{"line": each.line, "reason": each.reason} for each in error.problems]

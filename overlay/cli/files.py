@@ -35,7 +35,9 @@ _CHUNK = 1024 * 1024
 def upload(
     shell: Shell,
     path: Annotated[Path, typer.Argument(metavar="FILE")],
-    purpose: Annotated[str, typer.Option(help="What the file is for.")] = "batch",
+    purpose: Annotated[
+        str | None, typer.Option(help="What the file is for; by default the input of a batch.")
+    ] = None,
     filename: Annotated[
         str | None, typer.Option(help="The name to store it under; by default its own.")
     ] = None,

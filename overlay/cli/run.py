@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
             typer.Option("--output", "-o", metavar="PATH", help="Where results go; - is standard output."),
         ],
         force: Force = False,
-        completion_window: Window = "24h",
+        completion_window: Window = None,
         metadata: Metadata = None,
         max_enqueued_tokens: MaxTokens = None,
         max_batches: MaxBatches = None,
@@ -104,8 +104,8 @@ def register(app: typer.Typer) -> None:
                         job = client.jobs.submit(
                             file,
                             id=name,
-                            completion_window=completion_window,
                             metadata=added,
+                            **named(completion_window=completion_window),
                             **changes,
                             poll=poll,
                             on_change=on_change,

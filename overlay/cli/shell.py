@@ -17,8 +17,10 @@ from overlay.cli import endings, output
 from overlay.cli.signals import Stopping
 from overlay.client import Client
 from overlay.errors import ConfigurationError
+from overlay.services import ServiceProfile, service_named
 from overlay.wire.auth import TokenProvider
 from overlay.wire.environment import variable
+from overlay.wire.settings import chosen_service
 
 P = ParamSpec("P")
 
@@ -32,11 +34,20 @@ _OPTIONS: dict[str, Any] = {
             rich_help_panel=_GROUP,
         ),
     ],
+    "service": Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The service: see `overlay services`; by default OVERLAY_SERVICE, or whose the URL is.",
+            rich_help_panel=_GROUP,
+        ),
+    ],
     "token_file": Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="A file with the token, reread for each request; by default OPENAI_API_KEY.",
+            help="A file with the token, reread for each request; by default the service's variable, such as "
+            "OPENAI_API_KEY.",
             rich_help_panel=_GROUP,
         ),
     ],
@@ -61,26 +72,42 @@ class Shell:
 
     stopping: Stopping
     base_url: str | None = None
+    service: str | None = None
     token_file: Path | None = None
     allow_insecure: bool | None = None
     json: bool | None = None
 
     def client(self) -> Client:
         """A client of the service. Raises ConfigurationError if there is no token."""
-        token: str | TokenProvider
+        token = self._token()
+        return Client(
+            token=token,
+            base_url=self.base_url,
+            service=self.service,
+            allow_insecure=bool(self.allow_insecure),
+        )
+
+    def _token(self) -> str | TokenProvider:
         if self.token_file is not None:
-            token = _token_from(self.token_file)
-        elif (key := variable("OPENAI_API_KEY")) is not None:
-            token = key
-        else:
-            raise ConfigurationError("no token: set OPENAI_API_KEY, or use --token-file PATH")
-        return Client(token=token, base_url=self.base_url, allow_insecure=bool(self.allow_insecure))
+            return _token_from(self.token_file)
+        chosen = chosen_service(self.service, self.base_url)
+        if chosen.key is None:
+            raise ConfigurationError(f"no token: set {chosen.profile.key_variable}, or use --token-file PATH")
+        return chosen.key
+
+    @property
+    def profile(self) -> ServiceProfile:
+        """The service that is meant. Raises ConfigurationError."""
+        named = self.service or variable("OVERLAY_SERVICE")
+        return service_named(named) if named else chosen_service(None, self.base_url).profile
 
     def again(self, *words: str | Path) -> str:
         """A command line to run next, for the same service and token."""
         command = ["overlay", *map(str, words)]
         if self.base_url is not None:
             command += ["--base-url", self.base_url]
+        if self.service is not None:
+            command += ["--service", self.service]
         if self.token_file is not None:
             command += ["--token-file", str(self.token_file)]
         if self.allow_insecure:

@@ -49,7 +49,9 @@ def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
     orphans: list[File] = []
     cursor = Cursor(None)
     while not cursor.ended:
-        page = yield from files.page(settings, after=cursor.after, limit=_PAGE, purpose="batch")
+        page = yield from files.page(
+            settings, after=cursor.after, limit=_PAGE, purpose=settings.service.purpose
+        )
         for file in page.data if cursor.takes(page) else ():
             name = file.filename if isinstance(file.filename, str) else ""
             ours = _OURS.fullmatch(name)

@@ -23,8 +23,8 @@ from overlay.jobs.records import JobOptions, JobRecord, Unit
 from overlay.jobs.spool import Spool, Spooled
 from overlay.lines import BOM, MIB, open_lines, split, storage_errors, sync_folder
 from overlay.private import make_folder
-from overlay.requests.checks import Limits
 from overlay.requests.request import Request
+from overlay.services import Limits, ServiceProfile
 from overlay.wire.connection import Settings
 
 Requests: TypeAlias = Iterable[Request] | AsyncIterable[Request] | str | os.PathLike[str]
@@ -39,11 +39,15 @@ _FIRST_CHUNK, _LARGEST_CHUNK = 16, 1000
 _CHUNK_BYTES = 8 * MIB
 _STALE = 3600.0
 """Seconds after which a folder that is still hidden, normally for moments, is a dead process's."""
-_DEFAULT_LIMITS = Limits()
 
 
 def prepare(
-    settings: Settings, requests: Requests, *, job_id: JobName | None, options: JobOptions, limits: Limits
+    settings: Settings,
+    requests: Requests,
+    *,
+    job_id: JobName | None,
+    options: JobOptions,
+    limits: Limits | None,
 ) -> Flow[str]:
     """Make sure that there is a job of these requests, and return its id."""
     given = None if callable(job_id) or job_id is None else checked_job_id(job_id)
@@ -51,7 +55,13 @@ def prepare(
     with ExitStack() as stack:
         folder: Path = yield Work(partial(_spool_folder, settings, stack))
         spooled = yield from _take_in(
-            requests, folder, stack, limits=limits, max_tokens=options.max_enqueued_tokens, keep=not known
+            settings.service,
+            requests,
+            folder,
+            stack,
+            limits=limits,
+            max_tokens=options.max_enqueued_tokens,
+            keep=not known,
         )
         name = given or _derived_id(settings, spooled)
         if callable(job_id):
@@ -69,14 +79,16 @@ def prepare(
     return record.id
 
 
-def identify(settings: Settings, requests: Requests, *, limits: Limits = _DEFAULT_LIMITS) -> Flow[str]:
+def identify(settings: Settings, requests: Requests, *, limits: Limits | None = None) -> Flow[str]:
     """The id that a job of these requests has by default. Nothing is stored or sent.
 
     Raises InvalidInputError with every bad request.
     """
     with ExitStack() as stack:
         folder: Path = yield Work(partial(_spool_folder, settings, stack))
-        spooled = yield from _take_in(requests, folder, stack, limits=limits, max_tokens=None, keep=False)
+        spooled = yield from _take_in(
+            settings.service, requests, folder, stack, limits=limits, max_tokens=None, keep=False
+        )
     return _derived_id(settings, spooled)
 
 
@@ -86,11 +98,19 @@ def _derived_id(settings: Settings, spooled: Spooled) -> str:
 
 
 def _take_in(
-    requests: Requests, folder: Path, stack: ExitStack, *, limits: Limits, max_tokens: int | None, keep: bool
+    service: ServiceProfile,
+    requests: Requests,
+    folder: Path,
+    stack: ExitStack,
+    *,
+    limits: Limits | None,
+    max_tokens: int | None,
+    keep: bool,
 ) -> Flow[Spooled]:
+    limits = service.limits if limits is None else limits
     path = Path(requests) if isinstance(requests, str | os.PathLike) else None
     source = _iterator(requests, limits.line_bytes)
-    spool = Spool(folder, limits, max_tokens=max_tokens, source=path, keep=keep)
+    spool = Spool(folder, limits, service, max_tokens=max_tokens, source=path, keep=keep)
     stack.callback(spool.close)
     at_most = _FIRST_CHUNK
     while chunk := (yield Pull(source, at_most)):

@@ -23,8 +23,9 @@ from overlay.jobs.records import Unit
 from overlay.jobs.seen_ids import SeenIds
 from overlay.lines import BUFFER_BYTES, open_lines, split, storage_errors
 from overlay.private import make_file, make_folder
-from overlay.requests.checks import InputCheck, Limits, inputs_of
+from overlay.requests.checks import InputCheck, inputs_of
 from overlay.requests.request import Request
+from overlay.services import Limits, ServiceProfile
 
 _BYTES_PER_TOKEN = 4
 """A rule of thumb for English text; what matters is that it is the same for every shard."""
@@ -116,16 +117,23 @@ class Spool:
     """A job's folder while its requests come in. With `keep=False` they are only checked and hashed."""
 
     def __init__(
-        self, folder: Path, limits: Limits, *, max_tokens: int | None, source: Path | None, keep: bool
+        self,
+        folder: Path,
+        limits: Limits,
+        service: ServiceProfile,
+        *,
+        max_tokens: int | None,
+        source: Path | None,
+        keep: bool,
     ) -> None:
         self._folder = folder
         self._limits = limits
+        self._one_model = service.one_model
         self._max_tokens = max_tokens
         self._source = source
         self._keep = keep
-        self._check = _Check(
-            endpoint=None, limits=attrs.evolve(limits, requests=None, bytes=None, embedding_inputs=None)
-        )
+        of_lines = attrs.evolve(limits, requests=None, bytes=None, embedding_inputs=None)
+        self._check = _Check(limits=of_lines, service=service)
         self._digest = hashlib.sha256()
         self._writers: dict[tuple[str, str | None], _Writer] = {}
         self._units: list[Unit] = []
@@ -193,14 +201,14 @@ class Spool:
     def _deal(self, accepted: Iterable[tuple[bytes, int, str, str | None, int]]) -> None:
         order = array("I")
         for line, _, endpoint, model, inputs in accepted:
-            group = endpoint, model
+            group = endpoint, model if self._one_model else None
             writer = self._writers.get(group)
             if writer is None or self._is_full(writer, line, inputs):
                 if writer is not None:
                     self._units.append(writer.close())
                 self._groups.add(group)
                 number = len(self._units) + len(self._writers) + (writer is None)
-                writer = self._writers[group] = _Writer(self._folder, number, endpoint, model)
+                writer = self._writers[group] = _Writer(self._folder, number, *group)
             writer.write(line, inputs)
             order.append(writer.unit.shard)
         self._order.write(order.tobytes())

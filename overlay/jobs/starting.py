@@ -98,11 +98,13 @@ class JobContext:
     def body(self, unit: Unit) -> CreateBatchRequest:
         options = self.record.options
         return request_body(
-            unit.file_id or "",
-            unit.endpoint,
-            options.completion_window,
-            self.metadata(unit),
-            options.output_expires_after,
+            self.settings.service,
+            input_file_id=unit.file_id or "",
+            endpoint=unit.endpoint,
+            completion_window=options.completion_window,
+            metadata=self.metadata(unit),
+            output_expires_after=options.output_expires_after,
+            model=unit.model,
         )
 
     def sought(self, unit: Unit, given: Container[str]) -> Sought:

@@ -27,13 +27,11 @@ from overlay.jobs.records import CHANGEABLE, JobOptions, given_options
 from overlay.jobs.scheduler import work
 from overlay.jobs.views import Job
 from overlay.operations.waiting import checked_poll
-from overlay.requests.checks import Limits
 from overlay.results.iterables import Opened
 from overlay.results.matching import Match
+from overlay.services import Limits
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
-
-_DEFAULT_LIMITS = Limits()
 
 
 def submit(
@@ -49,7 +47,7 @@ def submit(
     max_batches: int | EllipsisType | None = ...,
     max_creates_per_hour: int | EllipsisType = ...,
     max_attempts: int | EllipsisType = ...,
-    limits: Limits = _DEFAULT_LIMITS,
+    limits: Limits | None = None,
     delete_files: bool | EllipsisType = ...,
     grace: Seconds | EllipsisType = ...,
     poll: Seconds | EllipsisType = ...,
@@ -67,11 +65,13 @@ def submit(
     Options left out (`...`) have their defaults or, if the job exists, stay as they are. Those of a job that exists
     can be changed, but for `completion_window`, `metadata` and `output_expires_after`, which its batches have.
 
-    - `completion_window`: `24h`, the only one at OpenAI. `metadata`: up to 15 pairs of your own.
+    - `completion_window`: `24h`, the only one at OpenAI; elsewhere by default the service's usual one.
+      `metadata`: up to 15 pairs of your own.
       `output_expires_after`: how long the service keeps result files, a timedelta or seconds.
-    - Requests are split into batches by endpoint, model and `limits`, and so that neither one batch nor all running
-      batches of a model exceed `max_enqueued_tokens` estimated prompt tokens. The account's own limit is learned
-      when the service refuses a batch for it, and batches that are too large are split.
+    - Requests are split into batches by endpoint, model and `limits` (by default the service's), and so that
+      neither one batch nor all running batches of a model exceed `max_enqueued_tokens` estimated prompt tokens.
+      The account's own limit is learned when the service refuses a batch for it, and batches that are too large
+      are split.
     - `max_enqueued_inputs` (1,000,000 at OpenAI) limits the texts to embed that running batches hold together,
       `max_batches` how many batches run at a time, `max_creates_per_hour` (2,000 at OpenAI) how many are created.
       All jobs of this home folder with the same key share these limits.
@@ -103,7 +103,10 @@ def submit(
         poll=poll,
         match=... if match is None else match,
     )
-    job_id = yield from prepare(settings, requests, job_id=id, options=JobOptions(**given), limits=limits)
+    service = settings.service
+    usual: dict[str, Any] = {"completion_window": service.window, "max_batches": service.live_batches}
+    options = JobOptions(**{**usual, **given})
+    job_id = yield from prepare(settings, requests, job_id=id, options=options, limits=limits)
     return (yield from _resume(settings, job_id, given, on_change, anew=True))
 
 

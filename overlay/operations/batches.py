@@ -22,19 +22,22 @@ def create(
     *,
     input_file_id: str,
     endpoint: str,
-    completion_window: str = "24h",
+    completion_window: str | None = None,
     metadata: Mapping[str, str] | None = None,
     output_expires_after: Seconds | None = None,
+    model: str | None = None,
     grace: Seconds = 180.0,
 ) -> Flow[Batch]:
     """Create a batch of the requests in an uploaded file. It is paid for once: see `UnknownOutcomeError`.
 
     `endpoint` is the path each line names, such as `/v1/chat/completions`; `completion_window` is `24h` at
-    OpenAI, other services have others. `metadata` holds up to 15 pairs: keys of 64, values of 512 characters.
+    OpenAI; other services have others, and the usual one is the default.
+    `metadata` holds up to 15 pairs: keys of 64, values of 512 characters.
     The API allows 16; the key `overlay` is ours, and holds a value that is new for each create, so that a batch
     whose creation went unanswered can be told from all others.
     `output_expires_after`, a timedelta or seconds from 3,600 to 2,592,000, limits how long the result files
-    are kept.
+    are kept. `model` is the model of all requests: it is sent only where batches name it beside the lines, as at
+    Mistral.
 
     The request is never repeated blindly. If its outcome is unknown (a timeout, a reset, a 5xx), the list of
     batches is searched for its batch for up to `grace`, and the batch found is returned. If the call is cancelled
@@ -54,6 +57,7 @@ def create(
         completion_window=completion_window,
         metadata=metadata,
         output_expires_after=output_expires_after,
+        model=model,
         grace=seconds(grace),
     )
 

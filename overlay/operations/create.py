@@ -39,6 +39,7 @@ from overlay.models import Batch
 from overlay.operations.adopting import Began, Found, Sought, has_nonce, keep_oldest, looks_needed, search
 from overlay.operations.caps import limit_of
 from overlay.operations.marks import KEY, Mark, mark_of, new_nonce
+from overlay.services import ServiceProfile
 from overlay.statuses import plain_status
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
@@ -60,14 +61,24 @@ def create_once(
     *,
     input_file_id: str,
     endpoint: str,
-    completion_window: str,
+    completion_window: str | None,
     metadata: Mapping[str, str] | None,
     output_expires_after: Seconds | None,
+    model: str | None,
     grace: float,
 ) -> Flow[Batch]:
     """What `overlay.operations.batches.create` describes; `grace` is in seconds."""
     own = checked_metadata(metadata or {}, taken=_OURS)
-    body = request_body(input_file_id, endpoint, completion_window, own, output_expires_after)
+    window = settings.service.window if completion_window is None else completion_window
+    body = request_body(
+        settings.service,
+        input_file_id=input_file_id,
+        endpoint=endpoint,
+        completion_window=window,
+        metadata=own,
+        output_expires_after=output_expires_after,
+        model=model,
+    )
     wish = _wish(body, own)
     attempt = _cancelled_before(settings, wish) or Attempt(new_nonce())
     body.metadata = {**own, **Mark(attempt.nonce).pair()}
@@ -161,11 +172,14 @@ def send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow
 
 
 def request_body(
+    service: ServiceProfile,
+    *,
     input_file_id: str,
     endpoint: str,
     completion_window: str,
     metadata: Mapping[str, str] | None,
     output_expires_after: Seconds | None,
+    model: str | None,
 ) -> CreateBatchRequest:
     for name, value in (("endpoint", endpoint), ("completion_window", completion_window)):
         if not isinstance(value, str) or not value:
@@ -179,6 +193,8 @@ def request_body(
         body.metadata = checked_metadata(metadata)
     if output_expires_after is not None:
         body.output_expires_after = BatchFileExpirationAfter("created_at", int(seconds(output_expires_after)))
+    if service.names_model and model is not None:
+        body["model"] = model
     return body
 
 

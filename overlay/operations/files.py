@@ -48,12 +48,13 @@ def upload(
     settings: Settings,
     path: str | os.PathLike[str],
     *,
-    purpose: str = "batch",
+    purpose: str | None = None,
     filename: str | None = None,
     expires_after: Seconds | None = None,
 ) -> Flow[File]:
     """Send a file, streamed from the disk, and return the service's record of it.
 
+    `purpose` is by default what the service calls the input of a batch: `batch` at OpenAI.
     `filename` is the name to store it under, by default its own. `expires_after` (a timedelta or seconds from
     3,600 to 2,592,000) says when the service should delete it.
 
@@ -64,12 +65,13 @@ def upload(
         before = _inspect(source, handle)
         body = CreateFileRequest(
             file=Part(payload=handle, file_name=filename or source.name, mime_type="application/jsonl"),
-            purpose=purpose,
+            purpose=purpose or settings.service.purpose,
         )
         if expires_after is not None:
             # The API takes the object's members as separate form fields, not as one JSON field.
-            body["expires_after[anchor]"] = "created_at"
-            body["expires_after[seconds]"] = int(seconds(expires_after))
+            anchor, span = settings.service.expiry_fields
+            body[anchor] = "created_at"
+            body[span] = int(seconds(expires_after))
         try:
             sent = models.file(
                 (yield from call(settings, create_file, policy=retry.UPLOAD, profile="upload", body=body))

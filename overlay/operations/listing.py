@@ -51,6 +51,8 @@ class _Received:
     has_more: bool | None = attrs.field(kw_only=True)
     """Whether more follows; None where the service does not say."""
     last_id: Any
+    next_cursor: Any = None
+    """What the service says to continue with, where it does."""
     bare: bool = False
     """Whether it is an array and nothing around it."""
 
@@ -88,7 +90,10 @@ class _Undecided:
             return _Received(entries, has_more=None, last_id=None, bare=True)
         has_more = decoded.get("has_more")
         return _Received(
-            entries, has_more=has_more if isinstance(has_more, bool) else None, last_id=decoded.get("last_id")
+            entries,
+            has_more=has_more if isinstance(has_more, bool) else None,
+            last_id=decoded.get("last_id"),
+            next_cursor=decoded.get("next_cursor"),
         )
 
 
@@ -128,7 +133,7 @@ def _page(
     page = span.page(
         data,
         has_more=has_more,
-        cursor=_cursor(entries, received.last_id),
+        cursor=_cursor(received),
         unreadable=len(entries) - len(data),
     )
     if received.bare and entries:
@@ -163,11 +168,10 @@ def _pass_over(settings: Settings, name: str, error: Exception) -> None:
         settings.told.add(text)
 
 
-def _cursor(entries: Sequence[Any], last_id: Any) -> str | None:
-    """The id of the last entry that has a usable one; for an empty page, what the service says."""
-    ids = (entry.get("id") for entry in reversed(entries) if is_object(entry))
-    found = next(filter(models.is_id, ids), None)
-    return found or (last_id if models.is_id(last_id) else None)
+def _cursor(received: _Received) -> str | None:
+    """What the service says to continue with; else the id of the last entry that has a usable one."""
+    ids = (entry.get("id") for entry in reversed(received.entries) if is_object(entry))
+    return next(filter(models.is_id, (received.next_cursor, *ids, received.last_id)), None)
 
 
 def _name(entry: Any, kind: str) -> str:

@@ -5,7 +5,8 @@ An `InputCheck` is fed a file's lines in order and remembers what cannot be judg
 decoded once into the few fields that matter, the rest being validated and skipped; only a line that
 is not valid is examined again, slowly, to say why.
 
-The rules are those of the Batch API's guide (https://platform.openai.com/docs/guides/batch) and of RFC 8259.
+The rules are those of the Batch API's guide (https://platform.openai.com/docs/guides/batch) and of RFC 8259; what
+a service asks otherwise is in its profile (`overlay.services`).
 """
 
 from __future__ import annotations
@@ -19,28 +20,10 @@ import attrs
 import msgspec
 
 from overlay.errors import InvalidInputError, Problem
-from overlay.lines import LINE_BYTES, NESTING
 from overlay.requests.reasons import is_too_deep, nesting_reason, quoted, reasons
+from overlay.services import Limits, ServiceProfile, service_named
 
 PROBLEMS_KEPT = 100
-
-
-@attrs.frozen(kw_only=True)
-class Limits:
-    """How large an input file may be; None lifts a limit. The defaults are OpenAI's; other services
-    differ.
-    """
-
-    requests: int | None = 50_000
-    bytes: int | None = 200_000_000
-    """The guide says 200 MB. Read as decimal, which is the smaller: such a file passes under either
-    reading."""
-    embedding_inputs: int | None = 50_000
-    """Over all requests to `/v1/embeddings`: each text in a list counts."""
-    line_bytes: int = LINE_BYTES
-    """Our own limit: what is read into memory at once."""
-    nesting: int = NESTING
-    """Our own limit: how deep arrays and objects may be nested."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,15 +54,33 @@ class _Line(msgspec.Struct):
     body: _Body
 
 
+class _ShortLine(msgspec.Struct):
+    """A line of a service to which the endpoint is told once, for the whole batch."""
+
+    custom_id: str
+    body: _Body
+    method: Literal["POST"] = "POST"
+    url: str = ""
+
+
 _decode = msgspec.json.Decoder(_Line).decode
+_decode_short = msgspec.json.Decoder(_ShortLine).decode
 _decode_input = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class InputCheck:
-    """The state of one pass over an input file."""
+    """The state of one pass over an input file, by the rules of a service, OpenAI's by default."""
 
-    def __init__(self, *, endpoint: str | None, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        limits: Limits | None = None,
+        service: str | ServiceProfile = "openai",
+    ) -> None:
+        self.service = service_named(service)
+        self.limits = self.service.limits if limits is None else limits
+        self._decode = _decode_short if self.service.optional_in_lines else _decode
         self.endpoint = endpoint
         self.model: str | None = None
         self.requests = 0
@@ -110,16 +111,18 @@ class InputCheck:
         try:
             if not line.isascii():
                 line.decode()  # the decoder does not look into what it skips
-            request = _decode(line)
+            request = self._decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            for reason in reasons(line, self.limits.nesting):
+            for reason in reasons(line, self.limits.nesting, self.service.optional_in_lines):
                 self.report(reason)
             return
         if is_too_deep(line, self.limits.nesting):
             self.report(nesting_reason(self.limits.nesting))
             return
-        self._compare(request.custom_id, request.url, request.body.model)
-        if request.url.endswith("/embeddings"):
+        url = request.url or self.endpoint or self.service.usual_endpoint
+        self._check_service(request.custom_id, url)
+        self._compare(request.custom_id, url, request.body.model)
+        if url.endswith("/embeddings"):
             self._count_inputs(request.body.input)
 
     def report(self, reason: str, *, line: int | None = None, whole_file: bool = False) -> None:
@@ -150,6 +153,14 @@ class InputCheck:
         if self.count:
             raise InvalidInputError(path, self.problems, count=self.count)
 
+    def _check_service(self, custom_id: str, url: str) -> None:
+        """What the service takes, whatever the other lines are."""
+        most, endpoints = self.limits.custom_id, self.service.endpoints
+        if most is not None and len(custom_id) > most:
+            self.report(f'"custom_id" has {len(custom_id):,} characters; {self.service} takes {most:,}')
+        if endpoints is not None and url not in endpoints:
+            self.report(f'"url" is {quoted(url)}; {self.service} takes {", ".join(endpoints)}')
+
     def _without_byte_order_mark(self, line: bytes) -> bytes:
         if line.startswith(codecs.BOM_UTF8):
             self.report("the file begins with a byte order mark (BOM); save it as UTF-8 without one")
@@ -172,7 +183,7 @@ class InputCheck:
             self._endpoint_from = f"that of line {self.requests:,}"
         elif url != self.endpoint:
             self.report(f'"url" is {quoted(url)}, {self._endpoint_from} is {quoted(self.endpoint)}')
-        if model is not None and model != self.model:
+        if model is not None and model != self.model and self.service.one_model:
             if self.model is None:
                 self.model, self._model_from = model, self.requests
             else:

@@ -6,7 +6,7 @@ Slow and thorough, for the few lines that are not valid.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from overlay.lines import brackets, is_object, too_deep
@@ -15,8 +15,11 @@ _QUOTED = 80
 """How many characters of a value a message quotes."""
 
 
-def reasons(line: bytes, nesting: int) -> Iterator[str]:
-    """Everything that is wrong with a line that is not a request, or is nested more than `nesting` deep."""
+def reasons(line: bytes, nesting: int, optional: Container[str] = ()) -> Iterator[str]:
+    """Everything that is wrong with a line that is not a request, or is nested more than `nesting` deep.
+
+    `optional` names the fields that it need not have.
+    """
     if not line.strip():
         yield "a blank line, which is not a request; remove it"
         return
@@ -37,7 +40,7 @@ def reasons(line: bytes, nesting: int) -> Iterator[str]:
         elif too_deep(value, nesting):
             yield nesting_reason(nesting)
         else:
-            yield from list(_field_problems(value)) or [_strictness_problem(line)]
+            yield from list(_field_problems(value, optional)) or [_strictness_problem(line)]
 
 
 def _strictness_problem(line: bytes) -> str:
@@ -68,7 +71,7 @@ def quoted(value: str) -> str:
     return json.dumps(short, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
-def _field_problems(line: dict[str, Any]) -> Iterator[str]:
+def _field_problems(line: dict[str, Any], optional: Container[str]) -> Iterator[str]:
     for name, kind, words in (
         ("custom_id", str, "a string"),
         ("method", str, "a string"),
@@ -76,7 +79,8 @@ def _field_problems(line: dict[str, Any]) -> Iterator[str]:
         ("body", dict, "an object"),
     ):
         if name not in line:
-            yield f'no "{name}"'
+            if name not in optional:
+                yield f'no "{name}"'
         elif not isinstance(line[name], kind):
             yield f'"{name}" is not {words}'
     if isinstance(method := line.get("method"), str) and method != "POST":

@@ -20,14 +20,14 @@ import msgspec
 
 from overlay.errors import InvalidInputError, Problem
 from overlay.lines import open_lines, replacing, split, storage_errors
-from overlay.requests.checks import InputCheck, InputSummary, Limits
+from overlay.requests.checks import InputCheck, InputSummary
+from overlay.services import Limits, ServiceProfile
 
 __all__ = ["InputSummary", "Limits", "Request", "check_requests", "read_requests", "write_requests"]
 
 _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 # Allowed unescaped in a JSON string, yet taken for line ends by `str.splitlines` and the like.
 _LINE_ENDS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_DEFAULT_LIMITS = Limits()
 
 
 @attrs.frozen
@@ -65,16 +65,20 @@ class Request:
 
 class _Fields(msgspec.Struct):
     custom_id: str
-    method: str
-    url: str
     body: dict[str, Any]
+    method: str = "POST"
+    url: str = ""
 
 
 _decode = msgspec.json.Decoder(_Fields).decode
 
 
 def read_requests(
-    path: str | os.PathLike[str], *, endpoint: str | None = None, limits: Limits = _DEFAULT_LIMITS
+    path: str | os.PathLike[str],
+    *,
+    endpoint: str | None = None,
+    limits: Limits | None = None,
+    service: str | ServiceProfile = "openai",
 ) -> Iterator[Request]:
     """The requests of a file, one after the other, in memory that does not grow with their bodies.
 
@@ -82,9 +86,9 @@ def read_requests(
     StorageError if the file cannot be read.
     """
     path = Path(path)
-    check = InputCheck(endpoint=endpoint, limits=limits)
+    check = InputCheck(endpoint=endpoint, limits=limits, service=service)
     with open_lines(path) as file:
-        for line in split(file, limits.line_bytes):
+        for line in split(file, check.limits.line_bytes):
             check.feed(line)
             check.raise_problems(path)
             try:
@@ -92,7 +96,8 @@ def read_requests(
             except msgspec.MsgspecError as error:
                 # Valid JSON, with a number that no double can hold.
                 raise InvalidInputError(path, [Problem(check.requests, str(error))]) from error
-            yield Request(fields.custom_id, fields.body, url=fields.url, method=fields.method)
+            url = fields.url or check.endpoint or check.service.usual_endpoint
+            yield Request(fields.custom_id, fields.body, url=url, method=fields.method)
         check.finish(path)
 
 
@@ -101,7 +106,8 @@ def write_requests(
     requests: Iterable[Request],
     *,
     endpoint: str | None = None,
-    limits: Limits = _DEFAULT_LIMITS,
+    limits: Limits | None = None,
+    service: str | ServiceProfile = "openai",
 ) -> int:
     """Write requests to a file, and return how many.
 
@@ -110,7 +116,7 @@ def write_requests(
     StorageError if the file cannot be written.
     """
     path = Path(path)
-    check = InputCheck(endpoint=endpoint, limits=limits)
+    check = InputCheck(endpoint=endpoint, limits=limits, service=service)
     with replacing(path) as file:
         for request in requests:
             try:
@@ -128,16 +134,21 @@ def write_requests(
 
 
 def check_requests(
-    path: str | os.PathLike[str], *, endpoint: str | None = None, limits: Limits = _DEFAULT_LIMITS
+    path: str | os.PathLike[str],
+    *,
+    endpoint: str | None = None,
+    limits: Limits | None = None,
+    service: str | ServiceProfile = "openai",
 ) -> InputSummary:
     """Check a whole input file in one pass, before anything is sent.
 
-    `endpoint` is what every `url` must be; by default, the first line's. Raises InvalidInputError with
-    the first hundred problems and their count, and StorageError if the file cannot be read.
+    `endpoint` is what every `url` must be; by default, the first line's. `service` is where it will be sent, and
+    `limits` are by default that service's. Raises InvalidInputError with the first hundred problems and their
+    count, and StorageError if the file cannot be read.
     """
     path = Path(path)
-    check = InputCheck(endpoint=endpoint, limits=limits)
+    check = InputCheck(endpoint=endpoint, limits=limits, service=service)
     with open_lines(path) as file:
-        for line in split(file, limits.line_bytes):
+        for line in split(file, check.limits.line_bytes):
             check.feed(line)
     return check.finish(path)

@@ -12,6 +12,7 @@ serves them all, whether it gives a token or fails.
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -25,6 +26,10 @@ import httpx
 from overlay.errors import ConfigurationError, OverlayError, Problem, TokenProviderError
 from overlay.hidden import hide, without_secrets
 
+BEARER = "Authorization"
+"""The header of a bearer token."""
+_JWT = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
+"""What an identity provider such as Entra issues, RFC 7519: it is a bearer token, never a key."""
 PROVIDER_SECONDS = 60.0
 """How long `AsyncClient` waits for a provider."""
 _EARLY_SECONDS = 300.0
@@ -247,25 +252,28 @@ def _raised(what: str) -> str:
     return f"the token provider raised {what}; call it directly to see why"
 
 
-class BearerAuth(httpx.Auth):
+class TokenAuth(httpx.Auth):
     """Puts the token on each request, and on a 401 tries once more with a fresh one."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, header: str = BEARER) -> None:
         self._tokens = tokens
+        self._header = header
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         token = self._tokens.get()
-        response = yield _with_token(request, token)
+        response = yield self._with_token(request, token)
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens.renewable:
-            yield _with_token(request, self._tokens.get(rejected=token))
+            yield self._with_token(request, self._tokens.get(rejected=token))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         token = await self._tokens.aget()
-        response = yield _with_token(request, token)
+        response = yield self._with_token(request, token)
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens.renewable:
-            yield _with_token(request, await self._tokens.aget(rejected=token))
+            yield self._with_token(request, await self._tokens.aget(rejected=token))
 
-
-def _with_token(request: httpx.Request, token: Issued) -> httpx.Request:
-    request.headers["Authorization"] = f"Bearer {token.value}"
-    return request
+    def _with_token(self, request: httpx.Request, token: Issued) -> httpx.Request:
+        if self._header == BEARER or _JWT.fullmatch(token.value):
+            request.headers[BEARER] = f"Bearer {token.value}"
+        else:
+            request.headers[self._header] = token.value
+        return request

@@ -35,8 +35,9 @@ from overlay.errors import (
     OverlayError,
 )
 from overlay.generated import Client as GeneratedClient
+from overlay.services import ServiceProfile
 from overlay.version import VERSION
-from overlay.wire.auth import BearerAuth, Tokens
+from overlay.wire.auth import TokenAuth, Tokens
 from overlay.wire.bounds import Meter, MeteredStream, SentStream, TotalTimeout
 from overlay.wire.clients import AwaitingClient, BlockingClient
 from overlay.wire.clock import Clock, SystemClock
@@ -70,6 +71,8 @@ class Settings:
     """A client's settings, checked and completed."""
 
     base_url: str
+    service: ServiceProfile
+    """What the service does otherwise than OpenAI."""
     tokens: Tokens
     headers: Mapping[str, str] = attrs.field(repr=False)
     timeout: float
@@ -100,7 +103,7 @@ class Settings:
         answer = max(self.timeout, _UPLOAD_ANSWER_SECONDS) if profile == "upload" else self.timeout
         limits = httpx.Limits(max_keepalive_connections=0) if profile == "create" else httpx.Limits()
         return {
-            "auth": BearerAuth(self.tokens),
+            "auth": TokenAuth(self.tokens, self.service.key_header),
             "base_url": self.base_url,
             "headers": {
                 "Accept-Encoding": "identity",
@@ -261,7 +264,9 @@ class Connections:
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"request": self._request_hooks(self._set_timeout), "response": [self._guard]}
-        return generated.set_httpx_client(_built(BlockingClient, event_hooks=hooks, **self._options(profile)))
+        client = _built(BlockingClient, event_hooks=hooks, **self._options(profile))
+        client.service = self._settings.service
+        return generated.set_httpx_client(client)
 
     def _request_hooks(self, hook: Callable[..., Any]) -> list[Callable[..., Any]]:
         # A transport other than httpx's may calculate with the timeout.
@@ -318,9 +323,9 @@ class AsyncConnections(Connections):
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"request": self._request_hooks(self._aset_timeout), "response": [self._aguard]}
-        return generated.set_async_httpx_client(
-            _built(AwaitingClient, event_hooks=hooks, **self._options(profile))
-        )
+        client = _built(AwaitingClient, event_hooks=hooks, **self._options(profile))
+        client.service = self._settings.service
+        return generated.set_async_httpx_client(client)
 
     async def _aset_timeout(self, request: httpx.Request) -> None:
         self._set_timeout(request)

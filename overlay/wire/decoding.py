@@ -13,6 +13,10 @@ import msgspec
 
 from overlay.errors import InvalidResponseError
 from overlay.lines import brackets, is_object
+from overlay.services import ServiceProfile
+from overlay.services.profile import Sent
+from overlay.services.routes import answered
+from overlay.wire.clients import SENT
 from overlay.wire.reading import listed, readable, unwrapped, without_surrogates
 from overlay.wire.refusals import words_of
 
@@ -38,6 +42,10 @@ class JSONResponse(httpx.Response):
             # Some services send what JSON lacks but Python reads, such as NaN.
             answer = without_surrogates(super().json(**kwargs))
         self._check(answer)
+        asked = self._request
+        own: tuple[ServiceProfile, Sent] | None = asked.extensions.get(SENT) if asked is not None else None
+        if own is not None:
+            answer = answered(*own, answer)
         return readable(answer)
 
     def _check(self, answer: Any) -> None:

@@ -1,7 +1,9 @@
 """The environment variables, read here and nowhere else.
 
 OPENAI_API_KEY               the token
-OPENAI_BASE_URL              the service
+OPENAI_BASE_URL              where the service is
+OVERLAY_SERVICE              which service it is, by the name of its profile
+TOGETHER_API_KEY, …          the token of another service: `overlay services` names the variable of each
 OPENAI_ORG_ID                sent as OpenAI-Organization
 OPENAI_PROJECT_ID            sent as OpenAI-Project
 OVERLAY_HOME                 the folder of the jobs

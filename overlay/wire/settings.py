@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
+import attrs
 import httpx
 
 from overlay.errors import ConfigurationError
+from overlay.services import ServiceProfile, service_at, service_named
 from overlay.wire.auth import TokenProvider, Tokens
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 from overlay.wire.environment import variable
 from overlay.wire.hosts import is_loopback
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_OPENAI_KEY = "OPENAI_API_KEY"
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
 
 
@@ -29,6 +31,7 @@ class Configured(Generic[TransportT]):
         *,
         token: str | TokenProvider | None = None,
         base_url: str | None = None,
+        service: str | ServiceProfile | None = None,
         organization: str | None = None,
         project: str | None = None,
         timeout: Seconds = 60.0,
@@ -38,9 +41,13 @@ class Configured(Generic[TransportT]):
         home: str | os.PathLike[str] | None = None,
         allow_insecure: bool = False,
     ) -> None:
+        chosen = chosen_service(service, base_url)
         self._settings = Settings(
-            base_url=_base_url(base_url, allow_insecure=allow_insecure),
-            tokens=_tokens(token),
+            base_url=_base_url(chosen.base_url, allow_insecure=allow_insecure),
+            service=chosen.profile,
+            keeps_metadata=chosen.profile.keeps_metadata,
+            bare_lists=chosen.profile.bare_lists,
+            tokens=_tokens(token, chosen),
             headers=_headers(headers, organization, project),
             timeout=_positive("timeout", timeout),
             max_retries=_checked_retries(max_retries),
@@ -54,13 +61,55 @@ class Configured(Generic[TransportT]):
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._settings.base_url!r})"
+        where, what = self._settings.base_url, self._settings.service.name
+        return f"{type(self).__name__}(base_url={where!r}, service={what!r})"
 
 
-def _tokens(token: str | TokenProvider | None) -> Tokens:
-    given = token if token is not None else variable("OPENAI_API_KEY")
+@attrs.frozen
+class Chosen:
+    """Which service it is, and where."""
+
+    profile: ServiceProfile
+    base_url: str
+    by_name: bool
+    """Whether the service was named, and not only recognised by its host."""
+
+    @property
+    def key(self) -> str | None:
+        """The service's key in the environment."""
+        own = variable(self.profile.key_variable)
+        # OpenAI's key goes to another host only where that host was all that was named.
+        return own if own is not None or self.by_name else variable(_OPENAI_KEY)
+
+
+def chosen_service(service: str | ServiceProfile | None, base_url: str | None) -> Chosen:
+    """The service: as it is named, by OVERLAY_SERVICE if not here; or else whose host the base URL has.
+
+    Raises ConfigurationError for a service that there is not, or that each user has at another place.
+    """
+    named = service or variable("OVERLAY_SERVICE")
+    given = base_url or variable("OPENAI_BASE_URL")
+    if not named:
+        at = given or service_named("openai").base_url or ""
+        return Chosen(service_at(at), at, by_name=False)
+    profile = service_named(named)
+    if not base_url and given and profile.base_url and profile.key_variable != _OPENAI_KEY:
+        # OPENAI_BASE_URL is OpenAI's, unless it says otherwise: a key of another service must not go there.
+        given = given if service_at(given).name == profile.name else None
+    where = given or profile.base_url
+    if not where:
+        raise ConfigurationError(
+            f"{profile}: each user has their own: pass base_url= (--base-url in the shell), or set OPENAI_BASE_URL"
+        )
+    return Chosen(profile, where, by_name=True)
+
+
+def _tokens(token: str | TokenProvider | None, chosen: Chosen) -> Tokens:
+    given = token if token is not None else chosen.key
     if given is None:
-        raise ConfigurationError("no token: pass token=, a string or a provider, or set OPENAI_API_KEY")
+        raise ConfigurationError(
+            f"no token: pass token=, a string or a provider, or set {chosen.profile.key_variable}"
+        )
     return Tokens(given)
 
 
@@ -98,9 +147,8 @@ def _state_folder() -> Path:
     return Path(variable("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "overlay"
 
 
-def _base_url(given: str | None, *, allow_insecure: bool) -> str:
+def _base_url(text: str, *, allow_insecure: bool) -> str:
     """A base URL that a token may be sent to."""
-    text = given or variable("OPENAI_BASE_URL") or DEFAULT_BASE_URL
     try:
         url = urlsplit(text.strip())
         port_is_a_number = url.port is None or url.port >= 0

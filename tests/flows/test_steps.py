@@ -3,6 +3,7 @@
 import random
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -25,6 +26,7 @@ from overlay.flows.steps import Call, Pull, Sleep, Together, Work, call, deadlin
 from overlay.generated import models
 from overlay.generated.api.batch import cancel_batch, create_batch, list_batches, retrieve_batch
 from overlay.operations import batches, waiting
+from overlay.services import service_named
 from overlay.wire import retry
 from overlay.wire.auth import Tokens
 from overlay.wire.clock import seconds
@@ -35,6 +37,7 @@ from overlay.wire.connection import Settings
 def settings():
     return Settings(
         base_url="http://127.0.0.1:9/v1",
+        service=service_named("openai"),
         tokens=Tokens(TOKEN),
         headers={},
         timeout=60.0,
@@ -90,7 +93,7 @@ def test_a_create_by_hand(settings):
     step = next(flow)
     assert (step.endpoint, step.profile) == (create_batch, "create")
     step = flow.throw(status_error(InternalServerError, 502))
-    nothing = {"data": []}
+    nothing = SimpleNamespace(entries=[], has_more=False, last_id=None, next_cursor=None, bare=False)
     for pause in (5.0, 2.0):
         assert step.endpoint.__name__ == list_batches.__name__
         step = flow.send(nothing)

@@ -12,7 +12,9 @@ from hypothesis import given, settings, strategies as st
 from overlay import InvalidInputError, Limits, Request, StorageError
 from overlay.jobs import spool
 from overlay.jobs.spool import Spool, canonical, estimated_tokens, read_in_order, shard_path
+from overlay.services import service_named
 
+OPENAI = service_named("openai")
 NO_LIMITS = Limits(requests=None, bytes=None, embedding_inputs=None)
 
 
@@ -26,7 +28,7 @@ def embedding(custom_id, inputs):
 
 def spooled(folder, requests, limits=NO_LIMITS, *, max_tokens=None, keep=True, chunk=3):
     """Spool requests, so many at a time."""
-    with closing(Spool(folder, limits, max_tokens=max_tokens, source=None, keep=keep)) as filling:
+    with closing(Spool(folder, limits, OPENAI, max_tokens=max_tokens, source=None, keep=keep)) as filling:
         for place in range(0, len(requests), chunk):
             filling.add(requests[place : place + chunk])
         return filling.finish()

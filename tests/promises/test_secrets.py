@@ -26,7 +26,7 @@ from overlay import (
     Token,
     TokenProviderError,
 )
-from overlay.wire.auth import BearerAuth, Tokens
+from overlay.wire.auth import TokenAuth, Tokens
 
 CANARY = "sk-canary-7f3a/Q+9~x=="
 """With characters that have more than one spelling, of those that RFC 6750, section 2.1, allows."""
@@ -89,7 +89,7 @@ def test_objects_do_not_show_it(token):
                 driver.settings,
                 driver.settings.tokens,
                 driver.connections,
-                BearerAuth(driver.settings.tokens),
+                TokenAuth(driver.settings.tokens),
                 driver.connections.get("read"),
             ]
             for each in shown:
