@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         UnclaimedAnswersError as UnclaimedAnswersError,
         UnknownOutcomeError as UnknownOutcomeError,
         UnprocessableEntityError as UnprocessableEntityError,
+        UnsupportedError as UnsupportedError,
         WaitTimeoutError as WaitTimeoutError,
     )
     from overlay.jobs.origins import (

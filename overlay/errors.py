@@ -136,6 +136,10 @@ class APIError(OverlayError):
     """What to quote to the service's support, if it sent one."""
 
 
+class UnsupportedError(APIError):
+    """The service is known not to offer this, so nothing was sent."""
+
+
 class APIConnectionError(APIError):
     """No answer came: a wrong address, a network failure, or a broken connection.
 

@@ -58,6 +58,7 @@ HOMES = {
     "UnclaimedAnswersError": "errors",
     "UnknownOutcomeError": "errors",
     "UnprocessableEntityError": "errors",
+    "UnsupportedError": "errors",
     "Usage": "results.shapes",
     "WaitTimeoutError": "errors",
     "check_requests": "requests.request",

@@ -12,12 +12,20 @@ from support.job_scene import Scene
 from support.raw_server import RawServer
 
 from overlay.server import Service
+from overlay.services import known_services
 
 # Other makers' clients have environments of their own: `make compat`.
 collect_ignore = ["compat"]
 
 _MEMORY = Path("/dev/shm")
-_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OVERLAY_HOME")
+_VARIABLES = (
+    "OPENAI_BASE_URL",
+    "OPENAI_ORG_ID",
+    "OPENAI_PROJECT_ID",
+    "OVERLAY_HOME",
+    "OVERLAY_SERVICE",
+    *(each.key_variable for each in known_services().values()),
+)
 
 
 def pytest_configure(config):

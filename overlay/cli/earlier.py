@@ -5,7 +5,7 @@ from __future__ import annotations
 from overlay.cli.endings import WouldPayAgainError
 from overlay.cli.shell import Shell
 from overlay.client import Client
-from overlay.errors import APIStatusError
+from overlay.errors import APIStatusError, UnsupportedError
 
 _NO_LIST = frozenset({404, 405, 501})
 
@@ -14,8 +14,8 @@ def refuse_to_pay_again(shell: Shell, client: Client, job_id: str) -> None:
     """Raise WouldPayAgainError if the service has batches of a job that is not in this home folder."""
     try:
         seen = client.jobs.sent_before(job_id)
-    except APIStatusError as error:
-        if error.status_code not in _NO_LIST:
+    except (APIStatusError, UnsupportedError) as error:
+        if isinstance(error, APIStatusError) and error.status_code not in _NO_LIST:
             raise
         shell.say(
             "warning: the service cannot list batches, so it is unknown whether this file was sent before"

@@ -35,7 +35,7 @@ _MOST_LOST = 5
 
 def stop(context: JobContext, unit: Unit) -> Flow[None]:
     """Ask the service to stop a unit's batch, once."""
-    if plain_status(unit.status) in {"cancelling", "cancelled"}:
+    if plain_status(unit.status) in {"cancelling", "cancelled"} or not context.settings.service.cancels:
         return
     try:
         batch = yield from cancel(context.settings, unit.batch_id or "")

@@ -20,6 +20,7 @@ from overlay.errors import (
     NotFoundError,
     OverlayError,
     TokenProviderError,
+    UnsupportedError,
 )
 from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
 from overlay.jobs.ending import abandon
@@ -159,7 +160,7 @@ class Poller:
         while not cursor.ended and len(seen) < len(live) and pages <= len(seen) + _FEW:
             try:
                 got = yield from page(self._context.settings, after=cursor.after, limit=_PAGE)
-            except (APIStatusError, InvalidResponseError) as error:
+            except (APIStatusError, InvalidResponseError, UnsupportedError) as error:
                 if isinstance(error, APIStatusError) and retry.is_transient(error):
                     raise
                 return seen  # a service without a list, then, or with an unreadable one
@@ -236,8 +237,10 @@ class Poller:
         What the service refuses here is reported; the results are safe.
         """
         try:
-            yield from self._meet_all()
-            if self._context.record.options.delete_files:
+            service = self._context.settings.service
+            if service.lists:
+                yield from self._meet_all()
+            if self._context.record.options.delete_files and service.deletes:
                 yield from self._delete_litter()
         except (APIError, TokenProviderError) as error:
             self._context.report("outage", None, str(error))

@@ -257,13 +257,35 @@ def _learn_limit(context: JobContext, unit: Unit, limit: Limit, message: str) ->
 
 def recover(context: JobContext, unit: Unit) -> Flow[None]:
     """Find out what became of a create whose answer was never seen."""
+    if unit.state == "creating" and (yield from _repeated(context, unit)):
+        return
     if unit.state == "creating":
         found = yield from _search(context, unit)
         if found.ours:
             yield from _adopt(context, unit, found.ours, "adopted")
         if not found.absent:
             return
-    yield from _fence(context, unit)
+    if context.settings.service.deletes:
+        yield from _fence(context, unit)
+    else:
+        # Nothing can stop a create that is still on its way.
+        yield from _leave_unanswered(
+            context, unit, f"{context.settings.service} cannot delete its input file"
+        )
+
+
+def _repeated(context: JobContext, unit: Unit) -> Flow[bool]:
+    """Create once more with the key of the first time, if the service takes one: the answer is the same batch."""
+    if context.settings.service.idempotency_field is None or unit.nonce is None:
+        return False
+    try:
+        sent = yield from send(context.settings, context.body(unit), Attempt(unit.nonce))
+    except APIError:
+        return False  # then the search tells
+    if isinstance(sent, Unanswered):
+        return False
+    yield from _adopt(context, unit, [sent], "adopted")
+    return True
 
 
 def _search(context: JobContext, unit: Unit) -> Flow[Found]:
@@ -277,15 +299,20 @@ def _search(context: JobContext, unit: Unit) -> Flow[Found]:
         context.settings, context.sought(unit, given), grace=left, needed=needed, time=context.until.left
     )
     unit.looks += found.looks
-    if found.obstacle:
-        unit.problem = f"{_UNANSWERED}, and it is unknown whether there is a batch: {found.obstacle}"
-    elif _is_unanswered(unit):
+    if found.obstacle and not found.ours:
+        yield from _leave_unanswered(context, unit, found.obstacle)
+        return found
+    if _is_unanswered(unit):
         unit.problem = None
     if not found.ours:
         yield from context.save(unit)
-        if found.obstacle:
-            context.report("outage", unit, f"shard {unit.shard}: {unit.problem}")
     return found
+
+
+def _leave_unanswered(context: JobContext, unit: Unit, obstacle: str) -> Flow[None]:
+    unit.problem = f"{_UNANSWERED}, and it is unknown whether there is a batch: {obstacle}"
+    yield from context.save(unit)
+    context.report("outage", unit, f"shard {unit.shard}: {unit.problem}")
 
 
 def _is_unanswered(unit: Unit) -> bool:
@@ -359,7 +386,8 @@ def stuck(units: Sequence[Unit]) -> UnknownOutcomeError | None:
         return None
     first = left[0]
     return UnknownOutcomeError(
-        f"shard {first.shard}: {first.problem}. It is not created again, since that may pay twice",
+        f"shard {first.shard}: {first.problem}. It is not created again, since that may pay twice: once you know "
+        "that there is no batch, `overlay jobs send-again` creates it; `overlay jobs give-up` does without",
         input_file_id=first.file_id or "",
     )
 

@@ -26,6 +26,7 @@ from overlay.jobs.reading import open_results
 from overlay.jobs.records import CHANGEABLE, JobOptions, given_options
 from overlay.jobs.scheduler import work
 from overlay.jobs.views import Job
+from overlay.operations.offers import what_is_lost
 from overlay.operations.waiting import checked_poll
 from overlay.results.iterables import Opened
 from overlay.results.matching import Match
@@ -155,6 +156,9 @@ def _resume(
     """`anew`: start a job once more that the service refused as a whole; nothing of it was paid."""
     with (yield from opened_job(settings, job_id, on_change)) as opened:
         yield Work(partial(_change_options, opened, given))
+        if anew:
+            for sentence in what_is_lost(settings.service):
+                opened.context.report("waiting", None, sentence)
         if anew and opened.context.record.state == "failed":
             yield Work(partial(reopen, opened.context))
         yield from work(opened.context, until=deadline(settings, None), poll=1.0, once=True)

@@ -154,6 +154,8 @@ def search(
     That takes `grace` seconds and `needed` complete looks, the last of which comes after the grace. The search
     is given up after `time` seconds. Raises APIError if the last look fails, or if any is refused.
     """
+    if not settings.service.lists:
+        return Found(obstacle=f"{settings.service} cannot list batches")
     patience, end = deadline(settings, grace), deadline(settings, time)
     looks = 0
     while True:

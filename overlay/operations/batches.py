@@ -11,6 +11,7 @@ from overlay.generated.api.batch import cancel_batch, retrieve_batch
 from overlay.models import Batch, Page
 from overlay.operations.create import create_once
 from overlay.operations.listing import batch_page
+from overlay.operations.offers import require
 from overlay.pages import Moment, checked_limit, window
 from overlay.statuses import plain_status
 from overlay.wire.clock import Seconds, seconds
@@ -103,9 +104,11 @@ def page(
 def cancel(settings: Settings, batch_id: str) -> Flow[Batch]:
     """Ask to stop a batch. It may take 10 minutes to become `cancelled`; finished work is kept, and billed.
 
-    Cancelling a batch that is already cancelled returns it. Raises ConflictError if it has ended otherwise.
+    Cancelling a batch that is already cancelled returns it. Raises ConflictError if it has ended otherwise,
+    UnsupportedError at a service that cannot cancel.
     """
     batch_id = models.checked_id(batch_id, "batch")
+    require(settings, settings.service.cancels, "cancel batches", f"{batch_id} runs to its end")
     try:
         return models.batch((yield from call(settings, cancel_batch, final=ConflictError, batch_id=batch_id)))
     except (BadRequestError, ConflictError):

@@ -142,7 +142,30 @@ def _cancelled_before(settings: Settings, wish: Any) -> Attempt | None:
 
 
 def send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow[Batch | Unanswered]:
-    """Create a batch, with retries until an attempt is sent. Raises an error only when none was created."""
+    """Create a batch, with retries until an attempt is sent. Raises an error only when none was created.
+
+    Where the service takes an idempotency key, the nonce is one, and an attempt that goes unanswered is repeated.
+    """
+    key = settings.service.idempotency_field
+    if key is not None:
+        body[key] = attempt.nonce
+    sent = yield from _send(settings, body, attempt)
+    for count in range(settings.max_retries if key is not None else 0):
+        delay = retry.delay(sent.cause, count) if isinstance(sent, Unanswered) else None
+        if not isinstance(sent, Unanswered) or delay is None:
+            break
+        yield from pause(str(sent.cause), delay)
+        try:
+            again = yield from _send(settings, body, attempt)
+        except APIError:
+            # Refused by now: the first may have created one all the same.
+            attempt.began = sent.began
+            break
+        sent = sent if isinstance(again, Unanswered) else again
+    return sent
+
+
+def _send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow[Batch | Unanswered]:
     limit = deadline(settings, retry.READ.within)
     propagated = deadline(settings, _PROPAGATION_SECONDS)
     count = 0

@@ -33,6 +33,7 @@ from overlay.generated.types import File as Part
 from overlay.lines import open_lines, short_name
 from overlay.models import File, Page
 from overlay.operations.listing import file_page
+from overlay.operations.offers import require
 from overlay.pages import Moment, checked_limit, window
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
@@ -145,8 +146,9 @@ def page(
 
 
 def delete(settings: Settings, file_id: str) -> Flow[None]:
-    """Delete a file. Raises NotFoundError if there is none with this id."""
+    """Delete a file. Raises NotFoundError if there is none with this id, UnsupportedError."""
     file_id = models.checked_id(file_id, "file")
+    require(settings, settings.service.deletes, "delete files")
     received = yield from call(settings, delete_file, settled=NotFoundError, file_id=file_id)
     if isinstance(received, DeleteFileResponse) and received.deleted is False:
         raise InvalidResponseError(f"the service says that it did not delete file {file_id}")

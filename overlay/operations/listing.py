@@ -24,6 +24,7 @@ from overlay.generated.api.files import list_files
 from overlay.generated.types import Response
 from overlay.lines import is_object
 from overlay.models import Batch, File, Page
+from overlay.operations.offers import require
 from overlay.pages import Window
 from overlay.wire.connection import Settings
 from overlay.wire.reading import listed
@@ -104,7 +105,8 @@ _FILES = _Undecided(list_files, "files")
 def batch_page(
     settings: Settings, *, after: str | None, limit: int | None, span: Window | None = None
 ) -> Flow[Page[Batch]]:
-    """One page of the project's batches. Raises InvalidResponseError if the answer is no list."""
+    """One page of the project's batches. Raises InvalidResponseError if the answer is no list, UnsupportedError."""
+    require(settings, settings.service.lists, "list batches")
     received = yield from call(settings, _BATCHES, after=after, limit=limit)
     return _page(settings, received, partial(_read, settings, "batch", _batch), span or Window(), limit)
 
@@ -112,7 +114,8 @@ def batch_page(
 def file_page(
     settings: Settings, *, after: str | None, limit: int | None, purpose: str | None, span: Window
 ) -> Flow[Page[File]]:
-    """One page of the project's files. Raises InvalidResponseError if the answer is no list."""
+    """One page of the project's files. Raises InvalidResponseError if the answer is no list, UnsupportedError."""
+    require(settings, settings.service.lists_files, "list files")
     received = yield from call(settings, _FILES, after=after, limit=limit, purpose=purpose)
     return _page(settings, received, partial(_read, settings, "file", _file), span, limit)
 

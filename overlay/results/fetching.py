@@ -83,6 +83,12 @@ def open_batch(query: ResultsQuery, settings: Settings, stack: ExitStack) -> Flo
                 f"batch {batch.id} names no input file to take the order from; pass requests= or ordered=False",
                 batch_id=batch.id,
             )
+        if not settings.service.gives_input:
+            raise NoResultsError(
+                f"{settings.service} does not give input files back, and with them the order of the results: pass "
+                "requests= (your copy of it) or ordered=False",
+                batch_id=batch.id,
+            )
         try:
             requests = yield from fetch(settings, batch.input_file_id, folder / "input.jsonl", lasting=False)
         except FileGoneError as error:

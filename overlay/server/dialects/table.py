@@ -135,7 +135,7 @@ _AS_OPENAI = (
         name="voyage",
         missing=_PARTS,
         limits=particulars.limits(
-            100_000, endpoints=("/v1/embeddings",), windows=("12h",), unknown_files="refused"
+            100_000, _GB, endpoints=("/v1/embeddings",), windows=("12h",), unknown_files="refused"
         ),
         traits=Traits(fills=_SHORT_LINES),
         asks=particulars.voyage_asked,
