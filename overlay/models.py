@@ -29,6 +29,7 @@ _WORDS = ("status", "endpoint", "completion_window")
 """Its words that we act on, or store."""
 _texts_of = attrgetter(*_TEXTS)
 _LONGEST_ID = 1024
+_PERCENT = 100
 
 
 class Batch(models.Batch):
@@ -63,10 +64,16 @@ class Batch(models.Batch):
 
     @property
     def progress(self) -> float | None:
-        """The share of lines that have been answered or have failed, from 0.0 to 1.0; None if unknown."""
+        """The share of lines that have been answered or have failed, from 0.0 to 1.0; None if unknown.
+
+        Where there are no counts, it is what the service says in percent, as Together does.
+        """
         counts = self.request_counts
         if counts is None or not counts.total:
-            return None
+            said: object = self.additional_properties.get("progress")
+            if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= _PERCENT:
+                return None
+            return said / _PERCENT
         done = (counts.completed or 0, counts.failed or 0)
         # Generated code does not check numbers.
         if not all(isinstance(number, int) for number in (counts.total, *done)):
@@ -196,6 +203,14 @@ def _unspecified(model: Any, name: str) -> Any:
     if not name.startswith("_") and name != "additional_properties" and name in model.additional_properties:
         return model.additional_properties[name]
     raise AttributeError(f"{type(model).__name__!r} has no field {name!r}", name=name, obj=model)
+
+
+def says_complete(batch: Batch) -> bool:
+    """Whether a batch has ended with everything answered, by its own word or by one that nobody knows.
+
+    What such a batch lacks may have been paid for: it is not sent again.
+    """
+    return batch.succeeded or (batch.ended and not is_known(batch.status))
 
 
 def rank(batch: models.Batch) -> int:

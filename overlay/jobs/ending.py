@@ -19,11 +19,12 @@ from overlay.jobs.merging import fetched_path, merge, remove_fetched
 from overlay.jobs.positions import positions
 from overlay.jobs.records import LostFile, Unit
 from overlay.jobs.starting import NO_FILE, JobContext, meet_limit
-from overlay.models import Batch
+from overlay.models import Batch, says_complete
 from overlay.operations import files
 from overlay.operations.batches import cancel
 from overlay.operations.caps import limit_in
 from overlay.operations.create import failed_without_file
+from overlay.operations.young_files import is_young
 from overlay.results.answer_files import fetch_answers, is_absent, may_appear_for
 from overlay.results.fetching import batch_failed, failed, with_files
 from overlay.results.shapes import REFUSED, LineError
@@ -80,7 +81,7 @@ def collect(context: JobContext, unit: Unit) -> Flow[None]:
         return
     try:
         yield from finish(
-            context, unit, answers, batch.output_file_id, batch.error_file_id, completed=batch.succeeded
+            context, unit, answers, batch.output_file_id, batch.error_file_id, completed=says_complete(batch)
         )
     except UnclaimedAnswersError as error:
         unit.problem = str(error)
@@ -212,14 +213,20 @@ def _words(batch: Batch) -> str:
 
 
 def _without_file(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
-    """A batch that failed for want of its input file counts as never created."""
+    """A batch that failed for want of its input file counts as never created.
+
+    A file that is there, and young, is kept: the service will find it in a moment.
+    """
+    young = unit.adopted is None and (yield from is_young(context.settings, unit.file_id or "", unseen=False))
     file = LostFile(unit.file_id or "", unit.file_created_at, *unit.key)
     answered = unit.adopted is None
 
     def put_back() -> int:
         with context.ledger.transaction():
             context.ledger.spend(batch.id or "", NO_FILE)
-            if answered:
+            if young:
+                unit.state = "uploaded"
+            elif answered:
                 context.ledger.lose(file)
                 context.ledger.add_litter(file.file_id)
                 unit.state, unit.file_id, unit.file_created_at = "planned", None, None
@@ -234,6 +241,5 @@ def _without_file(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
     lost: int = yield Work(put_back)
     if answered and lost >= _MOST_LOST:
         raise failed(batch, None)
-    context.report(
-        "outage", unit, f"shard {unit.shard}: the service did not find the input file; it is sent again"
-    )
+    again = "its batch is created again" if young else "it is sent again"
+    context.report("outage", unit, f"shard {unit.shard}: the service did not find the input file; {again}")

@@ -30,6 +30,7 @@ from overlay.jobs.troubles import concerns_one, is_final
 from overlay.models import Batch
 from overlay.operations.batches import page, retrieve_until
 from overlay.operations.files import delete, retrieve as retrieve_file
+from overlay.operations.oddities import Oddities
 from overlay.pages import Cursor
 from overlay.statuses import rank_of
 from overlay.wire import retry
@@ -61,6 +62,7 @@ class Poller:
         self._missing_since: dict[UnitKey, Deadline] = {}
         self._trouble_since: Deadline | None = None
         self._seen_any = False
+        self._oddities = Oddities(context.settings, self._say)
         self._listed: dict[str, tuple[News, Deadline]] = {}
         """What the list last showed of each batch, and when that is too old to be believed."""
 
@@ -205,7 +207,13 @@ class Poller:
                     raise
                 yield from self._note(unit, error)
 
+    def _say(self, batch: Batch, sentence: str) -> None:
+        unit = next((unit for unit in self._units.values() if unit.batch_id == batch.id), None)
+        shard = f"shard {unit.shard}: " if unit is not None else ""
+        self._context.report("waiting", unit, shard + sentence)
+
     def _saw(self, unit: Unit, batch: Batch) -> Flow[None]:
+        self._oddities.saw(batch)
         news = _news(batch)
         if news == (unit.status, unit.completed, unit.failed) and not batch.ended:
             return

@@ -93,6 +93,10 @@ class _Round:
     def __init__(self, context: JobContext) -> None:
         self._context = context
         self._units: dict[UnitKey, Unit] = {unit.key: unit for unit in context.ledger.units()}
+        # By them, an answer under another id is known to be about the batch that was asked for.
+        context.settings.inputs |= {
+            unit.batch_id: unit.file_id for unit in self._units.values() if unit.batch_id and unit.file_id
+        }
         self._held: dict[UnitKey, tuple[Deadline, float]] = {}
         self._stops: OverlayError | None = None
         self.stuck = Stuck(context, self._units)

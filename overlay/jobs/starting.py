@@ -22,7 +22,7 @@ from pathlib import Path
 
 import attrs
 
-from overlay.errors import APIError, NotFoundError, UnknownOutcomeError
+from overlay.errors import APIError, InvalidInputError, NotFoundError, UnknownOutcomeError
 from overlay.flows.steps import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.jobs.account import Account
@@ -192,13 +192,14 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
     yield from context.save(unit)
     try:
         sent = yield from send(context.settings, body, Attempt(unit.nonce))
-    except APIError as error:
-        # There is no batch. A missing file is uploaded again.
+    except (APIError, InvalidInputError) as error:
+        # There is no batch. A missing file, or one that the service could not take in, is uploaded again.
         unit.state, unit.creating_at = "uploaded", None
-        if lacks_file(error):
+        limit = limit_of(error) if isinstance(error, APIError) else None
+        if not isinstance(error, APIError) or lacks_file(error):
             unit.state, unit.file_id, unit.file_created_at = "planned", None, None
         yield from context.save(unit)
-        if not (yield from meet_limit(context, unit, limit_of(error), str(error))):
+        if not (yield from meet_limit(context, unit, limit, str(error))):
             raise
         return
     if isinstance(sent, Unanswered):
@@ -400,6 +401,7 @@ def _adopt(context: JobContext, unit: Unit, found: Sequence[Batch], kind: EventK
     for extra in extras:
         yield from cancel_extra(context, unit, extra)
     unit.state, unit.created_at, unit.problem = "created", context.settings.clock.time(), None
+    context.settings.note_batch(batch.id, unit.file_id)
     yield from context.save(unit)
     context.report(kind, unit, f"shard {unit.shard}: batch {batch.id} {kind}")
 

@@ -73,8 +73,19 @@ def retrieve_until(settings: Settings, batch_id: str, *, until: Deadline | None)
     batch_id = models.checked_id(batch_id, "batch")
     received = models.batch((yield from call(settings, retrieve_batch, until=until, batch_id=batch_id)))
     if received.id != batch_id:
-        raise InvalidResponseError(f"asked for batch {batch_id}, got {received.id}")
+        if not _is_of(settings, batch_id, received):
+            raise InvalidResponseError(f"asked for batch {batch_id}, got {received.id}")
+        # A gateway gives the id that its provider has for it, under which it is not found here.
+        received.id = batch_id
     return received
+
+
+def _is_of(settings: Settings, batch_id: str, received: Batch) -> bool:
+    """Whether an answer under another id is about the batch that was asked for."""
+    known = settings.inputs.get(batch_id)
+    if known is not None:
+        return received.input_file_id == known
+    return settings.service.answers_other_ids
 
 
 def page(

@@ -29,6 +29,7 @@ from overlay.errors import (
     APIStatusError,
     BadRequestError,
     ConfigurationError,
+    NotFoundError,
     RateLimitError,
     UnknownOutcomeError,
 )
@@ -39,6 +40,7 @@ from overlay.models import Batch
 from overlay.operations.adopting import Began, Found, Sought, has_nonce, keep_oldest, looks_needed, search
 from overlay.operations.caps import limit_of
 from overlay.operations.marks import KEY, Mark, mark_of, new_nonce
+from overlay.operations.young_files import Youth, until_ready
 from overlay.services import ServiceProfile
 from overlay.statuses import plain_status
 from overlay.wire import retry
@@ -49,7 +51,6 @@ _log = logging.getLogger("overlay")
 
 _REFUSED_BY_ANYONE = frozenset({401, 403, 404, 405, 410, 411, 413, 414, 415, 421, 422, 429, 431})
 _AMBIGUOUS = frozenset({408, 409, 499})
-_PROPAGATION_SECONDS = 60.0
 _METADATA_LIMITS = (16, 64, 512)
 """Pairs, and characters of a key and of a value: the API reference, "Create batch"."""
 _OURS = 1
@@ -167,7 +168,8 @@ def send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow
 
 def _send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow[Batch | Unanswered]:
     limit = deadline(settings, retry.READ.within)
-    propagated = deadline(settings, _PROPAGATION_SECONDS)
+    youth = Youth(settings, body.input_file_id)
+    yield from until_ready(settings, body.input_file_id)
     count = 0
     while True:
         attempt.began = began = Began(settings.clock.monotonic(), settings.clock.time())
@@ -178,17 +180,18 @@ def _send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flo
                 _log.warning("creating a batch of %s went unanswered: %s", body.input_file_id, error)
                 return Unanswered(error, began)
             attempt.began = None
+            if (yield from youth.passes(error)):
+                continue
             delay = _delay(error, count, settings.max_retries)
             limit = limit.later(retry.asked_wait(error))
-            if lacks_file(error) and propagated.left > 0:
-                delay = retry.jitter(count) + 1.0
-            elif delay is None or delay > limit.left:
+            if delay is None or delay > limit.left:
                 raise
             why = str(error)
         else:
             settings.keeps_metadata = has_nonce(batch)
             if not settings.keeps_metadata:
                 settings.given.add(batch.id)
+            settings.note_batch(batch.id, body.input_file_id)
             return batch
         yield from pause(why, delay)
         count += 1
@@ -265,13 +268,11 @@ def _delay(error: APIError, attempt: int, max_retries: int) -> float | None:
 
 
 def lacks_file(error: APIError) -> bool:
-    """Whether the service cannot find the file: just after an upload, batches may not see it yet."""
-    return isinstance(error, BadRequestError) and _misses_a_file(str(error))
-
-
-def _misses_a_file(words: str) -> bool:
-    words = words.lower()
-    return "cannot find file" in words or "not have access" in words
+    """Whether the service cannot find the file, however long it was waited for."""
+    words = str(error).lower()
+    if isinstance(error, NotFoundError):
+        return "file" in words
+    return isinstance(error, BadRequestError) and ("cannot find file" in words or "not have access" in words)
 
 
 def failed_without_file(batch: Batch) -> bool:
@@ -304,6 +305,7 @@ def _adopt(
     if found.ours:
         kept = yield from keep_oldest(settings, found.ours)
         settings.given.add(kept.id)
+        settings.note_batch(kept.id, body.input_file_id)
         return kept
     missing = found.obstacle or f"no batch of that create appeared within {grace:,.0f} s"
     raise UnknownOutcomeError(

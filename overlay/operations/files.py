@@ -6,6 +6,7 @@ at the final path is always complete. `delete` is the only place from which a fi
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,8 @@ from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 from overlay.wire.part_file import PartFile
+
+_log = logging.getLogger("overlay")
 
 _PROGRESS = 64 * 1024
 """Once a try has come this many bytes further, the next one counts as the first again."""
@@ -87,10 +90,15 @@ def upload(
         yield from delete(settings, sent.id)
         raise _changed_error(source)
     if isinstance(sent.bytes_, int) and 0 < sent.bytes_ != before.st_size:
-        yield from delete(settings, sent.id)
-        raise InvalidResponseError(
-            f"{source}: {before.st_size:,} bytes were sent and {sent.bytes_:,} arrived; nothing was created"
+        # Gateways write the lines anew, with other names of models or ids.
+        _log.warning(
+            "%s: %s bytes were sent, and the service's file %s has %s",
+            source,
+            f"{before.st_size:,}",
+            sent.id,
+            f"{sent.bytes_:,}",
         )
+    settings.note_upload(sent.id, sent.status)
     return sent
 
 

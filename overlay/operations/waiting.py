@@ -5,6 +5,7 @@ Temporary failures are waited out; permanent ones are raised. Time is measured o
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 
@@ -20,13 +21,18 @@ from overlay.errors import (
 from overlay.flows.steps import Deadline, Flow, Sleep, deadline
 from overlay.models import Batch
 from overlay.operations.batches import retrieve_until
+from overlay.operations.oddities import Oddities
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 
+_log = logging.getLogger("overlay")
+
 _PAUSE_GROWTH = 1.5
 _LONGEST_PAUSE = 60.0
 _PAUSE_JITTER = 0.2
+_NEW_SECONDS = 60.0
+"""How long a batch may be missing that this client has just created."""
 _PATIENCE = 600.0
 """How long, in seconds, a batch seen before may be missing or unreadable, or a token provider may fail."""
 
@@ -44,14 +50,16 @@ def wait(
     `timeout` and `poll` are timedeltas or seconds. `poll` is the first pause between two looks; pauses grow by
     half each time, up to a minute. `on_change` is called with the batch at first, and whenever its status or
     counts change. An outage of the service is waited out until the timeout; a failing token provider, or a
-    batch that is missing or cannot be read, for 10 minutes.
+    batch that is missing or cannot be read, for 10 minutes; a batch that this client has just created may be
+    missing for a minute. A status that nobody knows is logged after 10 minutes, and so is what the service says is
+    wrong with a batch that runs.
 
     Raises WaitTimeoutError; the batch then keeps running at the service. Errors of the first look, and permanent
     ones, are raised at once.
     """
     until = deadline(settings, timeout)
     pause = checked_poll(poll)
-    watch = _Watch(settings, on_change)
+    watch = _Watch(settings, batch_id, on_change)
     while True:
         try:
             latest = yield from retrieve_until(settings, batch_id, until=until)
@@ -86,14 +94,19 @@ def checked_poll(poll: Seconds) -> float:
 class _Watch:
     """What has been seen of a batch so far, and for how long it has been out of sight."""
 
-    def __init__(self, settings: Settings, on_change: Callable[[Batch], object] | None) -> None:
+    def __init__(
+        self, settings: Settings, batch_id: str, on_change: Callable[[Batch], object] | None
+    ) -> None:
         self.seen: Batch | None = None
+        self._batch_id = batch_id
+        self._oddities = Oddities(settings, lambda _, sentence: _log.warning("%s", sentence))
         self._settings = settings
         self._on_change = on_change
         self._patience: Deadline | None = None
 
     def saw(self, latest: Batch) -> None:
         self._patience = None
+        self._oddities.saw(latest)
         before = self.seen
         # A replica that lags behind may show an earlier status again.
         if before is not None and -1 < models.rank(latest) < models.rank(before):
@@ -106,11 +119,16 @@ class _Watch:
     def tolerates(self, error: APIError | TokenProviderError) -> bool:
         """Whether to keep waiting despite this error."""
         if self.seen is None:
-            return False
+            return isinstance(error, NotFoundError) and self._is_new
         if isinstance(error, NotFoundError | TokenProviderError | InvalidResponseError):
             self._patience = self._patience or deadline(self._settings, _PATIENCE)
             return self._patience.left > 0
         return retry.is_transient(error)
+
+    @property
+    def _is_new(self) -> bool:
+        created = self._settings.created.get(self._batch_id)
+        return created is not None and self._settings.clock.monotonic() - created <= _NEW_SECONDS
 
 
 def _news(batch: Batch) -> tuple[object, ...]:

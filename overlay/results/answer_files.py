@@ -21,7 +21,7 @@ import attrs
 from overlay.errors import APIError, FileGoneError, IncompleteResultsError, InvalidResponseError
 from overlay.flows.steps import Deadline, Flow, Work, deadline, pause
 from overlay.lines import check_complete, count_lines, is_torn
-from overlay.models import Batch
+from overlay.models import Batch, says_complete
 from overlay.operations.files import fetch_measured
 from overlay.statuses import plain_status
 from overlay.wire import retry
@@ -141,7 +141,7 @@ def expected_lines(batch: Batch) -> int | None:
     if counts is None:
         return None
     # Of a batch that did not complete, what never ran may count as failed, and stand in neither file.
-    done = _number(counts.completed) + (_number(counts.failed) if batch.succeeded else 0)
+    done = _number(counts.completed) + (_number(counts.failed) if says_complete(batch) else 0)
     total = _number(counts.total)
     return min(done, total) if total else done or None
 

@@ -24,7 +24,7 @@ from overlay.errors import (
     UnclaimedAnswersError,
 )
 from overlay.flows.steps import Flow, Sleep, Work, deadline
-from overlay.models import Batch
+from overlay.models import Batch, says_complete
 from overlay.operations.batches import retrieve
 from overlay.operations.files import fetch
 from overlay.results.answer_files import fetch_answers, fetch_patiently
@@ -59,6 +59,12 @@ def open_batch(query: ResultsQuery, settings: Settings, stack: ExitStack) -> Flo
     batch = yield from with_files(settings, query.batch_id)
     if plain_status(batch.status) == "failed" and not (batch.output_file_id or batch.error_file_id):
         raise failed(batch, query.requests)
+    stored = _blobs(batch, "output_blob", "error_blob")
+    if stored and not (batch.output_file_id or batch.error_file_id):
+        raise NoResultsError(
+            f"batch {batch.id} wrote its results to your own storage: download {' and '.join(stored)} from there",
+            batch_id=batch.id,
+        )
     arriving: Lines | None = None
     broken: dict[str, APIError] = {}
     if batch.output_file_id and query.run is not None and not query.ordered:
@@ -79,8 +85,11 @@ def open_batch(query: ResultsQuery, settings: Settings, stack: ExitStack) -> Flo
     requests = query.requests
     if requests is None:
         if not batch.input_file_id:
+            blobs = _blobs(batch, "input_blob")
+            place = f": its input is in your own storage, {blobs[0]}" if blobs else ""
             raise NoResultsError(
-                f"batch {batch.id} names no input file to take the order from; pass requests= or ordered=False",
+                f"batch {batch.id} names no input file to take the order from{place}; pass requests= (your copy of "
+                "it) or ordered=False",
                 batch_id=batch.id,
             )
         if not settings.service.gives_input:
@@ -121,19 +130,26 @@ def with_files(settings: Settings, batch_id: str) -> Flow[Batch]:
         if not _lacks_files(batch):
             break
         if until.left <= 0:
-            if batch.succeeded and not (batch.output_file_id or batch.error_file_id):
-                raise NoResultsError(
-                    f"batch {batch.id} is completed but names no result file; contact the service's support",
-                    batch_id=batch.id,
-                )
+            if says_complete(batch) and not (batch.output_file_id or batch.error_file_id):
+                raise NoResultsError(_nothing_to_fetch(batch), batch_id=batch.id)
             break
         yield Sleep(_LOOK_SECONDS)
     return batch
 
 
+def _nothing_to_fetch(batch: Batch) -> str:
+    return f"batch {batch.id} is {batch.status} but names no result file; ask the service's support"
+
+
+def _blobs(batch: Batch, *names: str) -> list[str]:
+    """The places in a storage of the user's own that a batch names; Azure has them."""
+    found = (batch.additional_properties.get(name) for name in names)
+    return [place for place in found if isinstance(place, str) and place]
+
+
 def _lacks_files(batch: Batch) -> bool:
     """Whether a completed batch has not yet named the files its results must be in."""
-    if not batch.succeeded:
+    if not says_complete(batch) or _blobs(batch, "output_blob", "error_blob"):
         return False
     counts = batch.request_counts
     if not (batch.output_file_id or batch.error_file_id):
@@ -194,7 +210,7 @@ def _refuse(batch: Batch, match: Match, found: Unclaimed) -> UnclaimedAnswersErr
         if not lines:
             return None
         advice = "they cannot be matched by order, as they are not as many"
-    elif batch.succeeded and found.may_be_missed and found.missing == found.requests:
+    elif says_complete(batch) and found.may_be_missed and found.missing == found.requests:
         advice = (
             'if the service keeps the order of the requests, match="order" (`--match order`) matches them by it'
             if lines == found.missing

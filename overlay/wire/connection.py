@@ -61,6 +61,7 @@ for a module that a thread of its parent was importing."""
 os.register_at_fork(
     before=_building.acquire, after_in_parent=_building.release, after_in_child=_building.release
 )
+_REMEMBERED = 10_000
 _LOOPBACK = ("all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]")
 STREAMED = "overlay.streamed"
 """The request extension that marks a body as streamed, and so not capped."""
@@ -89,10 +90,28 @@ class Settings:
     """Whether the service's lists are known to be arrays, with nothing around them."""
     given: set[str] = attrs.field(factory=set[str], repr=False)
     """Ids of batches that answers have named, at a service that keeps no metadata."""
+    uploaded: dict[str, tuple[float, str | None]] = attrs.field(
+        factory=dict[str, tuple[float, "str | None"]], repr=False
+    )
+    """The files that this client uploaded last: when, by the monotonic clock, and their status then."""
+    created: dict[str, float] = attrs.field(factory=dict[str, float], repr=False)
+    """The batches that this client created last: when, by the monotonic clock."""
+    inputs: dict[str, str] = attrs.field(factory=dict[str, str], repr=False)
+    """The input files of batches, by the batches' ids, as far as they are known for sure."""
     told: set[str] = attrs.field(factory=set[str], repr=False)
     """Warnings that were given, and are not repeated."""
     unresolved: dict[Any, list[Any]] = attrs.field(factory=dict[Any, list[Any]], repr=False)
     """Creates that were cancelled on their way, by what they asked for: see `overlay.operations.create`."""
+
+    def note_upload(self, file_id: str, status: str | None) -> None:
+        """Remember a file that was uploaded just now."""
+        _keep(self.uploaded, file_id, (self.clock.monotonic(), status))
+
+    def note_batch(self, batch_id: str, input_file_id: str | None) -> None:
+        """Remember a batch that was created just now."""
+        _keep(self.created, batch_id, self.clock.monotonic())
+        if input_file_id:
+            _keep(self.inputs, batch_id, input_file_id)
 
     @property
     def host(self) -> str:
@@ -128,6 +147,13 @@ class Settings:
         host = urlsplit(self.base_url).hostname or ""
         if is_loopback(host):
             yield f"all://[{host}]" if ":" in host else f"all://{host}"
+
+
+def _keep(remembered: dict[str, T], name: str, value: T) -> None:
+    """Remember something, and forget the oldest for it where there is much."""
+    while len(remembered) >= _REMEMBERED:
+        remembered.pop(next(iter(remembered)), None)
+    remembered[name] = value
 
 
 def call_name(request: httpx.Request) -> str:

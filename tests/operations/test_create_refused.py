@@ -3,13 +3,13 @@
 import pytest
 from support.calling import FakeClock, advancing, create, once
 
-from overlay import APIConnectionError, APIStatusError, BadRequestError, BatchFailedError, RateLimitError
+from overlay import APIConnectionError, APIStatusError, BatchFailedError, RateLimitError
 from overlay.server import CloseAfter, Limits, Literally, Reject, Service
 
 CREATE = "POST /batches"
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 415, 422])
+@pytest.mark.parametrize("status", [400, 401, 403, 405, 413, 415])
 def test_a_refusal_is_raised_at_once(api, service, clock, file_id, status):
     service.faults.add(CREATE, Reject(status, "No."))
     with pytest.raises(APIStatusError, match="No") as caught:
@@ -35,12 +35,15 @@ def test_a_file_that_is_not_known_yet_is_waited_for(api, service, clock, file_id
     assert len(service.batches()) == 1
 
 
-def test_a_file_that_stays_unknown_is_refused_after_a_minute(connect):
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_mistyped_file_id_costs_no_time(connect, status):
     with Service(limits=Limits(unknown_files="refused")) as service:
+        service.faults.add(CREATE, Reject(status, "There is no such file: file-unknown"), times=None)
         clock = FakeClock(advancing(service))
-        with pytest.raises(BadRequestError, match="file-unknown"):
+        with pytest.raises(APIStatusError, match="file-unknown"):
             create(connect(service.base_url, clock=clock), "file-unknown")
-    assert 60 <= sum(clock.slept) < 90
+        assert clock.slept == []
+        assert (service.count("POST", "/batches"), service.count("GET", "/files/file-unknown")) == (1, 1)
 
 
 def test_a_file_that_stays_unknown_fails_the_batch(api, clock):
