@@ -99,7 +99,7 @@ def test_the_default_is_the_api_itself():
         ({"base_url": "https://example.com:port/"}, "base URL"),
         ({"base_url": "https://example.com:99999/"}, "base URL"),
         ({"base_url": "https://[::1/v1"}, "base URL"),
-        ({"base_url": "https://example.com/v1?api-version=1"}, "query"),
+        ({"base_url": "https://example.com/v1#part"}, "fragment"),
         ({"base_url": "https://example.com/v1#top"}, "fragment"),
     ],
 )

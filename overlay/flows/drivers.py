@@ -17,7 +17,7 @@ import attrs
 import httpx
 
 from overlay.errors import APITimeoutError, ConfigurationError, OverlayError, StorageError
-from overlay.flows.steps import Call, Fetch, Flow, Pull, Sleep, Step, Stream, Together, Work
+from overlay.flows.steps import Call, Fetch, Flow, Pull, Put, Sleep, Step, Stream, Together, Work
 from overlay.flows.threads import to_the_end
 from overlay.wire.body import Body
 from overlay.wire.connection import (
@@ -29,6 +29,7 @@ from overlay.wire.connection import (
     refusal,
     transport_error,
 )
+from overlay.wire.uploading import put_request
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ def failure(settings: Settings, error: Exception, step: Step) -> OverlayError | 
     if isinstance(step, Work | Fetch) and isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return StorageError(f"{place}{error.strerror or error}", path=error.filename)
-    if isinstance(step, Call | Fetch | Stream):
+    if isinstance(step, Call | Fetch | Put | Stream):
         request = getattr(error, "_request", None)
         name = call_name(request) if isinstance(request, httpx.Request) else _name(step)
         if isinstance(error, TimeoutError):
@@ -51,7 +52,9 @@ def failure(settings: Settings, error: Exception, step: Step) -> OverlayError | 
     return None
 
 
-def _name(step: Call | Fetch | Stream) -> str:
+def _name(step: Call | Fetch | Put | Stream) -> str:
+    if isinstance(step, Put):
+        return "PUT of the file's content"
     if isinstance(step, Fetch | Stream):
         return f"GET {step.path}"
     return str(getattr(step.endpoint, "__name__", "the call")).rpartition(".")[2]
@@ -139,6 +142,9 @@ class Blocking:
         if isinstance(step, Stream):
             response = self._get(step.path, {})
             return Body(response, self.settings.clock, lambda error: failure(self.settings, error, step))
+        if isinstance(step, Put):
+            http = self.connections.get("upload").get_httpx_client()
+            return http.send(put_request(step.target, step.path, http), auth=None)
         return self._fetch(step)
 
     def _together(self, step: Together) -> list[Any]:
@@ -231,6 +237,9 @@ class Awaiting:
             return await self._pull(step)
         if isinstance(step, Together):
             return await self._together(step)
+        if isinstance(step, Put):
+            http = self.connections.get("upload").get_async_httpx_client()
+            return await http.send(put_request(step.target, step.path, http), auth=None)
         assert not isinstance(step, Stream), "only blocking clients read a body piece by piece"
         return await self._fetch(step)
 

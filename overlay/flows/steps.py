@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import attrs
@@ -52,6 +53,14 @@ class Fetch:
 
 
 @attrs.frozen
+class Put:
+    """Send a file's content to the storage that an upload was redirected to."""
+
+    target: str
+    path: Path
+
+
+@attrs.frozen
 class Stream:
     """Start a GET whose body is read piece by piece; gives the `Body`. Only for blocking drivers."""
 
@@ -89,7 +98,7 @@ class Together:
     at_most: int
 
 
-Step: TypeAlias = Call | Fetch | Stream | Sleep | Work | Pull | Together
+Step: TypeAlias = Call | Fetch | Put | Stream | Sleep | Work | Pull | Together
 Flow: TypeAlias = Generator[Step, Any, T]
 
 

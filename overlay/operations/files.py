@@ -27,7 +27,7 @@ from overlay.errors import (
     NotFoundError,
     Problem,
 )
-from overlay.flows.steps import Fetch, Flow, Work, call, pause
+from overlay.flows.steps import Fetch, Flow, Put, Work, call, pause
 from overlay.generated.api.files import create_file, delete_file, retrieve_file
 from overlay.generated.models import CreateFileRequest, DeleteFileResponse
 from overlay.generated.types import File as Part
@@ -40,6 +40,7 @@ from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 from overlay.wire.part_file import PartFile
+from overlay.wire.uploading import UploadRedirectedError
 
 _log = logging.getLogger("overlay")
 
@@ -77,9 +78,7 @@ def upload(
             body[anchor] = "created_at"
             body[span] = int(seconds(expires_after))
         try:
-            sent = models.file(
-                (yield from call(settings, create_file, policy=retry.UPLOAD, profile="upload", body=body))
-            )
+            sent = yield from _sent(settings, source, body)
         except (ConfigurationError, BadRequestError):
             # A body that is not as long as announced cannot be sent, and a torn one may be refused.
             if (yield Work(partial(_changed, before, handle))):
@@ -100,6 +99,38 @@ def upload(
         )
     settings.note_upload(sent.id, sent.status)
     return sent
+
+
+def _sent(settings: Settings, source: Path, body: CreateFileRequest) -> Flow[File]:
+    try:
+        received = yield from call(settings, create_file, policy=retry.UPLOAD, profile="upload", body=body)
+    except UploadRedirectedError as error:
+        # Left before anything else can fail: the address is a secret, and errors keep what they were raised in.
+        redirected = error
+    else:
+        return models.file(received)
+    return (yield from _send_on(settings, source, redirected))
+
+
+def _send_on(settings: Settings, source: Path, redirected: UploadRedirectedError) -> Flow[File]:
+    """Send the content of an upload to where the service wants it. To do so again does no harm."""
+    if redirected.file_id is None:
+        raise InvalidResponseError(
+            "the upload was redirected to a storage, and nothing says what the file's id will be"
+        )
+    attempt = 0
+    while True:
+        try:
+            yield Put(redirected.target, source)
+            break
+        except APIError as error:
+            delay = retry.delay(error, attempt)
+            attempt += 1
+            if delay is None or attempt >= min(retry.UPLOAD.tries, settings.max_retries + 1):
+                raise
+            why = str(error)
+        yield from pause(why, delay)
+    return (yield from retrieve(settings, redirected.file_id))
 
 
 def _changed(before: os.stat_result, handle: BinaryIO) -> bool:

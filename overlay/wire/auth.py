@@ -25,6 +25,7 @@ import httpx
 
 from overlay.errors import ConfigurationError, OverlayError, Problem, TokenProviderError
 from overlay.hidden import hide, without_secrets
+from overlay.wire.redirects import FOLLOWED, FOREIGN
 
 BEARER = "Authorization"
 """The header of a bearer token."""
@@ -253,7 +254,7 @@ def _raised(what: str) -> str:
 
 
 class TokenAuth(httpx.Auth):
-    """Puts the token on each request, and on a 401 tries once more with a fresh one."""
+    """Puts the token on each request, tries once more with a fresh one on a 401, and follows some redirects."""
 
     def __init__(self, tokens: Tokens, header: str = BEARER) -> None:
         self._tokens = tokens
@@ -263,15 +264,23 @@ class TokenAuth(httpx.Auth):
         token = self._tokens.get()
         response = yield self._with_token(request, token)
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens.renewable:
-            yield self._with_token(request, self._tokens.get(rejected=token))
+            token = self._tokens.get(rejected=token)
+            response = yield self._with_token(request, token)
+        while (following := response.extensions.get(FOLLOWED)) is not None:
+            response = yield self._with_token(following, token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         token = await self._tokens.aget()
         response = yield self._with_token(request, token)
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens.renewable:
-            yield self._with_token(request, await self._tokens.aget(rejected=token))
+            token = await self._tokens.aget(rejected=token)
+            response = yield self._with_token(request, token)
+        while (following := response.extensions.get(FOLLOWED)) is not None:
+            response = yield self._with_token(following, token)
 
     def _with_token(self, request: httpx.Request, token: Issued) -> httpx.Request:
+        if request.extensions.get(FOREIGN):
+            return request  # it goes to another host
         if self._header == BEARER or _JWT.fullmatch(token.value):
             request.headers[BEARER] = f"Bearer {token.value}"
         else:

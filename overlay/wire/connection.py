@@ -8,8 +8,9 @@ Generated code takes its per-call options only from its client, so each profile 
 - `upload`, whose answer may take five minutes.
 
 A guard in httpx's response hook runs before generated code sees the answer (and could choke on it) and before
-the auth flow does. It caps what is read, refuses compressed bodies (we ask for none: half a megabyte of gzip can
-hold half a gigabyte), and raises on every error status but 401, which the auth flow handles first.
+the auth flow does. It caps what is read, unpacks what is compressed though nobody asked for it (half a megabyte of
+gzip can hold half a gigabyte), and raises on every error status but 401 and the redirects that are followed, which
+the auth flow handles first.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 import httpx
@@ -44,7 +45,10 @@ from overlay.wire.clock import Clock, SystemClock
 from overlay.wire.decoding import JSONResponse
 from overlay.wire.environment import variable
 from overlay.wire.hosts import is_loopback
+from overlay.wire.redirects import FOLLOWED, FOREIGN, next_request, target_of
 from overlay.wire.refusals import status_error
+from overlay.wire.unpacking import UnpackedStream, can_unpack
+from overlay.wire.uploading import UploadRedirectedError, file_id_in, is_upload
 
 Profile: TypeAlias = Literal["read", "create", "upload"]
 T = TypeVar("T")
@@ -123,7 +127,8 @@ class Settings:
         limits = httpx.Limits(max_keepalive_connections=0) if profile == "create" else httpx.Limits()
         return {
             "auth": TokenAuth(self.tokens, self.service.key_header),
-            "base_url": self.base_url,
+            "base_url": self.base_url.partition("?")[0],
+            "params": parse_qsl(urlsplit(self.base_url).query, keep_blank_values=True) or None,
             "headers": {
                 "Accept-Encoding": "identity",
                 "User-Agent": f"openai-batch-overlay/{VERSION}",
@@ -161,31 +166,30 @@ def call_name(request: httpx.Request) -> str:
     return f"{request.method} {request.url.path}"
 
 
+def _host_of(settings: Settings, request: httpx.Request) -> str:
+    """Who was asked: the service, or a storage that it sent us on to."""
+    return request.url.netloc.decode() if request.extensions.get(FOREIGN) else settings.host
+
+
 def _admit(settings: Settings, response: httpx.Response) -> bool:
     """Put the guard on an answer. True: it is an error, to be read and raised."""
     request = response.request
 
     def call() -> str:
-        return f"{call_name(request)} at {settings.host}"
+        return f"{call_name(request)} at {_host_of(settings, request)}"
 
     date = response.headers.get("date")
-    if date:
+    if date and not request.extensions.get(FOREIGN):
         settings.server_date = date, settings.clock.monotonic()
     timeouts = request.extensions.get("timeout", {})
     if isinstance(timeouts.get("read"), TotalTimeout):
         # The headers are here. The meter, or the download, limits what the body may take.
         timeouts["read"] = timeouts["read"].seconds
-    encoding = response.headers.get("content-encoding", "identity")
+    following = next_request(response, content=STREAMED in request.extensions)
     refused = not response.is_success
-    if encoding.lower() != "identity":
-        if not refused:
-            raise InvalidResponseError(
-                f"{call()}: the answer is encoded as {encoding}, which was not requested"
-            )
-        # Its message is dropped unread; the status is what counts.
-        response.headers["content-encoding"] = "identity"
+    unreadable = _unpack(response, call, refused=refused)
     if refused or STREAMED not in request.extensions:
-        cap = _ERROR_CAP if encoding.lower() == "identity" else 0
+        cap = 0 if unreadable else _ERROR_CAP
         meter = Meter(
             call,
             cap=cap if refused else _JSON_CAP,
@@ -200,7 +204,32 @@ def _admit(settings: Settings, response: httpx.Response) -> bool:
             response.status_code = HTTPStatus.OK
             response.__class__ = JSONResponse  # sound because it adds nothing but a method
         return False
+    if following is not None:
+        response.extensions[FOLLOWED] = following
+        return False
+    if settings.service.upload_redirects and is_upload(request) and (target := target_of(response)):
+        raise UploadRedirectedError(str(target), file_id_in(response.headers))
     return response.status_code != HTTPStatus.UNAUTHORIZED
+
+
+def _unpack(response: httpx.Response, call: Callable[[], str], *, refused: bool) -> bool:
+    """Have a compressed answer unpacked as it is read; True for an error whose words cannot be read."""
+    said = response.headers.get("content-encoding", "identity")
+    encoding = said.strip().lower()
+    if encoding in {"identity", ""}:
+        return False
+    if not can_unpack(encoding):
+        if not refused:
+            raise InvalidResponseError(f"{call()}: the answer is encoded as {said}, which was not requested")
+        # Its message is dropped unread; the status is what counts.
+        response.headers["content-encoding"] = "identity"
+        return True
+    response.stream = UnpackedStream(response.stream, encoding, call)
+    # The length is that of what was sent; and httpx must not unpack it once more.
+    response.headers.pop("content-length", None)
+    if STREAMED not in response.request.extensions:
+        response.headers["content-encoding"] = "identity"
+    return False
 
 
 def refusal(

@@ -51,6 +51,7 @@ class PartFile:
         self.total: int | None = None
         """How many bytes the whole file has, if the service said so."""
         self.etag: str | None = None
+        self._resumable = True
 
     @property
     def size(self) -> int:
@@ -80,7 +81,7 @@ class PartFile:
 
     @property
     def request_headers(self) -> dict[str, str]:
-        if not self.offset:
+        if not self.offset or not self._resumable:
             return {}
         condition = {"If-Range": self.etag} if self.etag else {}
         return {"Range": f"bytes={self.offset}-", **condition}
@@ -88,6 +89,12 @@ class PartFile:
     def open(self, status_code: int, headers: Mapping[str, str], clock: Clock) -> Sink:
         """Start writing the answer, after what is kept of the part."""
         size = content_length(headers)
+        packed = headers.get("content-encoding", "identity").lower() != "identity"
+        # A range counts the bytes as they were sent; the part has them unpacked.
+        self._resumable = not packed
+        if packed and status_code == HTTPStatus.PARTIAL_CONTENT:
+            self.clear()
+            raise InvalidResponseError("the rest of a file came compressed, which cannot be joined")
         if status_code == HTTPStatus.PARTIAL_CONTENT:
             found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
             if found is None or int(found[1]) != self.offset:
@@ -99,7 +106,7 @@ class PartFile:
             self.total = size
         etag = headers.get("etag", "")
         # A weak ETag cannot vouch for bytes (RFC 9110, section 13.1.5).
-        self.etag = etag if etag and not etag.startswith("W/") else None
+        self.etag = etag if etag and not etag.startswith("W/") and not packed else None
         return Sink(self.part, self.offset, clock)
 
 

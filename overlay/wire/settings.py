@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 import httpx
@@ -20,6 +21,15 @@ from overlay.wire.environment import variable
 from overlay.wire.hosts import is_loopback
 
 _OPENAI_KEY = "OPENAI_API_KEY"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, section 5.1."""
+_OURS = {
+    "authorization": "made of the token: pass token=",
+    "content-length": "counted for each request",
+    "content-type": "set for each request",
+    "host": "taken from the base URL",
+    "transfer-encoding": "set for each request",
+}
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
 
 
@@ -135,6 +145,12 @@ def _headers(
         **(headers or {}),
     }
     for name, value in sent.items():
+        if not isinstance(name, str) or not isinstance(value, str | None):
+            raise ConfigurationError("headers must be a mapping of strings to strings")
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(f"{name!r:.60} is not the name of a header")
+        if name.lower() in _OURS:
+            raise ConfigurationError(f"the header {name} is {_OURS[name.lower()]}")
         if value is not None and (not value.isascii() or not value.isprintable()):
             raise ConfigurationError(
                 f"the header {name} contains characters that are not allowed in a header"
@@ -158,10 +174,14 @@ def _base_url(text: str, *, allow_insecure: bool) -> str:
         raise ConfigurationError(f"the base URL {text!r:.200} is not http:// or https:// with a host")
     if url.username is not None or url.password is not None:
         raise ConfigurationError("the base URL contains a user name or password; pass token= instead")
-    if url.query or url.fragment:
-        raise ConfigurationError(f"the base URL {text!r:.200} has a query or fragment; give the path only")
+    if url.fragment:
+        raise ConfigurationError(
+            f"the base URL {text!r:.200} has a fragment, which is never sent; leave it out"
+        )
     if url.scheme == "http" and not allow_insecure and not is_loopback(url.hostname):
         raise ConfigurationError(
             f"http://{url.hostname} would send the token unencrypted: use https://, or allow_insecure=True"
         )
-    return text.strip().rstrip("/")
+    if not url.query:
+        return text.strip().rstrip("/?")
+    return urlunsplit(url._replace(path=url.path.rstrip("/")))

@@ -28,12 +28,10 @@ def test_an_unknown_status_is_said_after_ten_minutes_and_once(raw_server, connec
     assert api.batches.wait("batch_1").succeeded
     assert sum(clock.slept) > 1800
     told = [each for each in caplog.messages if "pondering" in each]
-    assert told == [
-        (
-            "batch batch_1 has had the unknown status 'pondering' for 10 minutes; it is waited for until it shows that "
-            "it has ended"
-        )
-    ]
+    (sentence,) = told
+    assert sentence.startswith(
+        "batch batch_1 has had the unknown status 'pondering' for 10 minutes; it is waited"
+    )
 
 
 def test_a_status_that_changes_is_news_each_time(raw_server, connect, caplog):

@@ -75,8 +75,8 @@ def bomb():
     return gzip.compress(b" " * 50 * MIB)
 
 
-@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "deflate, gzip", "zstd"])
-def test_a_compressed_answer_is_refused_unread(raw_server, connect, coding):
+@pytest.mark.parametrize("coding", ["br", "deflate, gzip", "zstd"])
+def test_an_answer_that_cannot_be_unpacked_is_refused_unread(raw_server, connect, coding):
     statuses = {"GET": 200, "POST": 500}
     server = raw_server(lambda request: answer(bomb(), statuses[request.method], content_encoding=coding))
     api = connect(server.base_url, max_retries=0)

@@ -166,7 +166,7 @@ def test_a_redirect_is_named_and_not_followed(status, location, target):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed(raw_server, connect, requests_file, status):
+def test_no_redirect_to_another_host_is_followed_with_the_token(raw_server, connect, requests_file, status):
     other = raw_server(lambda request: answer({"id": "batch_1"}))
     server = raw_server(lambda request: answer("", status, location=f"{other.base_url}/batches/batch_1"))
     api = connect(server.base_url)
@@ -174,7 +174,7 @@ def test_no_redirect_is_followed(raw_server, connect, requests_file, status):
         lambda: api.batches.retrieve("batch_1"),
         lambda: api.batches.create(input_file_id="file-1", endpoint="/v1/responses"),
         lambda: api.files.upload(requests_file),
-        lambda: api.files.download("file-1", requests_file),
+        lambda: api.files.delete("file-1"),
     ):
         with pytest.raises(APIStatusError, match=r"redirects to 127\.0\.0\.1") as caught:
             use()
