@@ -6,7 +6,7 @@ import functools
 import inspect
 import shlex
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 
@@ -51,6 +51,15 @@ _OPTIONS: dict[str, Any] = {
             rich_help_panel=_GROUP,
         ),
     ],
+    "header": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header",
+            metavar="NAME: VALUE",
+            help="Sent with every request; may be repeated.",
+            rich_help_panel=_GROUP,
+        ),
+    ],
     "allow_insecure": Annotated[
         bool | None,
         typer.Option(
@@ -74,6 +83,7 @@ class Shell:
     base_url: str | None = None
     service: str | None = None
     token_file: Path | None = None
+    header: list[str] | None = attrs.field(default=None, repr=False)
     allow_insecure: bool | None = None
     json: bool | None = None
 
@@ -84,6 +94,7 @@ class Shell:
             token=token,
             base_url=self.base_url,
             service=self.service,
+            headers=_headers(self.header or ()),
             allow_insecure=bool(self.allow_insecure),
         )
 
@@ -110,6 +121,9 @@ class Shell:
             command += ["--service", self.service]
         if self.token_file is not None:
             command += ["--token-file", str(self.token_file)]
+        for header in self.header or ():
+            # A header may be a secret, which must not end up in a log.
+            command += ["--header", f"{header.partition(':')[0]}: ..."]
         if self.allow_insecure:
             command.append("--allow-insecure")
         return shlex.join(command)
@@ -133,6 +147,17 @@ class Shell:
             output.document(value.to_dict())
         else:
             output.facts(pairs(value))
+
+
+def _headers(given: Iterable[str]) -> dict[str, str]:
+    """Headers as typed, `Name: value`. Raises ConfigurationError, without their values."""
+    headers: dict[str, str] = {}
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            raise ConfigurationError("--header is not as in --header 'X-Team: search'")
+        headers[name.strip()] = value.strip()
+    return headers
 
 
 def _token_from(path: Path) -> str | TokenProvider:
@@ -164,7 +189,7 @@ def command(
         def run(context: typer.Context, **arguments: Any) -> None:
             shell: Shell = context.obj
             given = {name: arguments.pop(name) for name in _OPTIONS}
-            shell = attrs.evolve(shell, **{name: value for name, value in given.items() if value is not None})
+            shell = attrs.evolve(shell, **{name: value for name, value in given.items() if value})
             status = function(shell, **arguments)  # type: ignore[call-arg]
             output.finish()
             raise typer.Exit(int(status or 0))
