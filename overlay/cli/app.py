@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from overlay.cli import batches, check, endings, files, jobs, output, run as run_command, serve, services
+from overlay.cli import (
+    batches,
+    check,
+    doctor,
+    endings,
+    files,
+    jobs,
+    output,
+    run as run_command,
+    serve,
+    services,
+)
 from overlay.cli.endings import EXPLAINED, Exit, PipeClosedError
 from overlay.cli.shell import root
 from overlay.cli.signals import Interrupted, Stopping
@@ -51,6 +62,7 @@ app.add_typer(files.app, name="files")
 app.add_typer(jobs.app, name="jobs")
 serve.register(app)
 services.register(app)
+doctor.register(app)
 
 
 class _Said(logging.Handler):

@@ -87,14 +87,15 @@ class Shell:
     allow_insecure: bool | None = None
     json: bool | None = None
 
-    def client(self) -> Client:
-        """A client of the service. Raises ConfigurationError if there is no token."""
+    def client(self, **options: Any) -> Client:
+        """A client of the service, with more options of its own. Raises ConfigurationError if there is no token."""
         token = self._token()
         return Client(
             token=token,
             base_url=self.base_url,
             service=self.service,
             headers=_headers(self.header or ()),
+            **options,
             allow_insecure=bool(self.allow_insecure),
         )
 
@@ -105,6 +106,20 @@ class Shell:
         if chosen.key is None:
             raise ConfigurationError(f"no token: set {chosen.profile.key_variable}, or use --token-file PATH")
         return chosen.key
+
+    @property
+    def base_url_in_use(self) -> str:
+        """Where the service is. Raises ConfigurationError."""
+        return chosen_service(self.service, self.base_url).base_url
+
+    @property
+    def key_from(self) -> str:
+        """Where the key comes from, in words."""
+        if self.token_file is not None:
+            return str(self.token_file)
+        chosen = chosen_service(self.service, self.base_url)
+        own = chosen.profile.key_variable
+        return own if variable(own) is not None else "OPENAI_API_KEY"
 
     @property
     def profile(self) -> ServiceProfile:
