@@ -227,7 +227,7 @@ def _unpack(response: httpx.Response, call: Callable[[], str], *, refused: bool)
     response.stream = UnpackedStream(response.stream, encoding, call)
     # The length is that of what was sent; and httpx must not unpack it once more.
     response.headers.pop("content-length", None)
-    if STREAMED not in response.request.extensions:
+    if refused or STREAMED not in response.request.extensions:
         response.headers["content-encoding"] = "identity"
     return False
 

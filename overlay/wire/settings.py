@@ -139,6 +139,9 @@ def _checked_retries(max_retries: int) -> int:
 def _headers(
     headers: Mapping[str, str] | None, organization: str | None, project: str | None
 ) -> dict[str, str]:
+    given: object = headers  # as it may be where nobody checks types
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigurationError("headers must be a mapping of strings to strings")
     sent = {
         "OpenAI-Organization": organization or variable("OPENAI_ORG_ID"),
         "OpenAI-Project": project or variable("OPENAI_PROJECT_ID"),

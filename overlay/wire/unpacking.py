@@ -21,6 +21,13 @@ _MOST_GROWTH = 100
 """How many times its size a larger content may become. Repetitive JSON lines reach 20 to 50."""
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
+_HEAD = 2
+
+
+def _has_header(start: bytes) -> bool:
+    """Whether a deflate stream begins as RFC 1950, section 2.2, says."""
+    return start[0] & 0x0F == zlib.DEFLATED and int.from_bytes(start[:_HEAD]) % 31 == 0
+
 
 def can_unpack(encoding: str) -> bool:
     """Whether an answer of this Content-Encoding can be unpacked."""
@@ -33,10 +40,23 @@ class _Unpacker:
         self._call = call
         self._inner = zlib.decompressobj(self._window)
         self._came = self._went = 0
+        self._head = b""
+        """The first byte of a deflate stream, kept until the second shows which of two forms it has."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """What comes out of a piece, in pieces. Raises InvalidResponseError."""
-        self._came += len(chunk)
+        if self._window == zlib.MAX_WBITS and self._came < _HEAD:
+            self._came += len(chunk)
+            chunk = self._head = self._head + chunk
+            if len(chunk) < _HEAD:
+                return
+            if not _has_header(chunk):
+                # Some servers call it deflate and leave the header of RFC 1950 out.
+                self._window = -zlib.MAX_WBITS
+                self._inner = zlib.decompressobj(self._window)
+            self._head = b""
+        else:
+            self._came += len(chunk)
         more = bool(chunk)
         while more:
             if self._inner.eof:  # of several gzip members, one after the other
@@ -46,12 +66,7 @@ class _Unpacker:
             try:
                 piece = self._inner.decompress(chunk, _PIECE)
             except zlib.error:
-                if self._went or self._window != zlib.MAX_WBITS:
-                    raise InvalidResponseError(f"{self._call()}: the compressed answer is damaged") from None
-                # Some servers call it deflate and leave the header of RFC 1950 out.
-                self._window = -zlib.MAX_WBITS
-                self._inner = zlib.decompressobj(self._window)
-                continue
+                raise InvalidResponseError(f"{self._call()}: the compressed answer is damaged") from None
             self._went += len(piece)
             if self._went > _FREE and self._went > _MOST_GROWTH * self._came:
                 raise InvalidResponseError(

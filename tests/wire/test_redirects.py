@@ -256,6 +256,8 @@ def test_the_query_of_a_base_url_is_kept_on_each_call(raw_server, connect, reque
         ({3: "x"}, "strings to strings"),
         ({"X Y": "z"}, "not the name of a header"),
         ({"": "z"}, "not the name of a header"),
+        ([("X-Team", "search")], "strings to strings"),
+        ("X-Team: search", "strings to strings"),
         ({"X-Line": "a\nb"}, "X-Line"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from support.raw_server import answer
 
 from overlay import APIStatusError, InvalidResponseError
+from overlay.wire.unpacking import UnpackedStream
 
 CONTENT = b'{"custom_id": "a", "n": 1}\n' * 20_000
 BATCH = b'{"id": "batch_1", "status": "completed"}'
@@ -44,6 +45,25 @@ def test_an_error_says_its_words(raw_server, connect, encoding, pack):
 
 
 @each_packing
+def test_an_error_in_place_of_content_says_its_words(raw_server, connect, tmp_path, encoding, pack):
+    refused = pack(b'{"error": {"message": "Not for you"}}')
+    api = connect(raw_server(lambda request: answer(refused, 403, content_encoding=encoding)).base_url)
+    with pytest.raises(APIStatusError, match="Not for you"):
+        api.files.download("file-1", tmp_path / "out")
+
+
+@each_packing
+def test_a_redirect_with_a_compressed_body_is_followed(raw_server, connect, tmp_path, encoding, pack):
+    def script(request):
+        if request.path.endswith("/content"):
+            return answer(pack(b"<p>Found</p>"), 302, location="/v1/signed", content_encoding=encoding)
+        return answer(CONTENT)
+
+    connect(raw_server(script).base_url).files.download("file-1", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == CONTENT
+
+
+@each_packing
 def test_content_is_unpacked(raw_server, connect, tmp_path, encoding, pack):
     def script(request):
         if not request.path.endswith("/content"):
@@ -54,20 +74,29 @@ def test_content_is_unpacked(raw_server, connect, tmp_path, encoding, pack):
     assert (tmp_path / "out").read_bytes() == CONTENT
 
 
+@each_packing
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
-def test_it_may_come_in_any_pieces(raw_server, connect, tmp_path, chunk):
-    packed = gzip.compress(CONTENT)
-    if chunk == 1:
-        packed = gzip.compress(CONTENT[:2700])
+def test_it_may_come_in_any_pieces(raw_server, connect, tmp_path, chunk, encoding, pack):
+    content = CONTENT[:2700] if chunk == 1 else CONTENT
+    packed = pack(content)
 
     def script(request):
         if not request.path.endswith("/content"):
             return answer({"id": "file-1"})
-        head = answer(b"", content_length=None, content_encoding="gzip")
+        head = answer(b"", content_length=None, content_encoding=encoding)
         return iter([head, *(packed[at : at + chunk] for at in range(0, len(packed), chunk))])
 
     connect(raw_server(script).base_url).files.download("file-1", tmp_path / "out")
-    assert (tmp_path / "out").read_bytes() == gzip.decompress(packed)
+    assert (tmp_path / "out").read_bytes() == content
+
+
+@each_packing
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_piece_is_too_small(encoding, pack, size):
+    packed = pack(CONTENT[:2700])
+    pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
+    stream = UnpackedStream(pieces, encoding.strip().lower(), lambda: "GET /files/file-1/content")
+    assert b"".join(stream) == CONTENT[:2700]
 
 
 @pytest.mark.parametrize(
