@@ -29,6 +29,7 @@ from overlay.errors import (
     APIStatusError,
     BadRequestError,
     ConfigurationError,
+    InvalidInputError,
     NotFoundError,
     RateLimitError,
     UnknownOutcomeError,
@@ -158,7 +159,7 @@ def send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow
         yield from pause(str(sent.cause), delay)
         try:
             again = yield from _send(settings, body, attempt)
-        except APIError:
+        except (APIError, InvalidInputError):
             # Refused by now: the first may have created one all the same.
             attempt.began = sent.began
             break

@@ -162,6 +162,20 @@ def test_a_file_that_could_not_be_taken_in_is_never_a_batch(raw_server, connect,
     assert "POST /batches" not in server.requests()
 
 
+def test_a_token_that_may_not_read_files_may_still_create_batches(raw_server, connect, requests_file):
+    def script(request):
+        if request.path.endswith("/batches"):
+            return answer({"id": "batch_1", "input_file_id": "file-1", "status": "validating"})
+        if request.method == "GET":
+            return answer({"error": {"message": "no"}}, status=403)
+        return answer({"id": "file-1", "status": "pending"})
+
+    server = raw_server(script)
+    api = connect(server.base_url)
+    assert create(api, api.files.upload(requests_file).id).id == "batch_1"
+    assert server.requests() == ["POST /files", "GET /files/file-1", "POST /batches"]
+
+
 @pytest.mark.parametrize("name", ["azure", "voyage"])
 def test_the_services_that_do_so(name, kind, tmp_path):
     path = file_for(name, tmp_path / "in.jsonl", 2)
