@@ -10,6 +10,7 @@ from overlay.errors import (
     BatchFailedError,
     ConflictError,
     FileGoneError,
+    InvalidInputError,
     NotFoundError,
     Problem,
     UnclaimedAnswersError,
@@ -217,7 +218,12 @@ def _without_file(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
 
     A file that is there, and young, is kept: the service will find it in a moment.
     """
-    young = unit.adopted is None and (yield from is_young(context.settings, unit.file_id or "", unseen=False))
+    try:
+        young = unit.adopted is None and (
+            yield from is_young(context.settings, unit.file_id or "", unseen=False)
+        )
+    except InvalidInputError:
+        young = False  # the service could not take the file in: it is uploaded again
     file = LostFile(unit.file_id or "", unit.file_created_at, *unit.key)
     answered = unit.adopted is None
 

@@ -281,7 +281,7 @@ def _repeated(context: JobContext, unit: Unit) -> Flow[bool]:
         return False
     try:
         sent = yield from send(context.settings, context.body(unit), Attempt(unit.nonce))
-    except APIError:
+    except (APIError, InvalidInputError):
         return False  # then the search tells
     if isinstance(sent, Unanswered):
         return False

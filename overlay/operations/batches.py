@@ -45,11 +45,16 @@ def create(
     once the request is on its way, by asyncio or by Ctrl-C, the next call with the same arguments on this client
     finds out first what became of it, and returns the batch that came of it.
 
+    An input file that the service has not taken in yet is waited for, and so is one that it does not find in its
+    first minute. A service that finds out later gives a batch that fails with `Cannot find file`: nothing ran, and
+    it can be created again, as jobs do by themselves.
+
     A service that keeps no metadata, as an earlier answer has shown, is searched for the only batch of the same
     file, endpoint and window that is not known yet.
 
     Raises UnknownOutcomeError if none shows up by then, BadRequestError and its siblings if the service
-    refuses, ConfigurationError for arguments that cannot be sent.
+    refuses, InvalidInputError if it could not take the file in, ConfigurationError for arguments that cannot be
+    sent.
     """
     return create_once(
         settings,

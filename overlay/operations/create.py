@@ -29,6 +29,7 @@ from overlay.errors import (
     APIStatusError,
     BadRequestError,
     ConfigurationError,
+    InvalidInputError,
     NotFoundError,
     RateLimitError,
     UnknownOutcomeError,
@@ -91,12 +92,13 @@ def create_once(
             attempt.unanswered = sent
         return (yield from _adopt(settings, body, attempt.nonce, attempt.unanswered, grace=grace))
     except GeneratorExit:  # the caller is gone: Ctrl-C, or a task that was cancelled
-        if attempt.began is not None:
+        if attempt.began is not None or attempt.unanswered is not None:
             attempt.cancelled = True
             cause = APIConnectionError(
                 f"the call that was to create a batch of {input_file_id} was cancelled"
             )
-            attempt.unanswered = attempt.unanswered or Unanswered(cause, attempt.began)
+            if attempt.began is not None:
+                attempt.unanswered = attempt.unanswered or Unanswered(cause, attempt.began)
             settings.unresolved.setdefault(wish, []).append(attempt)
         raise
     except UnknownOutcomeError:
@@ -155,10 +157,12 @@ def send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow
         delay = retry.delay(sent.cause, count) if isinstance(sent, Unanswered) else None
         if not isinstance(sent, Unanswered) or delay is None:
             break
+        # The first one that went unanswered stays so, whatever becomes of the next.
+        attempt.unanswered = attempt.unanswered or sent
         yield from pause(str(sent.cause), delay)
         try:
             again = yield from _send(settings, body, attempt)
-        except APIError:
+        except (APIError, InvalidInputError):
             # Refused by now: the first may have created one all the same.
             attempt.began = sent.began
             break

@@ -234,7 +234,7 @@ def fetch_measured(
             part_file.offset = yield Work(lambda: part_file.size)
             try:
                 yield Fetch(source, part_file)
-                measured = yield from _verify(settings, file_id, part_file)
+                measured = yield from _verify(settings, file_id, part_file, tries)
                 break
             except APIError as error:
                 broken = error
@@ -255,6 +255,8 @@ class _Tries:
 
     count: int = 0
     best: int = 0
+    longer: int = 0
+    """How many bytes arrived at last, where that was more than the file's record says."""
 
     def saw(self, size: int) -> None:
         """A try has left the part with so many bytes. Only what lies beyond the best so far is progress: a service
@@ -287,9 +289,12 @@ def _wait_to_retry(settings: Settings, error: APIError, part_file: PartFile, tri
 _STATUS_FIELDS = ("status_code", "request_id", "code", "type", "param", "body", "is_json")
 
 
-def _verify(settings: Settings, file_id: str, part_file: PartFile) -> Flow[bool]:
+def _verify(settings: Settings, file_id: str, part_file: PartFile, tries: _Tries) -> Flow[bool]:
     """Compare the size that arrived with that announced by the answer, or else by the file's record; False if
     neither says.
+
+    Fewer bytes than the record has are a cut. If more arrive twice, and as many each time, the record is of
+    another form of the file, as at gateways that write lines anew, and says nothing.
     """
     size = yield Work(lambda: part_file.size)
     expected = part_file.total
@@ -302,6 +307,15 @@ def _verify(settings: Settings, file_id: str, part_file: PartFile) -> Flow[bool]
             expected = None
     if expected is not None and size != expected:
         if size > expected:
+            if part_file.total is None and size == tries.longer:
+                _log.warning(
+                    "file %s: %s bytes arrived twice; its record, which says %s, is not believed",
+                    file_id,
+                    f"{size:,}",
+                    f"{expected:,}",
+                )
+                return False
+            tries.longer = size
             yield Work(part_file.clear)
         raise InvalidResponseError(f"file {file_id}: {size:,} of {expected:,} bytes arrived")
     return expected is not None

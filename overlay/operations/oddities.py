@@ -40,7 +40,8 @@ class Oddities:
                 batch,
                 f"status {batch.status}",
                 f"batch {batch.id} has had the unknown status {batch.status!r} for {_PATIENCE / 60:.0f} minutes; "
-                "it is waited for until it shows that it has ended",
+                "it is waited for until it shows that it has ended; cancel the batch, or wait with a timeout, to "
+                "stop sooner",
             )
 
     def _tell(self, batch: Batch, what: str, sentence: str) -> None:

@@ -16,6 +16,7 @@ from overlay.models import File
 from overlay.operations.adopting import service_time
 from overlay.operations.caps import limit_of
 from overlay.operations.files import retrieve
+from overlay.wire import retry
 from overlay.wire.connection import Settings
 
 _log = logging.getLogger("overlay")
@@ -49,8 +50,14 @@ def until_ready(settings: Settings, file_id: str) -> Flow[None]:
     Raises InvalidInputError if the service could not take it in.
     """
     _, status = settings.uploaded.get(file_id, (0.0, None))
-    if is_not_ready(status):
+    if not is_not_ready(status):
+        return
+    try:
         yield from _taken_in(settings, file_id)
+    except APIStatusError as error:
+        if retry.is_transient(error):
+            raise
+        # A token that may not read files may still create batches of them: the create tells.
 
 
 def _taken_in(settings: Settings, file_id: str) -> Flow[None]:

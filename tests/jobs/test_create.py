@@ -122,6 +122,20 @@ def test_a_batch_whose_file_was_not_there_is_made_anew(scene, seconds):
     assert scene.fake.count("POST", "/files") == 2
 
 
+def test_a_young_file_is_kept_when_a_batch_does_not_find_it(scene):
+    scene.fake.failing_after = 0
+    usable, ready_at = scene.fake._usable, scene.clock.time() + 20
+    scene.fake._usable = lambda file_id, moment: moment >= ready_at and usable(file_id, moment)
+    scene.submit()
+    job = scene.finish()
+    assert (job.ok, job.duplicates_cancelled) == (2, 0)
+    statuses = [batch.status for batch in scene.fake.batches.values()]
+    assert statuses == ["failed"] * (len(statuses) - 1) + ["completed"]
+    # Each of those that ran nothing came after a pause.
+    assert 2 <= len(statuses) <= 10
+    assert scene.fake.count("POST", "/files") == 1
+
+
 def test_a_service_that_never_finds_a_file_is_not_sent_it_for_ever(scene):
     scene.fake.failing_after = 0
     usable, scene.fake._usable = scene.fake._usable, lambda file_id, moment: False

@@ -259,12 +259,35 @@ def test_a_range_that_stops_early_is_gone_on_with(raw_server, connect, target):
     assert [each.headers.get("range") for each in server.received] == [None, "bytes=100-", "bytes=500-"]
 
 
-@pytest.mark.parametrize("wrong", [SOME + b"more", SOME[:-1]], ids=["long", "short"])
-def test_an_unannounced_length_is_compared_with_the_record(raw_server, connect, target, wrong):
-    server = raw_server(Downloads(answer(wrong, content_length=None)))
+def test_an_unannounced_length_is_compared_with_the_record(raw_server, connect, target):
+    server = raw_server(Downloads(answer(SOME[:-1], content_length=None)))
     with pytest.raises(InvalidResponseError, match=r"of 2,048 bytes arrived"):
-        connect(server.base_url, max_retries=1).files.download("file-1", target)
+        connect(server.base_url, max_retries=3).files.download("file-1", target)
     assert not target.exists()
+
+
+def test_what_is_longer_than_its_record_is_believed_the_second_time(raw_server, connect, target, caplog):
+    longer = answer(SOME + b"more", content_length=None)
+    server = raw_server(Downloads(longer))
+    api = connect(server.base_url, max_retries=3)
+    assert api.files.download("file-1", target).read_bytes() == SOME + b"more"
+    assert server.requests().count("GET /files/file-1/content") == 2
+    assert caplog.text.count("2,052 bytes arrived twice; its record, which says 2,048, is not believed") == 1
+
+
+def test_lengths_that_differ_each_time_are_not_believed(raw_server, connect, target):
+    answers = [answer(SOME + b"x" * (1 + number % 2), content_length=None) for number in range(9)]
+    server = raw_server(Downloads(*answers))
+    with pytest.raises(InvalidResponseError, match=r"of 2,048 bytes arrived"):
+        connect(server.base_url, max_retries=3).files.download("file-1", target)
+    assert not target.exists()
+
+
+def test_an_announced_length_goes_before_the_record(raw_server, connect, target, caplog):
+    server = raw_server(Downloads(answer(SOME[:-1])))
+    assert connect(server.base_url).files.download("file-1", target).read_bytes() == SOME[:-1]
+    assert server.requests() == ["GET /files/file-1/content"]
+    assert caplog.messages == []
 
 
 def test_a_name_that_the_service_gives_is_no_path(raw_server, connect, target):

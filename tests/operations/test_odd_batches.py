@@ -32,6 +32,7 @@ def test_an_unknown_status_is_said_after_ten_minutes_and_once(raw_server, connec
     assert sentence.startswith(
         "batch batch_1 has had the unknown status 'pondering' for 10 minutes; it is waited"
     )
+    assert sentence.endswith("cancel the batch, or wait with a timeout, to stop sooner")
 
 
 def test_a_status_that_changes_is_news_each_time(raw_server, connect, caplog):
@@ -182,6 +183,31 @@ def test_waiting_for_an_unknown_status_ends_with_the_timeout(raw_server, connect
     api = connect(raw_server(showing({"status": "pondering"})).base_url)
     with pytest.raises(WaitTimeoutError, match="still pondering"):
         api.batches.wait("batch_1", timeout=3600)
+
+
+def test_a_job_never_sends_again_what_an_unknown_end_lacks(scene):
+    scene.submit(2)
+    (batch,) = scene.fake.live()
+    shown, scene.fake._batch = scene.fake._batch, lambda each: shown(each) | {"completed_at": 1_700_000_000}
+    batch.status = "wrapped up"
+    with pytest.raises(NoResultsError, match="is wrapped up but names no result file"):
+        scene.wait(2000)
+    assert (scene.fake.count("POST", "/batches"), scene.states()) == (1, ["ended"])
+    scene.fake.complete(batch)
+    batch.status = "wrapped up"
+    job = scene.wait(2000)
+    assert (job.ended, job.ok, scene.fake.count("POST", "/batches")) == (True, 2, 1)
+
+
+def test_a_job_believes_another_id_where_the_input_file_agrees(scene):
+    scene.submit(2)
+    (batch,) = scene.fake.live()
+    shown = scene.fake._batch
+    scene.fake._batch = lambda each: shown(each) | {"id": "batch_of_the_provider"}
+    scene.fake.complete(batch)
+    scene.api.settings.inputs.clear()  # as in the next process
+    assert scene.jobs.wait("j").ok == 2
+    assert scene.fake.count("POST", "/batches") == 1
 
 
 def test_a_job_says_what_is_odd(scene, caplog):

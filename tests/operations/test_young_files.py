@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from support.calling import FakeClock, create
+from support.calling import FakeClock, calling, create
 from support.raw_server import answer
-from support.services import at, file_for
+from support.services import at, file_for, request_for
 
-from overlay import APIStatusError, InvalidInputError, NotFoundError
+from overlay import APIStatusError, InvalidInputError, NotFoundError, UnknownOutcomeError
 from overlay.server import Literally, Reject
 
 CREATE = "POST /batches"
@@ -160,6 +160,89 @@ def test_a_file_that_could_not_be_taken_in_is_never_a_batch(raw_server, connect,
     ):
         create(api, file.id)
     assert "POST /batches" not in server.requests()
+
+
+def test_a_token_that_may_not_read_files_may_still_create_batches(raw_server, connect, requests_file):
+    def script(request):
+        if request.path.endswith("/batches"):
+            return answer({"id": "batch_1", "input_file_id": "file-1", "status": "validating"})
+        if request.method == "GET":
+            return answer({"error": {"message": "no"}}, status=403)
+        return answer({"id": "file-1", "status": "pending"})
+
+    server = raw_server(script)
+    api = connect(server.base_url)
+    assert create(api, api.files.upload(requests_file).id).id == "batch_1"
+    assert server.requests() == ["POST /files", "GET /files/file-1", "POST /batches"]
+
+
+def test_a_file_that_fails_after_a_create_went_unanswered_proves_nothing(raw_server, connect, requests_file):
+    # A service with an idempotency key: the create is repeated, once the file was looked at again.
+    statuses = iter(["processed", "error"])
+
+    def script(request):
+        if request.path.endswith("/files"):
+            return answer({"id": "file-1", "status": "pending"})
+        if "/files/" in request.path:
+            return answer({"id": "file-1", "status": next(statuses)})
+        if request.method == "POST":
+            return answer({"detail": "boom"}, status=500)
+        return answer({"object": "list", "data": [], "has_more": False})
+
+    server = raw_server(script)
+    api = connect(server.base_url, service="ogx")
+    with pytest.raises(UnknownOutcomeError):
+        create(api, api.files.upload(requests_file).id)
+    assert server.requests().count("POST /batches") == 1
+
+
+def test_a_create_that_is_stopped_while_its_repetition_waits_for_the_file_is_not_forgotten(
+    raw_server, requests_file
+):
+    bodies = []
+
+    def script(request):
+        if "/files" in request.path:
+            return answer({"id": "file-1", "status": "processed"})
+        if request.method == "POST":
+            bodies.append(json.loads(request.body))
+            return answer({"detail": "not now"}, status=500 if len(bodies) == 1 else 404)
+        made = {"id": "batch_1", "status": "validating", **bodies[0]}
+        return answer({"object": "list", "data": [made], "has_more": False})
+
+    sleeps = []
+
+    def interrupt(seconds):
+        sleeps.append(seconds)
+        if len(sleeps) == 2:  # the first is the one before the repetition
+            raise KeyboardInterrupt
+
+    server = raw_server(script)
+    with calling("blocking", service="ogx", base_url=server.base_url, token="key-1234567") as api:
+        api.settings.clock = FakeClock(interrupt)
+        file = api.files.upload(requests_file)
+        with pytest.raises(KeyboardInterrupt):
+            create(api, file.id)
+        assert create(api, file.id).id == "batch_1"
+    assert server.requests().count("POST /batches") == 2
+
+
+@pytest.mark.parametrize("name", ["azure", "voyage", "litellm"])
+def test_a_job_at_the_services_that_do_so(name, kind, tmp_path):
+    with at(name, kind, tmp_path) as (service, api):
+        api.jobs.submit((request_for(name, number) for number in range(3)), id="j")
+        job = api.jobs.wait("j")
+        assert (job.ended, job.ok, len(service.batches())) == (True, 3, 1)
+        assert [result.custom_id for result in api.jobs.results("j")] == ["r0", "r1", "r2"]
+
+
+def test_a_mistyped_id_costs_nothing_there_either(kind, tmp_path):
+    with at("voyage", kind, tmp_path) as (service, api):
+        endpoint = api.settings.service.usual_endpoint
+        with pytest.raises(APIStatusError):
+            api.batches.create(input_file_id="file-mistyped", endpoint=endpoint, model="m")
+        assert api.settings.clock.slept == []
+        assert len(service.requests) <= 2
 
 
 @pytest.mark.parametrize("name", ["azure", "voyage"])
