@@ -16,6 +16,7 @@ their way.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,7 @@ from overlay.operations.create import (
     send,
 )
 from overlay.operations.marks import Mark, input_of, legacy_pairs, mark_of, new_nonce
+from overlay.operations.young_files import is_not_ready, until_ready
 from overlay.statuses import plain_status
 from overlay.wire.connection import Settings
 
@@ -185,12 +187,24 @@ def _upload(context: JobContext, unit: Unit) -> Flow[None]:
     context.report("uploaded", unit, f"shard {unit.shard}: {unit.requests:,} requests uploaded")
 
 
+def _until_ready(context: JobContext, unit: Unit) -> Flow[None]:
+    """Wait for the input file before anything is noted: a process that dies meanwhile leaves no doubt behind."""
+    settings, file_id = context.settings, unit.file_id or ""
+    if file_id not in settings.uploaded:  # by this process, that is
+        with suppress(APIError):
+            record = yield from files.retrieve(settings, file_id)
+            if is_not_ready(record.status):
+                settings.note_upload(file_id, record.status)
+    yield from until_ready(settings, file_id)
+
+
 def _create(context: JobContext, unit: Unit) -> Flow[None]:
-    unit.state, unit.nonce = "creating", new_nonce()
-    context.begin(unit)
-    body = context.body(unit)
-    yield from context.save(unit)
     try:
+        yield from _until_ready(context, unit)
+        unit.state, unit.nonce = "creating", new_nonce()
+        context.begin(unit)
+        body = context.body(unit)
+        yield from context.save(unit)
         sent = yield from send(context.settings, body, Attempt(unit.nonce))
     except (APIError, InvalidInputError) as error:
         # There is no batch. A missing file, or one that the service could not take in, is uploaded again.

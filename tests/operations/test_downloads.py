@@ -130,11 +130,13 @@ def test_trouble_passes(api, service, stored, target, content, trouble):
         assert api.files.download(stored, target).read_bytes() == content
 
 
-def test_a_compressed_body_is_refused(api, service, stored, target):
+def test_a_body_that_is_compressed_unasked_is_unpacked(api, service, stored, target):
+    api.files.download(stored, target)
+    content = target.read_bytes()
+    target.unlink()
     service.faults.add(CONTENT, Gzip(), times=None)
-    with pytest.raises(InvalidResponseError, match="gzip"):
-        api.files.download(stored, target)
-    assert listed(target.parent) == []
+    api.files.download(stored, target)
+    assert target.read_bytes() == content
     assert {each.headers["accept-encoding"] for each in service.requests} == {"identity"}
 
 

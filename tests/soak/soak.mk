@@ -1,6 +1,6 @@
 # Kill workers of durable jobs. Included by the Makefile, which sets PY to the interpreter and READY to the file that marks a complete environment.
 
-.PHONY: soak
+.PHONY: soak test-dialects
 
 KILLS ?= 100
 LANES ?= 24
@@ -10,3 +10,6 @@ TEAM ?= 5
 soak: $(READY) ## many jobs at once; then kill jobs with SIGKILL at every step and at random moments: make soak KILLS=2000 TEAM=20
 	@PYTHONPATH=tests $(PY) -m soak.many --jobs $(JOBS)
 	@PYTHONPATH=tests $(PY) -m soak --kills $(KILLS) --lanes $(LANES) --team $(TEAM)
+
+test-dialects: $(READY) ## a job at each service's dialect, blocking, asyncio and by the command, killed five times
+	@PYTHONPATH=tests $(PY) -m soak.dialects
