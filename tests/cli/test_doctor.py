@@ -102,7 +102,7 @@ def test_live_shows_what_differs(overlay):
         assert "redirects" in of(done, "live")["wrong"]
     with Service(dialect="novita") as service:
         done = doctor(overlay, service, "--live", "--model", "m", name="novita")
-    assert "VALIDATING" in of(done, "statuses")["note"]
+    assert "COMPLETED" in of(done, "statuses")["note"]
 
 
 def test_live_is_left_out_where_something_is_wrong(overlay):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -24,6 +25,7 @@ _SETTINGS_OF_THE_MACHINE = (
     "http_proxy",
     "https_proxy",
 )
+_PACE = Pace(validating=0.05, in_progress=0.15, finalizing=0.05)
 _LOOPBACK = {"127.0.0.1", "::1", "localhost", "", None}
 
 
@@ -60,9 +62,16 @@ def attempts_to_leave():
 @pytest.fixture
 def service(attempts_to_leave, monkeypatch):
     """The embedded service, through every status in a quarter of a second; the client may call nothing else."""
-    pace = Pace(validating=0.05, in_progress=0.15, finalizing=0.05)
-    with Service(answer, pace=pace, tokens=KEY) as service:
+    with Service(answer, pace=_PACE, tokens=KEY) as service:
         monkeypatch.setenv("OPENAI_BASE_URL", service.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         yield service
+    assert attempts_to_leave == []
+
+
+@pytest.fixture
+def speaking(attempts_to_leave):
+    """Starts the same service in another service's dialect."""
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(Service(answer, pace=_PACE, tokens=KEY, dialect=name))
     assert attempts_to_leave == []

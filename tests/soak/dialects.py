@@ -91,7 +91,7 @@ def run(name: str, way: str, *, count: int, kills: int, seed: int) -> Outcome:
         return {"number": number}
 
     began = time.monotonic()
-    pace = Pace(validating=0.2, in_progress=0.5 * kills, finalizing=0.2, cancelling=0.1)
+    pace = Pace(validating=0.2, in_progress=0.7 * kills, finalizing=0.2, cancelling=0.1)
     with (
         tempfile.TemporaryDirectory(prefix="dialects-") as place,
         Service(answer, dialect=name, pace=pace) as at,

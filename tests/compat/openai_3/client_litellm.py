@@ -66,3 +66,18 @@ def assert_right(batch, content):
     assert_all_answered([texts[f"q{number}"] for number in range(len(ANSWERED))])
     (refused,) = map(json.loads, content(batch.error_file_id).splitlines())
     assert refused["response"]["body"]["error"]["message"] == REFUSAL
+
+
+@pytest.mark.parametrize("name", ["openai", "litellm", "groq", "deepinfra"])
+def test_services_that_document_it_are_used_by_it(speaking, name):
+    service = speaking(name)
+    where = {"custom_llm_provider": "openai", "api_base": service.base_url, "api_key": KEY}
+    file = litellm.create_file(file=("questions.jsonl", jsonl(chat_lines())), purpose="batch", **where)
+    made = litellm.create_batch(
+        completion_window="24h", endpoint="/v1/chat/completions", input_file_id=file.id, **where
+    )
+    batch = made
+    while batch.status not in {"completed", "failed", "expired", "cancelled"}:
+        time.sleep(0.02)
+        batch = litellm.retrieve_batch(batch_id=made.id, **where)
+    assert_right(batch, lambda id_: litellm.file_content(file_id=id_, **where).content)

@@ -135,3 +135,40 @@ def test_models_are_listed(service):
         ids = [model.id for model in client.models.list()]
         assert ids
         assert client.models.retrieve(ids[0]).id == ids[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["openai", "groq", "nebius", "doubleword", "dashscope", "parasail", "deepinfra", "ovh", "ogx", "litellm"],
+)
+def test_services_that_document_it_are_used_by_it(speaking, name):
+    service = speaking(name)
+    window = "48h" if name == "ovh" else "24h"
+    with openai.OpenAI(base_url=service.base_url, api_key=KEY, max_retries=0) as client:
+        file = client.files.create(file=("questions.jsonl", jsonl(chat_lines())), purpose="batch")
+        made = client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window=window
+        )
+        batch = made
+        while batch.status not in {"completed", "failed", "expired", "cancelled"}:
+            time.sleep(0.02)
+            batch = client.batches.retrieve(made.id)
+        assert_right(batch, lambda id_: client.files.content(id_).content)
+        assert [each.id for each in client.batches.list()] == [made.id]
+
+
+def test_azure_takes_a_file_in_before_it_is_used(speaking):
+    with openai.AzureOpenAI(
+        azure_endpoint=speaking("azure").azure_endpoint, api_key=KEY, api_version=AZURE_VERSION, max_retries=0
+    ) as client:
+        file = client.files.create(file=("questions.jsonl", jsonl(chat_lines())), purpose="batch")
+        assert file.status == "pending"
+        asked = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        with pytest.raises(openai.BadRequestError, match="pending"):
+            client.batches.create(**asked)
+        file = client.files.wait_for_processing(file.id, poll_interval=0.02)
+        batch = client.batches.create(**asked)
+        while batch.status not in {"completed", "failed", "expired", "cancelled"}:
+            time.sleep(0.02)
+            batch = client.batches.retrieve(batch.id)
+        assert_right(batch, lambda id_: client.files.content(id_).content)
