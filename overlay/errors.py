@@ -18,6 +18,7 @@
     │   │   ├── RateLimitError               429
     │   │   └── InternalServerError          500 to 599
     │   ├── InvalidResponseError             an answer that is not what the API promises
+    │   ├── UnsupportedError                 what the service is known not to offer; nothing was sent
     │   └── UnknownOutcomeError              a batch may or may not have been created
     ├── BatchFailedError                     the batch was refused as a whole; carries its errors
     ├── BatchNotEndedError                   results were requested while the batch is running

@@ -62,6 +62,22 @@ def generate(output: Path, *, project: Path = PROJECT) -> None:
     for module in sorted(output.rglob("*.py")):
         module.write_text(HEADER + imported_once(module.read_text(encoding="utf-8")), encoding="utf-8")
     (output / "py.typed").write_text("", encoding="utf-8")
+    _refuse_what_does_not_run(output, project)
+
+
+def _refuse_what_does_not_run(output: Path, project: Path) -> None:
+    """Raise GenerateError if a module cannot be imported, or a model does not read what it writes."""
+    done = subprocess.run(  # noqa: S603 - the command is built here
+        [sys.executable, "-B", "-m", "tools.generated_check", str(output), str(project / "openapi.yaml")],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines() or ["it ended without a word"]
+        raise GenerateError(f"what {GENERATOR} made of openapi.yaml does not run: {last[-1]}")
 
 
 def imported_once(source: str) -> str:

@@ -5,27 +5,33 @@ the generator can handle. Names and descriptions stay those of the present opena
 """
 
 import argparse
+import io
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from tools.upstream import promises
 from tools.upstream.assembling import assemble
-from tools.upstream.changes import Change, compare
+from tools.upstream.changes import Change, compare, escaped, pending
 from tools.upstream.decoding import decode
 from tools.upstream.fetching import fetch
+from tools.upstream.present import checked
 from tools.upstream.refusal import Refused
+from tools.upstream.speakable import refuse_unspeakable
+from tools.upstream.uncarried import uncarried
 from tools.upstream.wording import wordless
 from tools.upstream.writing import dump, write
 
 PROJECT = Path(__file__).resolve().parents[1]
-UNCHANGED, CHANGED, REFUSED = 0, 1, 2
+UNCHANGED, REFUSED, CHANGED = 0, 2, 10
+"""1 is what a Python process ends with that crashes."""
 
 _EXIT_CODES = """\
 exit codes:
-  0  nothing has changed
-  1  openapi.yaml was rewritten; run `make generate` next
-  2  the document was refused, and nothing was written
+  0   nothing has changed
+  2   the document was refused, and nothing was written
+  10  openapi.yaml was rewritten; run `make generate` next
 """
 
 
@@ -38,35 +44,56 @@ def convert(data: bytes, present: dict[str, Any], promised: promises.Promises) -
     """
     complete = data.rstrip(b" \t\r").endswith((b"\n", b"}"))
     try:
-        return assemble(decode(data), present, promised, complete=complete)
+        result = assemble(decode(data), present, promised, complete=complete)
     except RecursionError as error:
         raise Refused("the document is nested too deeply") from error
+    refuse_unspeakable(result)
+    return result
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    chosen = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # whatever the terminal can show
+    try:
+        return _run(_parser().parse_args(arguments))
+    except Refused as error:
+        print(f"refused: {escaped(str(error))}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing was written, and that is said
+        words = escaped(f"{type(error).__name__}: {error}")[:300]
+        print(f"refused: the document leads to a fault of ours ({words})", file=sys.stderr)
+    return REFUSED
+
+
+def _run(chosen: argparse.Namespace) -> int:
     # Where there is no specification yet, names and descriptions come from the project's own.
     source = chosen.output if chosen.output.exists() else PROJECT / "openapi.yaml"
-    try:
-        present = _present(source)
-        promised = promises.read(chosen.overlay, present, chosen.tests)
-        result = convert(fetch(chosen.upstream), present, promised)
-    except Refused as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return REFUSED
+    present = _present(source)
+    promised = promises.read(chosen.overlay, present, chosen.tests)
+    data = fetch(chosen.upstream)
+    result = convert(data, present, promised)
     text = dump(result)
-    if chosen.output.exists() and chosen.output.read_bytes() == text.encode():
+    changed = not (chosen.output.exists() and chosen.output.read_bytes() == text.encode())
+    changes = compare(present, result, promised) if changed else []
+    open_questions = [*pending(result, promised), *uncarried(decode(data))]
+    if chosen.json:
+        print(json.dumps([vars(each) for each in (*changes, *open_questions)], ensure_ascii=True))
+    elif changed:
+        _report(changes, wordless(result))
+    else:
         print("nothing has changed")
-        return UNCHANGED
-    _report(compare(present, result, promised), wordless(result))
-    write(chosen.output, text)
-    return CHANGED
+    if open_questions and not chosen.json:
+        print("To be decided, and said again until it is:")
+        print(*(f"  {each}" for each in open_questions), sep="\n")
+    if changed:
+        write(chosen.output, text)
+    return CHANGED if changed else UNCHANGED
 
 
 def _present(path: Path) -> dict[str, Any]:
     try:
-        return decode(path.read_bytes())
+        return checked(decode(path.read_bytes()))
     except (OSError, Refused) as error:
         raise Refused(
             f"{path.name}, which supplies names and descriptions, cannot be read: {error}"
@@ -79,7 +106,7 @@ def _report(changes: list[Change], undescribed: list[str]) -> None:
     if not changes:
         print("  only the form of openapi.yaml has changed")
     if undescribed:
-        print(f"Without a description in openapi.yaml: {', '.join(undescribed)}")
+        print(f"Without a description in openapi.yaml: {escaped(', '.join(undescribed))}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the file to rewrite, which supplies names and descriptions (default: the project's openapi.yaml)",
     )
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
     parser.add_argument(
         "--overlay",
         type=Path,

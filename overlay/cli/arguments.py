@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,6 +44,20 @@ def named(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def fields(texts: list[str] | None) -> dict[str, Any]:
+    """`key=value` texts as a dict; a value that is JSON is read as such. Raises typer.BadParameter."""
+    read: dict[str, Any] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{text!r} is not key=value", param_hint="--field")
+        try:
+            read[key] = json.loads(value)
+        except ValueError:
+            read[key] = value
+    return read
+
+
 BatchId = Annotated[str, typer.Argument(metavar="BATCH_ID", show_default=False)]
 FileId = Annotated[str, typer.Argument(metavar="FILE_ID", show_default=False)]
 RequestsFile = Annotated[Path, typer.Argument(metavar="FILE", help="A JSONL file of requests.")]
@@ -57,6 +72,12 @@ Window = Annotated[
 Metadata = Annotated[
     list[str] | None,
     typer.Option("--metadata", metavar="KEY=VALUE", help="Stored with the batch; may be repeated."),
+]
+Field = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field", metavar="KEY=VALUE", help="One more field of the request, JSON or text; may be repeated."
+    ),
 ]
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="PATH", help="Where to write; - is standard output.")

@@ -15,6 +15,7 @@ from overlay.cli.arguments import (
     CreatedAfter,
     CreatedBefore,
     Everything,
+    Field,
     Force,
     MatchBy,
     Metadata,
@@ -23,6 +24,7 @@ from overlay.cli.arguments import (
     Poll,
     Timeout,
     Window,
+    fields,
     pairs,
     seconds,
 )
@@ -57,6 +59,7 @@ def create(
         str | None,
         typer.Option(help="The model of all requests, where a batch names it: at Mistral, for one."),
     ] = None,
+    field: Field = None,
 ) -> None:
     """Create a batch from an uploaded file. This is the step that costs money."""
     shell.advise("a batch may have been created; check with: " + shell.again("batches", "list"))
@@ -68,6 +71,7 @@ def create(
             metadata=pairs(metadata),
             output_expires_after=output_expires_after,
             model=model,
+            extra_body=fields(field),
         )
     shell.show(batch, facts)
 

@@ -15,10 +15,12 @@ from overlay.cli.arguments import (
     CreatedAfter,
     CreatedBefore,
     Everything,
+    Field,
     FileId,
     Force,
     Most,
     Output,
+    fields,
     seconds,
 )
 from overlay.cli.destination import STDOUT, Destination
@@ -35,6 +37,7 @@ _CHUNK = 1024 * 1024
 def upload(
     shell: Shell,
     path: Annotated[Path, typer.Argument(metavar="FILE")],
+    *,
     purpose: Annotated[
         str | None, typer.Option(help="What the file is for; by default the input of a batch.")
     ] = None,
@@ -45,11 +48,18 @@ def upload(
         float | None,
         typer.Option(parser=seconds, metavar="TIME", help="After this time, the service deletes it."),
     ] = None,
+    field: Field = None,
 ) -> None:
     """Upload a file, and print its id."""
     with shell.client() as client, Progress() as progress:
         progress.step(f"uploading {path}")
-        sent = client.files.upload(path, purpose=purpose, filename=filename, expires_after=expires_after)
+        sent = client.files.upload(
+            path,
+            purpose=purpose,
+            filename=filename,
+            expires_after=expires_after,
+            extra_body=fields(field),
+        )
     shell.show(sent, facts)
 
 

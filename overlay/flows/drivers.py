@@ -17,6 +17,7 @@ import attrs
 import httpx
 
 from overlay.errors import APITimeoutError, ConfigurationError, OverlayError, StorageError
+from overlay.flows.extras import ExtendedClient
 from overlay.flows.steps import Call, Fetch, Flow, Pull, Put, Sleep, Step, Stream, Together, Work
 from overlay.flows.threads import to_the_end
 from overlay.wire.body import Body
@@ -58,6 +59,10 @@ def _name(step: Call | Fetch | Put | Stream) -> str:
     if isinstance(step, Fetch | Stream):
         return f"GET {step.path}"
     return str(getattr(step.endpoint, "__name__", "the call")).rpartition(".")[2]
+
+
+def _extended(client: Any, step: Call) -> Any:
+    return client if step.extra is None else ExtendedClient(client, step.extra)
 
 
 def _parsed(settings: Settings, step: Call, response: Any) -> Any:
@@ -127,7 +132,7 @@ class Blocking:
 
     def _perform(self, step: Step) -> Any:
         if isinstance(step, Call):
-            client = self.connections.get(step.profile)
+            client = _extended(self.connections.get(step.profile), step)
             return _parsed(self.settings, step, step.endpoint.sync_detailed(client=client, **step.arguments))
         if isinstance(step, Sleep):
             return self.settings.clock.sleep(step.seconds)
@@ -226,7 +231,7 @@ class Awaiting:
 
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, Call):
-            client = self.connections.get(step.profile)
+            client = _extended(self.connections.get(step.profile), step)
             response = await step.endpoint.asyncio_detailed(client=client, **step.arguments)
             return _parsed(self.settings, step, response)
         if isinstance(step, Sleep):

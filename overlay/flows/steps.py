@@ -42,6 +42,8 @@ class Call:
     endpoint: Endpoint
     arguments: Mapping[str, Any]
     profile: Profile = "read"
+    extra: Any = None
+    """What else goes with it: see `overlay.flows.extras`."""
 
 
 @attrs.frozen

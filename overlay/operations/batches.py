@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from overlay import models
 from overlay.errors import BadRequestError, ConflictError, InvalidResponseError
+from overlay.flows.extras import checked_fields, with_extra
 from overlay.flows.steps import Deadline, Flow, call
 from overlay.generated.api.batch import cancel_batch, retrieve_batch
 from overlay.models import Batch, Page
@@ -28,6 +30,9 @@ def create(
     output_expires_after: Seconds | None = None,
     model: str | None = None,
     grace: Seconds = 180.0,
+    extra_body: Mapping[str, Any] | None = None,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
 ) -> Flow[Batch]:
     """Create a batch of the requests in an uploaded file. It is paid for once: see `UnknownOutcomeError`.
 
@@ -39,6 +44,8 @@ def create(
     `output_expires_after`, a timedelta or seconds from 3,600 to 2,592,000, limits how long the result files
     are kept. `model` is the model of all requests: it is sent only where batches name it beside the lines, as at
     Mistral.
+
+    `extra_body`, `extra_query` and `extra_headers` are sent beside all that, for what this SDK does not know.
 
     The request is never repeated blindly. If its outcome is unknown (a timeout, a reset, a 5xx), the list of
     batches is searched for its batch for up to `grace`, and the batch found is returned. If the call is cancelled
@@ -56,7 +63,7 @@ def create(
     refuses, InvalidInputError if it could not take the file in, ConfigurationError for arguments that cannot be
     sent.
     """
-    return create_once(
+    flow = create_once(
         settings,
         input_file_id=input_file_id,
         endpoint=endpoint,
@@ -65,12 +72,24 @@ def create(
         output_expires_after=output_expires_after,
         model=model,
         grace=seconds(grace),
+        extra_body=checked_fields(extra_body, "extra_body"),
     )
+    return with_extra(flow, "create_batch", query=extra_query, headers=extra_headers)
 
 
-def retrieve(settings: Settings, batch_id: str) -> Flow[Batch]:
-    """The batch as it is now. Raises NotFoundError if there is none with this id."""
-    return retrieve_until(settings, batch_id, until=None)
+def retrieve(
+    settings: Settings,
+    batch_id: str,
+    *,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+) -> Flow[Batch]:
+    """The batch as it is now. Raises NotFoundError if there is none with this id.
+
+    `extra_query` and `extra_headers` are sent beside what this SDK knows.
+    """
+    flow = retrieve_until(settings, batch_id, until=None)
+    return with_extra(flow, "retrieve_batch", query=extra_query, headers=extra_headers)
 
 
 def retrieve_until(settings: Settings, batch_id: str, *, until: Deadline | None) -> Flow[Batch]:
@@ -100,6 +119,8 @@ def page(
     limit: int | None = None,
     created_after: Moment | None = None,
     created_before: Moment | None = None,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
 ) -> Flow[Page[Batch]]:
     """The batches of the project, newest first at OpenAI: iterate over all of them, or over `.pages()`.
 
@@ -108,22 +129,35 @@ def page(
     they name no zone; they are applied here, as the API has no filter, and end the list early if it was seen to
     run newest first.
 
+    `extra_query` and `extra_headers` are sent beside what this SDK knows.
+
     A batch that cannot be read is left out, logged, and counted in its page's `unreadable`. Raises
     InvalidResponseError if the answer is no list.
     """
     span = window(created_after, created_before)
     if after is not None:
         after = models.checked_id(after, "batch")
-    return (yield from batch_page(settings, after=after, limit=checked_limit(limit), span=span))
+    flow = batch_page(settings, after=after, limit=checked_limit(limit), span=span)
+    return (yield from with_extra(flow, "list_batches", query=extra_query, headers=extra_headers))
 
 
-def cancel(settings: Settings, batch_id: str) -> Flow[Batch]:
+def cancel(
+    settings: Settings,
+    batch_id: str,
+    *,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+) -> Flow[Batch]:
     """Ask to stop a batch. It may take 10 minutes to become `cancelled`; finished work is kept, and billed.
 
     Cancelling a batch that is already cancelled returns it. Raises ConflictError if it has ended otherwise,
     UnsupportedError at a service that cannot cancel.
     """
-    batch_id = models.checked_id(batch_id, "batch")
+    flow = _cancelled(settings, models.checked_id(batch_id, "batch"))
+    return with_extra(flow, "cancel_batch", query=extra_query, headers=extra_headers)
+
+
+def _cancelled(settings: Settings, batch_id: str) -> Flow[Batch]:
     require(settings, settings.service.cancels, "cancel batches", f"{batch_id} runs to its end")
     try:
         return models.batch((yield from call(settings, cancel_batch, final=ConflictError, batch_id=batch_id)))

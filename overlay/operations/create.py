@@ -68,6 +68,7 @@ def create_once(
     output_expires_after: Seconds | None,
     model: str | None,
     grace: float,
+    extra_body: Mapping[str, Any],
 ) -> Flow[Batch]:
     """What `overlay.operations.batches.create` describes; `grace` is in seconds."""
     own = checked_metadata(metadata or {}, taken=_OURS)
@@ -81,6 +82,8 @@ def create_once(
         output_expires_after=output_expires_after,
         model=model,
     )
+    for name, value in extra_body.items():
+        body[name] = value
     wish = _wish(body, own)
     attempt = _cancelled_before(settings, wish) or Attempt(new_nonce())
     body.metadata = {**own, **Mark(attempt.nonce).pair()}
@@ -132,7 +135,8 @@ def _wish(body: CreateBatchRequest, own: Mapping[str, str]) -> Any:
     """What a call asks for, as a key: the same for calls with the same arguments."""
     expires = body.output_expires_after
     kept = expires.seconds if expires is not None else None
-    return body.input_file_id, body.endpoint, body.completion_window, tuple(sorted(own.items())), kept
+    more = repr(sorted(body.additional_properties.items()))
+    return body.input_file_id, body.endpoint, body.completion_window, tuple(sorted(own.items())), kept, more
 
 
 def _cancelled_before(settings: Settings, wish: Any) -> Attempt | None:

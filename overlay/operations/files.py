@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import attrs
@@ -27,6 +28,7 @@ from overlay.errors import (
     NotFoundError,
     Problem,
 )
+from overlay.flows.extras import checked_fields, with_extra
 from overlay.flows.steps import Fetch, Flow, Put, Work, call, pause
 from overlay.generated.api.files import create_file, delete_file, retrieve_file
 from overlay.generated.models import CreateFileRequest, DeleteFileResponse
@@ -56,6 +58,9 @@ def upload(
     purpose: str | None = None,
     filename: str | None = None,
     expires_after: Seconds | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
 ) -> Flow[File]:
     """Send a file, streamed from the disk, and return the service's record of it.
 
@@ -63,15 +68,39 @@ def upload(
     `filename` is the name to store it under, by default its own. `expires_after` (a timedelta or seconds from
     3,600 to 2,592,000) says when the service should delete it.
 
+    `extra_body` holds more fields of the form; it, `extra_query` and `extra_headers` are sent beside what this SDK
+    knows.
+
     Raises StorageError if it cannot be read, InvalidInputError if it is empty or changes meanwhile.
     """
-    source = Path(path)
+    flow = _upload(
+        settings,
+        Path(path),
+        purpose=purpose or settings.service.purpose,
+        filename=filename,
+        expires_after=expires_after,
+        extra=checked_fields(extra_body, "extra_body"),
+    )
+    return with_extra(flow, "create_file", query=extra_query, headers=extra_headers)
+
+
+def _upload(
+    settings: Settings,
+    source: Path,
+    *,
+    purpose: str,
+    filename: str | None,
+    expires_after: Seconds | None,
+    extra: Mapping[str, Any],
+) -> Flow[File]:
     with (yield Work(partial(open_lines, source, buffer_bytes=0))) as handle:
         before = _inspect(source, handle)
         body = CreateFileRequest(
             file=Part(payload=handle, file_name=filename or source.name, mime_type="application/jsonl"),
-            purpose=purpose or settings.service.purpose,
+            purpose=purpose,
         )
+        for name, value in extra.items():
+            body[name] = value
         if expires_after is not None:
             # The API takes the object's members as separate form fields, not as one JSON field.
             anchor, span = settings.service.expiry_fields
@@ -149,8 +178,22 @@ def _inspect(path: Path, handle: BinaryIO) -> os.stat_result:
     return found
 
 
-def retrieve(settings: Settings, file_id: str) -> Flow[File]:
-    """The service's record of a file. Raises NotFoundError if there is none with this id."""
+def retrieve(
+    settings: Settings,
+    file_id: str,
+    *,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+) -> Flow[File]:
+    """The service's record of a file. Raises NotFoundError if there is none with this id.
+
+    `extra_query` and `extra_headers` are sent beside what this SDK knows.
+    """
+    flow = _record(settings, file_id)
+    return with_extra(flow, "retrieve_file", query=extra_query, headers=extra_headers)
+
+
+def _record(settings: Settings, file_id: str) -> Flow[File]:
     file_id = models.checked_id(file_id, "file")
     received = models.file((yield from call(settings, retrieve_file, file_id=file_id)))
     if received.id != file_id:
@@ -166,6 +209,8 @@ def page(
     purpose: str | None = None,
     created_after: Moment | None = None,
     created_before: Moment | None = None,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
 ) -> Flow[Page[File]]:
     """The project's files, newest first at OpenAI: iterate over all of them, or over `.pages()`.
 
@@ -179,13 +224,26 @@ def page(
     span = window(created_after, created_before)
     if after is not None:
         after = models.checked_id(after, "file")
-    return (
-        yield from file_page(settings, after=after, limit=checked_limit(limit), purpose=purpose, span=span)
-    )
+    flow = file_page(settings, after=after, limit=checked_limit(limit), purpose=purpose, span=span)
+    return (yield from with_extra(flow, "list_files", query=extra_query, headers=extra_headers))
 
 
-def delete(settings: Settings, file_id: str) -> Flow[None]:
-    """Delete a file. Raises NotFoundError if there is none with this id, UnsupportedError."""
+def delete(
+    settings: Settings,
+    file_id: str,
+    *,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+) -> Flow[None]:
+    """Delete a file. Raises NotFoundError if there is none with this id, UnsupportedError.
+
+    `extra_query` and `extra_headers` are sent beside what this SDK knows.
+    """
+    flow = _delete(settings, file_id)
+    return with_extra(flow, "delete_file", query=extra_query, headers=extra_headers)
+
+
+def _delete(settings: Settings, file_id: str) -> Flow[None]:
     file_id = models.checked_id(file_id, "file")
     require(settings, settings.service.deletes, "delete files")
     received = yield from call(settings, delete_file, settled=NotFoundError, file_id=file_id)

@@ -10,11 +10,16 @@ from typing import Any
 Schema = dict[str, Any]
 
 # Numeric limits that a request must keep; `pattern` is left out, as it is in another language's regex syntax.
-LIMITS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems")
+LIMITS = (
+    *("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"),
+    *("minLength", "maxLength", "minItems", "maxItems"),
+)
 PREFIX = "#/components/schemas/"
 NULL: Schema = {"type": "null"}
 # Set on what a document no longer has and the overlay still uses.
 REMOVED = "x-removed-upstream"
+# Values of an enum for which the same holds.
+REMOVED_VALUES = "x-removed-values"
 # What identifies an object comes first, where a reader looks for it.
 _FIRST = ("id", "custom_id", "object")
 

@@ -11,6 +11,7 @@ from typing import Any
 from tools.upstream.canonical import (
     LIMITS,
     REMOVED,
+    REMOVED_VALUES,
     Schema,
     alternatives,
     answered,
@@ -19,6 +20,7 @@ from tools.upstream.canonical import (
     schemas_of,
     sent,
 )
+from tools.upstream.promised_values import builders, lost_values
 from tools.upstream.promises import Promises
 
 
@@ -33,8 +35,16 @@ class Change:
     breaks: str = ""
 
     def __str__(self) -> str:
-        line = f"{self.sign} {self.kind:<7} {self.place}  {self.detail}".rstrip()
-        return f"{line}\n      BREAKING: {self.breaks}" if self.breaks else line
+        line = escaped(f"{self.sign} {self.kind:<7} {self.place}  {self.detail}".rstrip())
+        return f"{line}\n      BREAKING: {escaped(self.breaks)}" if self.breaks else line
+
+
+def escaped(text: str) -> str:
+    """The text on one line, whatever a document has put into its names."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )
 
 
 @dataclass
@@ -46,20 +56,35 @@ class _Place:
     name: str
     type: str = ""
     values: set[Any] = field(default_factory=set)
+    enums: set[str] = field(default_factory=set)
     required: bool = False
     deprecated: bool = False
     limits: str = ""
+    where: str = ""
+    """Where a parameter is in, unless that is the query."""
 
     def __str__(self) -> str:
-        return f"{self.owner}.{self.name}" if self.owner else self.name
+        name = f"{self.name} ({self.where})" if self.where else self.name
+        return f"{self.owner}.{name}" if self.owner else name
 
     def stating(self, schema: Schema, schemas: dict[str, Schema]) -> "_Place":
         """The place itself, with what its schema says."""
         self.type = _describe(schema, schemas)
-        self.values = {value for one in _enums(schema, schemas) for value in one["enum"]}
+        self.values = {
+            value
+            for one in _enums(schema, schemas)
+            for value in one["enum"]
+            if value not in one.get(REMOVED_VALUES, [])
+        }
+        self.enums = {name for name in referred(schema) if "enum" in schemas.get(name, {})}
         self.deprecated = schema.get("deprecated", False)
-        self.limits = ", ".join(f"{key} {schema[key]:,}" for key in LIMITS if key in schema)
+        parts = [f"{key} {part[key]:,}" for part in alternatives(schema) for key in LIMITS if key in part]
+        self.limits = ", ".join(parts)
         return self
+
+
+_REQUEST = "Request"
+"""How the names of the bodies of requests end."""
 
 
 def compare(before: dict[str, Any], after: dict[str, Any], promises: Promises) -> list[Change]:
@@ -83,6 +108,10 @@ def compare(before: dict[str, Any], after: dict[str, Any], promises: Promises) -
 
 def _added(place: _Place, promises: Promises) -> Change:
     detail = f"{place.type}, required" if place.required and place.kind == "param" else place.type
+    if place.kind == "field" and place.owner.endswith(_REQUEST):
+        detail += f"; sent with extra_body={{{place.name!r}: ...}}"
+    elif place.kind == "param" and not place.where:
+        detail += f"; sent with extra_query={{{place.name!r}: ...}}"
     adder = promises.adder(place.owner, place.name) if place.kind == "field" else None
     if adder:
         breaks = f"{adder} already adds {place.name} to {place.owner}"
@@ -104,8 +133,16 @@ def _differences(old: _Place, new: _Place, promises: Promises) -> Iterator[Chang
         users = _users(new, promises)
         yield Change("~", "type", place, f"{old.type} → {new.type}", f"used by {users}" if users else "")
     for sign, values in (("+", new.values - old.values), ("-", old.values - new.values)):
+        relied = {
+            value: module
+            for enum in old.enums | new.enums
+            for value, module in (lost_values(values, enum, promises) if sign == "-" else {}).items()
+        }
         for value in sorted(values, key=str):
-            yield Change(sign, "value", place, str(value))
+            user = relied.get(str(value))
+            kept = "kept in openapi.yaml until you decide" if user else ""
+            detail = f"{value}  {kept}".rstrip()
+            yield Change(sign, "value", place, detail, f"used by {user}" if user else "")
     if old.required != new.required:
         breaks = _newly_required(new, promises) if new.required else ""
         yield Change("~", kind, place, "now required" if new.required else "no longer required", breaks)
@@ -117,7 +154,7 @@ def _differences(old: _Place, new: _Place, promises: Promises) -> Iterator[Chang
 
 def _users(place: _Place, promises: Promises) -> str:
     if place.kind == "operation":
-        return ", ".join(promises.importers(place.name))
+        return ", ".join([*promises.importers(place.name), *builders(place.name, promises)])
     if place.kind == "param":
         return ", ".join(promises.senders(place.owner, place.name))
     return ", ".join(promises.readers(place.owner, place.name))
@@ -144,7 +181,10 @@ def _places(document: dict[str, Any]) -> dict[tuple[str, str], _Place]:
         places.append(_Place("operation", "", name, stated, codes, deprecated=deprecated))
         for parameter in operation.get("parameters", []):
             if REMOVED not in parameter:
-                place = _Place("param", name, parameter["name"], required=parameter.get("required", False))
+                where = "" if parameter["in"] == "query" else parameter["in"]
+                place = _Place(
+                    "param", name, parameter["name"], required=parameter.get("required", False), where=where
+                )
                 places.append(place.stating(parameter["schema"], schemas))
     for name, schema in schemas.items():
         for key, stated in schema.get("properties", {}).items():
@@ -152,6 +192,28 @@ def _places(document: dict[str, Any]) -> dict[tuple[str, str], _Place]:
                 place = _Place("field", name, key, required=key in schema.get("required", []))
                 places.append(place.stating(stated, schemas))
     return {_key(place): place for place in places}
+
+
+def pending(document: dict[str, Any], promises: Promises) -> list[Change]:
+    """What is kept though upstream no longer has it, until somebody decides."""
+    found: list[Change] = []
+    kept = "is kept, though upstream no longer has it"
+    for name, operation in operations_of(document).items():
+        if REMOVED in operation:
+            place = _Place("operation", "", name)
+            found.append(Change("!", "operation", name, kept, f"used by {_users(place, promises)}"))
+        found += [
+            Change("!", "param", f"{name}.{one['name']}", kept)
+            for one in operation.get("parameters", [])
+            if REMOVED in one
+        ]
+    for name, schema in schemas_of(document).items():
+        for key, stated in schema.get("properties", {}).items():
+            if REMOVED in stated:
+                users = ", ".join(promises.readers(name, key))
+                found.append(Change("!", "field", f"{name}.{key}", kept, f"used by {users}"))
+        found += [Change("!", "value", f"{name} {value}", kept) for value in schema.get(REMOVED_VALUES, [])]
+    return found
 
 
 def _key(place: _Place) -> tuple[str, str]:

@@ -18,6 +18,7 @@ import yaml  # type: ignore[import-untyped]
 
 from tools.upstream.refusal import Refused
 
+_HALVES = "\ud800", "\udfff"
 DEEPEST = 200
 # Ten times what the largest document has.
 MOST_EVENTS = 1_000_000
@@ -44,7 +45,18 @@ def decode(data: bytes) -> dict[str, Any]:
     document = _json(text) if text.lstrip()[:1] == "{" else _yaml(text)
     if not isinstance(document, dict):
         raise Refused("the document is not an OpenAPI document: it is not a mapping")
+    if "\\ud" in text.lower():
+        _refuse_halves(document)
     return document
+
+
+def _refuse_halves(document: dict[str, Any]) -> None:
+    """Raise Refused for half of a surrogate pair, which no file can hold."""
+    for node in nodes(document):
+        strings = [*node, *node.values()] if isinstance(node, dict) else node
+        for text in strings:
+            if isinstance(text, str) and any(_HALVES[0] <= character <= _HALVES[1] for character in text):
+                raise Refused(f"the document has half of a surrogate pair in {text[:60]!a}")
 
 
 def nodes(tree: Any) -> Iterator[Any]:
@@ -77,6 +89,10 @@ def _yaml(text: str) -> Any:
         where = f" (line {mark.line + 1})" if mark else ""
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
         raise Refused(f"the document is neither JSON nor YAML: {reason}{where}") from error
+
+
+_MERGE = object()
+"""An unquoted `<<`: as a key, it merges."""
 
 
 class _Builder:
@@ -137,13 +153,14 @@ class _Builder:
             return
         container = self._stack[-1][0]
         if isinstance(container, list):
-            container.append(value)
+            container.append("<<" if value is _MERGE else value)
         elif self._keys[-1] is self._NO_KEY:
             # JSON has only strings as keys; `200:` below `responses:` becomes one.
-            self._keys[-1] = value if isinstance(value, str) else _key(value)
+            self._keys[-1] = value if isinstance(value, str) or value is _MERGE else _key(value)
         else:
             key, self._keys[-1] = self._keys[-1], self._NO_KEY
-            if key == "<<":
+            value = "<<" if value is _MERGE else value
+            if key is _MERGE:
                 _merge(container, value)
             else:
                 container[key] = value
@@ -167,6 +184,8 @@ def _scalar(event: Any) -> Any:
     text: str = event.value
     if not event.implicit[0]:
         return text
+    if text == "<<":
+        return _MERGE
     if _NULL.fullmatch(text):
         return None
     if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):

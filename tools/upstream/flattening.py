@@ -68,7 +68,7 @@ class Flattener:
         if not alternatives or len(above) > _DEEPEST:
             forms, null = _forms(node, pointer)
             return Meaning(forms, nullable or null, deprecated)
-        read = [self.read(part, above=above) for part in alternatives if self._pointer(part) not in above]
+        read = [self.read(part, above=above) for part in alternatives if self.pointer_of(part) not in above]
         nullable |= any(meaning.nullable for meaning in read)
         told = [meaning for meaning in read if meaning.forms]
         if len(told) == 1:
@@ -95,7 +95,7 @@ class Flattener:
         parts = [
             self._joined(part, above)
             for part in items(node["allOf"])
-            if self._pointer(part) not in above and len(above) <= _DEEPEST
+            if self.pointer_of(part) not in above and len(above) <= _DEEPEST
         ]
         parts = [(part, name) for part, name in [*parts, (own, None)] if _STRUCTURE & part.keys()]
         if len(parts) == 1:
@@ -114,7 +114,7 @@ class Flattener:
             # An alternative that only says what is required is a rule about the fields, not another shape.
             if isinstance(part, dict) and (_STRUCTURE & part.keys() or not part)
         ]
-        mapped = self._mapped(node, {self._pointer(part) for part in listed})
+        mapped = self._mapped(node, {self.pointer_of(part) for part in listed})
         if isinstance(base.get("properties"), dict):
             listed = [{"allOf": [base, part]} for part in listed]
             if mapped and not listed:
@@ -133,7 +133,8 @@ class Flattener:
         pointers = [name if "#" in name else f"#/components/schemas/{name}" for name in targets]
         return [{"$ref": pointer} for pointer in dict.fromkeys(pointers) if pointer not in listed]
 
-    def _pointer(self, node: Any) -> str | None:
+    def pointer_of(self, node: Any) -> str | None:
+        """The last reference to what *node* stands for; None if it is not a reference."""
         return self._references.resolve(node)[1]
 
 

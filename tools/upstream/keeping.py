@@ -10,6 +10,7 @@ from typing import Any
 
 from tools.upstream.canonical import (
     REMOVED,
+    REMOVED_VALUES,
     in_order,
     is_object,
     names,
@@ -18,6 +19,7 @@ from tools.upstream.canonical import (
     without_words,
 )
 from tools.upstream.operations import OPERATIONS
+from tools.upstream.promised_values import lost_values
 from tools.upstream.promises import Promises
 
 
@@ -64,6 +66,12 @@ def _keep_schemas(
             waiting.extend(inner for inner in names(present[name]) if inner in present)
     for name in sorted(schemas.keys() & present.keys()):
         schema, before = schemas[name], present[name]
+        if "enum" in schema and "enum" in before:
+            lost_here = lost_values({*before["enum"]} - {*schema["enum"]}, name, promises)
+            if lost_here:
+                schema["enum"] = sorted({*schema["enum"], *lost_here})
+                schema[REMOVED_VALUES] = sorted(lost_here)
+            continue
         if not is_object(schema) or not is_object(before):
             continue
         lost = {

@@ -66,6 +66,8 @@ class Components:
         self._flattener = flattener
         self._present = present
         self._done: set[tuple[str, str]] = set()
+        self._above: list[str] = []
+        """The references that led to what is being placed."""
 
     def place(self, raw: Any, present: Schema, fallback: str, *, null: bool = False) -> Schema:
         """The schema to put at a place for *raw*.
@@ -73,6 +75,18 @@ class Components:
         *present* is there now (empty if the place is new), and *fallback* names an object or enum that has no name
         yet. Only with *null* is null allowed there: a field that is null counts as absent.
         """
+        pointer = self._flattener.pointer_of(raw)
+        if pointer is not None and self._above.count(pointer) > 1:
+            return {}  # it holds itself, however deep: anything, then
+        if pointer is not None:
+            self._above.append(pointer)
+        try:
+            return self._placed(raw, present, fallback, null=null)
+        finally:
+            if pointer is not None:
+                self._above.pop()
+
+    def _placed(self, raw: Any, present: Schema, fallback: str, *, null: bool) -> Schema:
         meaning = self._flattener.read(raw)
         forms = _one_enum_each(meaning.forms)
         names_for = self._names_for(forms, present, fallback)
@@ -89,7 +103,7 @@ class Components:
             schema["required"] = sorted(ours.get("required", []))
 
     def _state(self, form: Form, present: Schema, name: str) -> Schema:
-        limits = {key: form.raw[key] for key in LIMITS if type(form.raw.get(key)) in {int, float}}
+        limits = {key: _number(form.raw[key]) for key in LIMITS if type(form.raw.get(key)) in {int, float}}
         match form.kind:
             case "enum":
                 self._enum(name, form)
@@ -190,6 +204,11 @@ class Components:
                 self._named[owner] = name
                 return name
         raise AssertionError("a hundred schemas with one name")
+
+
+def _number(value: float) -> float:
+    """A limit as it is written: 3600.0 is 3600."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _own_name(form: Form) -> str:

@@ -79,7 +79,8 @@ def _lenient(stated: Schema, schemas: dict[str, Schema]) -> Schema:
 
 
 def _without_limits(part: Schema, schemas: dict[str, Schema]) -> Schema:
-    part = {key: value for key, value in part.items() if key not in {*LIMITS, "deprecated"}}
+    # In JSON, bytes are a string; "format: binary" is for forms and downloads.
+    part = {key: value for key, value in part.items() if key not in {*LIMITS, "deprecated", "format"}}
     if "items" not in part:
         return part
     return {**part, "items": _lenient(part["items"], schemas)}

@@ -37,11 +37,11 @@ def find(document: dict[str, Any], references: References) -> dict[str, Found]:
     version = document.get("openapi")
     if not isinstance(version, str | int | float) or not str(version).startswith("3."):
         raise Refused("the document is not an OpenAPI 3 document: it does not say `openapi: 3.x`")
-    paths = _shapes(document, references)
-    prefix = _prefix(paths)
+    paths = shapes_of(document, references)
+    prefix = prefix_of(paths)
     found: dict[str, Found] = {}
     for operation in OPERATIONS:
-        shape = _shape(operation.path)
+        shape = shape_of(operation.path)
         item = paths.get(prefix + shape, {})
         if operation.method in item:
             try:
@@ -59,31 +59,31 @@ class _UnsaidError(Refused):
     """The document has the operation and does not say what it sends or answers."""
 
 
-def _shape(path: str) -> str:
+def shape_of(path: str) -> str:
     return _PLACE.sub("{}", path.rstrip("/"))
 
 
-def _shapes(document: dict[str, Any], references: References) -> dict[str, dict[str, Any]]:
+def shapes_of(document: dict[str, Any], references: References) -> dict[str, dict[str, Any]]:
     """Path items by the shape of their paths."""
     shapes: dict[str, dict[str, Any]] = {}
     for path, item in references.mapping(document.get("paths")).items():
         if path.startswith("/"):
-            shapes.setdefault(_shape(path), {}).update(references.mapping(item))
+            shapes.setdefault(shape_of(path), {}).update(references.mapping(item))
     return shapes
 
 
-def _prefix(paths: dict[str, dict[str, Any]]) -> str:
+def prefix_of(paths: dict[str, dict[str, Any]]) -> str:
     """What precedes the paths of the batch section: the prefix that most of its operations share."""
     needed = [operation for operation in OPERATIONS if operation.needed]
     prefixes = {
-        shape.removesuffix(_shape(operation.path))
+        shape.removesuffix(shape_of(operation.path))
         for shape in paths
         for operation in needed
-        if shape.endswith(_shape(operation.path))
+        if shape.endswith(shape_of(operation.path))
     }
 
     def rank(prefix: str) -> tuple[int, int, str]:
-        has = [op.method in paths.get(prefix + _shape(op.path), {}) for op in needed]
+        has = [op.method in paths.get(prefix + shape_of(op.path), {}) for op in needed]
         return -sum(has), len(prefix), prefix
 
     return min((prefix for prefix in prefixes if "{" not in prefix), key=rank, default="")

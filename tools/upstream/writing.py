@@ -1,6 +1,7 @@
 """``openapi.yaml`` as text, the same for the same content, written whole or not at all."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,26 @@ class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
+
+
+# What some reader of YAML 1.1 or 1.2 takes for something else than a string; PyYAML quotes what its own would.
+_AMBIGUOUS = re.compile(
+    r"""
+    [-+]?[0-9][0-9_,]*(\.[0-9_]*)?([eE][-+]?[0-9]*)? | [-+]?\.[0-9]+([eE][-+]?[0-9]+)?
+    | [-+]?[0-9][0-9_]*(:[0-9]{1,2})+(\.[0-9_]*)? | [-+]?0[obxOBX][0-9a-fA-F_]+
+    | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.* | [-+]?\.(inf|nan)
+    | y | n | yes | no | on | off | true | false | null | ~ | = | <<
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def _string(dumper: Any, text: str) -> Any:
+    style = "'" if _AMBIGUOUS.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _string)
 
 
 def dump(document: dict[str, Any]) -> str:
