@@ -4,7 +4,7 @@
 
 spec: $(READY) ## update openapi.yaml from an upstream document: make spec UPSTREAM=openapi.json (a path or an https URL)
 	@test -n "$(UPSTREAM)" || { echo "usage: make spec UPSTREAM=<path or https URL>" >&2; exit 2; }
-	@$(PY) -m tools.spec "$(UPSTREAM)" || { code=$$?; test $$code -eq 10 || exit $$code; }
+	@$(PY) -m tools.spec "$(UPSTREAM)" --bodies overlay/requests/schemas.json || { code=$$?; test $$code -eq 10 || exit $$code; }
 
 generate: $(READY) ## write generated/ from openapi.yaml
 	@$(PY) -m tools.generate

@@ -13,6 +13,7 @@ from typing import Any
 
 from tools.upstream import promises
 from tools.upstream.assembling import assemble
+from tools.upstream.bodies import bodies
 from tools.upstream.changes import Change, compare, escaped, pending
 from tools.upstream.decoding import decode
 from tools.upstream.fetching import fetch
@@ -88,7 +89,17 @@ def _run(chosen: argparse.Namespace) -> int:
         print(*(f"  {each}" for each in open_questions), sep="\n")
     if changed:
         write(chosen.output, text)
+    sliced = bodies(decode(data))
+    schemas = json.dumps(sliced, separators=(",", ":"), sort_keys=True) + "\n"
+    if chosen.bodies is not None and sliced["endpoints"] and _text_of(chosen.bodies) != schemas:
+        write(chosen.bodies, schemas)
+        print("The schemas of requests' bodies were rewritten.", file=sys.stderr)
+        changed = True
     return CHANGED if changed else UNCHANGED
+
+
+def _text_of(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def _present(path: Path) -> dict[str, Any]:
@@ -125,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
         default=PROJECT / "openapi.yaml",
         metavar="FILE",
         help="the file to rewrite, which supplies names and descriptions (default: the project's openapi.yaml)",
+    )
+    parser.add_argument(
+        "--bodies",
+        type=Path,
+        metavar="FILE",
+        help="where the schemas of requests' bodies go (default: nowhere)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
     parser.add_argument(

@@ -2,47 +2,92 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
 from overlay.cli import output
-from overlay.cli.arguments import Endpoint, RequestsFile
+from overlay.cli.arguments import Endpoint, MaxTokens, RequestsFile
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell, command
-from overlay.errors import InvalidInputError
-from overlay.requests.request import check_requests
+from overlay.errors import InvalidInputError, Problem
+from overlay.jobs.checking import JobCheck, check_job
+from overlay.requests.schema_check import can_check
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @command(app)
-    def check(shell: Shell, file: RequestsFile, endpoint: Endpoint = None) -> Exit:
+    def check(
+        shell: Shell,
+        file: RequestsFile,
+        *,
+        endpoint: Endpoint = None,
+        max_enqueued_tokens: MaxTokens = None,
+        bodies: Annotated[
+            bool | None,
+            typer.Option(
+                "--bodies/--no-bodies",
+                help="Check bodies by the API's schemas; by default if it can be done.",
+            ),
+        ] = None,
+        strict: Annotated[
+            bool, typer.Option("--strict", help="Take warnings for errors.", show_default=False)
+        ] = False,
+    ) -> Exit:
         """Check a file of requests without sending anything. Shows up to a hundred problems, each with its line."""
+        with_bodies = can_check() if bodies is None else bodies
         try:
-            summary = check_requests(file, endpoint=endpoint, service=shell.profile)
+            found = check_job(
+                file, service=shell.profile, bodies=with_bodies, max_enqueued_tokens=max_enqueued_tokens
+            )
+            _check_endpoint(found, endpoint)
         except InvalidInputError as error:
-            if shell.json:
-                problems = [{"line": each.line, "reason": each.reason} for each in error.problems]
-                output.document({"ok": False, "file": str(file), "count": error.count, "problems": problems})
-            else:
-                output.lines(f"{file}: {problem}" for problem in error.problems)
-                some = (
-                    f", the first {len(error.problems)} shown above"
-                    if error.count > len(error.problems)
-                    else ""
-                )
-                shell.complain(f"{file}: {error.count:,} problem{'s' * (error.count > 1)}{some}")
-            return Exit.USAGE
-        found = {
-            "file": str(file),
-            "requests": summary.requests,
-            "bytes": summary.bytes,
-            "endpoint": summary.endpoint,
-            "model": summary.model,
-            "sha256": summary.sha256,
-        }
-        if shell.json:
-            output.document({"ok": True, **found})
-        else:
-            output.facts(found.items())
+            return _refused(shell, str(file), error.problems, error.count)
+        if strict and found.warned:
+            return _refused(shell, str(file), found.warnings, found.warned)
+        _ready(shell, str(file), found)
+        if bodies is None and not with_bodies:
+            shell.say("bodies were not checked: pip install 'openai-batch-overlay[check]'")
         return Exit.OK
+
+
+def _check_endpoint(found: JobCheck, endpoint: str | None) -> None:
+    others = [each for each in found.endpoints if endpoint is not None and each != endpoint]
+    if others:
+        raise InvalidInputError(
+            found.path, [Problem(None, f'"url" is {", ".join(others)} in some lines, not {endpoint}')]
+        )
+
+
+def _ready(shell: Shell, file: str, found: JobCheck) -> None:
+    facts: dict[str, Any] = {
+        "file": file,
+        "requests": found.requests,
+        "bytes": found.bytes,
+        "endpoint": ", ".join(found.endpoints),
+        "model": ", ".join(found.models) or None,
+        "batches": found.batches,
+        "sha256": found.sha256,
+    }
+    if shell.json:
+        warnings = [{"line": each.line, "reason": each.reason} for each in found.warnings]
+        output.document({"ok": True, **facts, "warnings": warnings})
+        return
+    output.facts(facts.items())
+    for each in found.warnings:
+        shell.say(f"warning: {file}, {each}")
+    if found.warned > len(found.warnings):
+        shell.say(f"and {found.warned - len(found.warnings):,} more warnings")
+
+
+def _refused(shell: Shell, file: str, problems: tuple[Problem, ...] | list[Problem], count: int) -> Exit:
+    if shell.json:
+        told = [{"line": each.line, "reason": each.reason} for each in problems]
+        output.document({"ok": False, "file": file, "count": count, "problems": told})
+    else:
+        output.lines(f"{file}: {problem}" for problem in problems)
+        some = f", the first {len(problems)} shown above" if count > len(problems) else ""
+        shell.complain(f"{file}: {count:,} problem{'s' * (count > 1)}{some}")
+    return Exit.USAGE

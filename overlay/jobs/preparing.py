@@ -122,7 +122,7 @@ def _take_in(
 
 def _iterator(requests: Requests, line_bytes: int) -> Iterator[Request | bytes] | AsyncIterator[Request]:
     if isinstance(requests, str | os.PathLike):
-        return _file_lines(Path(requests), line_bytes)
+        return file_lines(Path(requests), line_bytes)
     if isinstance(requests, AsyncIterable):
         return aiter(requests)
     try:
@@ -133,7 +133,8 @@ def _iterator(requests: Requests, line_bytes: int) -> Iterator[Request | bytes] 
         ) from None
 
 
-def _file_lines(path: Path, line_bytes: int) -> Iterator[bytes]:
+def file_lines(path: Path, line_bytes: int) -> Iterator[bytes]:
+    """The lines of a file of requests, without a byte order mark."""
     with open_lines(path) as file:
         lines = split(file, line_bytes)
         # What is sent is written anew: only what is uploaded as it is must have no byte order mark.

@@ -18,12 +18,12 @@ from typing import BinaryIO
 import attrs
 import msgspec
 
-from overlay.errors import InvalidInputError, StorageError
+from overlay.errors import InvalidInputError, Problem, StorageError
 from overlay.jobs.records import Unit
 from overlay.jobs.seen_ids import SeenIds
 from overlay.lines import BUFFER_BYTES, open_lines, split, storage_errors
 from overlay.private import make_file, make_folder
-from overlay.requests.checks import InputCheck, inputs_of
+from overlay.requests.checks import InputCheck, custom_id_of, inputs_of
 from overlay.requests.request import Request
 from overlay.services import Limits, ServiceProfile
 
@@ -76,9 +76,11 @@ class _Check(InputCheck):
 class _Writer:
     """A shard being filled."""
 
-    def __init__(self, folder: Path, number: int, endpoint: str, model: str | None) -> None:
-        path = shard_path(folder, number, 0)
-        self._file: BinaryIO = make_file(path).open("wb", buffering=BUFFER_BYTES)
+    def __init__(self, path: Path | None, number: int, endpoint: str, model: str | None) -> None:
+        """Without a path, it is only counted."""
+        self._file: BinaryIO | None = None
+        if path is not None:
+            self._file = make_file(path).open("wb", buffering=BUFFER_BYTES)
         self._digest = hashlib.sha256()
         self.unit = Unit(
             shard=number,
@@ -93,28 +95,33 @@ class _Writer:
         )
 
     def write(self, line: bytes, inputs: int) -> None:
-        self._file.write(line)
-        self._digest.update(line)
+        if self._file is not None:
+            self._file.write(line)
+            self._digest.update(line)
         self.unit.inputs += inputs
         self.unit.requests += 1
         self.unit.bytes += len(line)
         self.unit.tokens += estimated_tokens(line)
 
     def close(self) -> Unit:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self.unit.sha256 = self._digest.hexdigest()
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self.unit.sha256 = self._digest.hexdigest()
         self.unit.shard_requests = self.unit.requests
         return self.unit
 
     def abandon(self) -> None:
         with suppress(OSError):  # a failed write has already been reported
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
 
 
 class Spool:
-    """A job's folder while its requests come in. With `keep=False` they are only checked and hashed."""
+    """A job's folder while its requests come in. With `keep=False` they are only checked and hashed,
+    and with `counts=True` dealt out to shards that are counted and not written.
+    """
 
     def __init__(
         self,
@@ -125,6 +132,8 @@ class Spool:
         max_tokens: int | None,
         source: Path | None,
         keep: bool,
+        counts: bool = False,
+        bodies: bool = False,
     ) -> None:
         self._folder = folder
         self._limits = limits
@@ -132,8 +141,9 @@ class Spool:
         self._max_tokens = max_tokens
         self._source = source
         self._keep = keep
+        self._counts = counts
         of_lines = attrs.evolve(limits, requests=None, bytes=None, embedding_inputs=None)
-        self._check = _Check(limits=of_lines, service=service)
+        self._check = _Check(limits=of_lines, service=service, bodies=bodies)
         self._digest = hashlib.sha256()
         self._writers: dict[tuple[str, str | None], _Writer] = {}
         self._units: list[Unit] = []
@@ -162,12 +172,15 @@ class Spool:
             if check.count == before:
                 self._check_size(len(line), check.inputs)
             if check.count > before:
+                # Its id counts all the same: another line may have it, too.
+                if name := custom_id_of(line):
+                    ids.append((_short(name), check.requests))
                 continue
             self._digest.update(canonical(line))
             accepted.append((line, check.requests, check.url, check.line_model, check.inputs))
-            ids.append((hashlib.blake2b(check.custom_id.encode(), digest_size=16).digest(), check.requests))
+            ids.append((_short(check.custom_id), check.requests))
         self._note_ids(ids)
-        if self._keep and not self._check.count:
+        if (self._keep or self._counts) and not self._check.count:
             with storage_errors(self._folder):
                 self._deal(accepted)
         return longest
@@ -208,10 +221,22 @@ class Spool:
                     self._units.append(writer.close())
                 self._groups.add(group)
                 number = len(self._units) + len(self._writers) + (writer is None)
-                writer = self._writers[group] = _Writer(self._folder, number, *group)
+                writer = self._writers[group] = _Writer(self._shard(number), number, *group)
             writer.write(line, inputs)
             order.append(writer.unit.shard)
         self._order.write(order.tobytes())
+
+    def _shard(self, number: int) -> Path | None:
+        return shard_path(self._folder, number, 0) if self._keep else None
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """What may be wrong with lines: the first hundred."""
+        return self._check.warnings
+
+    @property
+    def warned(self) -> int:
+        return self._check.warned
 
     def _is_full(self, writer: _Writer, line: bytes, inputs: int) -> bool:
         unit, limits = writer.unit, self._limits
@@ -249,6 +274,11 @@ class Spool:
         self._seen.close()
         for writer in self._writers.values():
             writer.abandon()
+
+
+def _short(custom_id: str) -> bytes:
+    """A custom_id as the index of those seen keeps it."""
+    return hashlib.blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def canonical(line: bytes) -> bytes:

@@ -20,6 +20,7 @@ import attrs
 import msgspec
 
 from overlay.errors import InvalidInputError, Problem
+from overlay.requests.bodies import Body, body_problems, url_problem
 from overlay.requests.reasons import is_too_deep, nesting_reason, quoted, reasons
 from overlay.services import Limits, ServiceProfile, service_named
 
@@ -40,29 +41,33 @@ class InputSummary:
     """The file's digest, in hexadecimal."""
     embedding_inputs: int
     """How many texts are to be embedded; 0 for other endpoints."""
-
-
-class _Body(msgspec.Struct):
-    model: str | None = None
-    input: msgspec.Raw = msgspec.Raw()
+    warnings: tuple[Problem, ...] = ()
+    """What may be wrong with lines: the first hundred, each with its line."""
+    warned: int = 0
+    """How many warnings there were in all."""
 
 
 class _Line(msgspec.Struct):
     custom_id: str
     method: Literal["POST"]
     url: str
-    body: _Body
+    body: Body
 
 
 class _ShortLine(msgspec.Struct):
     """A line of a service to which the endpoint is told once, for the whole batch."""
 
     custom_id: str
-    body: _Body
+    body: Body
     method: Literal["POST"] = "POST"
     url: str = ""
 
 
+class _RawBody(msgspec.Struct):
+    body: msgspec.Raw
+
+
+_raw_body = msgspec.json.Decoder(_RawBody).decode
 _decode = msgspec.json.Decoder(_Line).decode
 _decode_short = msgspec.json.Decoder(_ShortLine).decode
 _decode_input = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -77,7 +82,9 @@ class InputCheck:
         endpoint: str | None = None,
         limits: Limits | None = None,
         service: str | ServiceProfile = "openai",
+        bodies: bool = False,
     ) -> None:
+        self._bodies = bodies
         self.service = service_named(service)
         self.limits = self.service.limits if limits is None else limits
         self._decode = _decode_short if self.service.optional_in_lines else _decode
@@ -88,6 +95,8 @@ class InputCheck:
         self.embedding_inputs = 0
         self.problems: list[Problem] = []
         self.count = 0
+        self.warnings: list[Problem] = []
+        self.warned = 0
         self._endpoint_from = "the batch's endpoint" if endpoint else ""
         self._model_from = 0
         self._first_lines: dict[str, int] = {}
@@ -113,14 +122,24 @@ class InputCheck:
                 line.decode()  # the decoder does not look into what it skips
             request = self._decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._note_id(line)
             for reason in reasons(line, self.limits.nesting, self.service.optional_in_lines):
                 self.report(reason)
             return
         if is_too_deep(line, self.limits.nesting):
             self.report(nesting_reason(self.limits.nesting))
             return
-        url = request.url or self.endpoint or self.service.usual_endpoint
+        self._judge(request, line)
+
+    def _judge(self, request: _Line | _ShortLine, line: bytes) -> None:
+        """What there is to say of a request that is one."""
+        url = request.url
+        if not url and "url" in self.service.optional_in_lines:
+            url = self.endpoint or self.service.usual_endpoint
         self._check_service(request.custom_id, url)
+        self._check_body(url, request.body)
+        if self._bodies:
+            self._check_schema(url, _raw_body(line).body)
         self._compare(request.custom_id, url, request.body.model)
         if url.endswith("/embeddings"):
             self._count_inputs(request.body.input)
@@ -146,12 +165,20 @@ class InputCheck:
             model=self.model,
             sha256=self._digest.hexdigest(),
             embedding_inputs=self.embedding_inputs,
+            warnings=tuple(self.warnings),
+            warned=self.warned,
         )
 
     def raise_problems(self, path: str | Path | None) -> None:
         """Raise InvalidInputError if there has been any problem so far."""
         if self.count:
             raise InvalidInputError(path, self.problems, count=self.count)
+
+    def _note_id(self, line: bytes) -> None:
+        """Remember the id of a line that has another problem: a later line may have the same."""
+        custom_id = custom_id_of(line)
+        if custom_id:
+            self._first_lines.setdefault(custom_id, self.requests)
 
     def _check_service(self, custom_id: str, url: str) -> None:
         """What the service takes, whatever the other lines are."""
@@ -160,6 +187,31 @@ class InputCheck:
             self.report(f'"custom_id" has {len(custom_id):,} characters; {self.service} takes {most:,}')
         if endpoints is not None and url not in endpoints:
             self.report(f'"url" is {quoted(url)}; {self.service} takes {", ".join(endpoints)}')
+
+    def _check_body(self, url: str, body: Body) -> None:
+        """What OpenAI refuses for certain, and others perhaps."""
+        say = self.report if self.service.refuses_as_openai else self.warn
+        problem = url_problem(url)
+        if problem is not None:
+            say(problem)
+        for reason in body_problems(url, body):
+            say(reason)
+
+    def _check_schema(self, url: str, body: msgspec.Raw) -> None:
+        """What the API's own schema of the endpoint says: see `overlay.requests.schema_check`."""
+        from overlay.requests.schema_check import schema_problems, unknown_names  # noqa: PLC0415 - an extra
+
+        for problem in schema_problems(url, body):
+            (self.report if self.service.refuses_as_openai else self.warn)(problem)
+        if self.service.refuses_as_openai:
+            for problem in unknown_names(url, body):
+                self.warn(problem)
+
+    def warn(self, reason: str) -> None:
+        """Note what may be wrong with the current line."""
+        self.warned += 1
+        if len(self.warnings) < PROBLEMS_KEPT:
+            self.warnings.append(Problem(self.requests, reason))
 
     def _without_byte_order_mark(self, line: bytes) -> bytes:
         if line.startswith(codecs.BOM_UTF8):
@@ -198,6 +250,21 @@ class InputCheck:
         most = self.limits.embedding_inputs
         if most is not None and before <= most < self.embedding_inputs:
             self.report(f"more than {most:,} texts to embed, counted up to this line")
+
+
+class _Named(msgspec.Struct):
+    custom_id: str
+
+
+_decode_id = msgspec.json.Decoder(_Named).decode
+
+
+def custom_id_of(line: bytes) -> str | None:
+    """The custom_id of a line, whatever else is wrong with it; None if it has none."""
+    try:
+        return _decode_id(line).custom_id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def inputs_of(given: msgspec.Raw) -> int:

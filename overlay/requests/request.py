@@ -79,6 +79,7 @@ def read_requests(
     endpoint: str | None = None,
     limits: Limits | None = None,
     service: str | ServiceProfile = "openai",
+    bodies: bool = False,
 ) -> Iterator[Request]:
     """The requests of a file, one after the other, in memory that does not grow with their bodies.
 
@@ -86,7 +87,7 @@ def read_requests(
     StorageError if the file cannot be read.
     """
     path = Path(path)
-    check = InputCheck(endpoint=endpoint, limits=limits, service=service)
+    check = InputCheck(endpoint=endpoint, limits=limits, service=service, bodies=bodies)
     with open_lines(path) as file:
         for line in split(file, check.limits.line_bytes):
             check.feed(line)
@@ -108,6 +109,7 @@ def write_requests(
     endpoint: str | None = None,
     limits: Limits | None = None,
     service: str | ServiceProfile = "openai",
+    bodies: bool = False,
 ) -> int:
     """Write requests to a file, and return how many.
 
@@ -116,7 +118,7 @@ def write_requests(
     StorageError if the file cannot be written.
     """
     path = Path(path)
-    check = InputCheck(endpoint=endpoint, limits=limits, service=service)
+    check = InputCheck(endpoint=endpoint, limits=limits, service=service, bodies=bodies)
     with replacing(path) as file:
         for request in requests:
             try:
@@ -139,15 +141,18 @@ def check_requests(
     endpoint: str | None = None,
     limits: Limits | None = None,
     service: str | ServiceProfile = "openai",
+    bodies: bool = False,
 ) -> InputSummary:
     """Check a whole input file in one pass, before anything is sent.
 
     `endpoint` is what every `url` must be; by default, the first line's. `service` is where it will be sent, and
-    `limits` are by default that service's. Raises InvalidInputError with the first hundred problems and their
+    `limits` are by default that service's. With `bodies=True`, each body is checked by the API's own schema of its
+    endpoint, which needs the extra `check`. What may be wrong, or is refused by some services only, is in the
+    summary's `warnings`. Raises InvalidInputError with the first hundred problems and their
     count, and StorageError if the file cannot be read.
     """
     path = Path(path)
-    check = InputCheck(endpoint=endpoint, limits=limits, service=service)
+    check = InputCheck(endpoint=endpoint, limits=limits, service=service, bodies=bodies)
     with open_lines(path) as file:
         for line in split(file, check.limits.line_bytes):
             check.feed(line)

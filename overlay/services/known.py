@@ -30,6 +30,7 @@ OPENAI = ServiceProfile(
     read=_READ,
     base_url="https://api.openai.com/v1",
     hosts=("api.openai.com", ".api.openai.com"),
+    refuses_as_openai=True,
     results_kept="30 days",
 )
 OTHER = ServiceProfile(

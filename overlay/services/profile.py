@@ -75,6 +75,8 @@ class ServiceProfile:
     """The endpoints that a batch may name, the usual one first; None: not restricted."""
     optional_in_lines: frozenset[str] = frozenset()
     """Which of a line's `method` and `url` may be missing."""
+    refuses_as_openai: bool = False
+    """Whether it is known to refuse the bodies that OpenAI refuses; else they are warned of."""
     one_model: bool = True
     """Whether all lines of a file must ask for the same model."""
     limits: Limits = attrs.field(factory=Limits)

@@ -202,7 +202,7 @@ def test_every_bad_request_is_reported_with_its_place(tmp_path):
     with pytest.raises(InvalidInputError) as caught:
         spooled(tmp_path, requests)
     found = {problem.line: problem.reason for problem in caught.value.problems}
-    assert sorted(found) == [2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert sorted(found) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     assert "JSON" in found[2]
     assert "empty" in found[3]
     assert '"method" is "GET"' in found[4]
@@ -211,6 +211,7 @@ def test_every_bad_request_is_reported_with_its_place(tmp_path):
     assert found[7] == "not a Request, but NoneType"
     assert found[8].startswith("no ")
     assert "not valid JSON" in found[9]
+    assert found[11] == '"custom_id" is already used by request 4'  # which was bad for another reason
     # With the first bad request the writing ends: there will be nothing to send.
     assert not list((tmp_path / "shards").iterdir())
 

@@ -33,7 +33,7 @@ def only(problems):
 
 
 def test_the_summary(check, tmp_path):
-    content = line("a") + b"\r\n" + line("\u2028\u0085ü") + b"\n" + line("c", body={})
+    content = line("a") + b"\r\n" + line("\u2028\u0085ü") + b"\n" + line("c", body={"model": "m"})
     summary = check(content)
     assert summary.path == tmp_path / "in.jsonl"
     assert (summary.requests, summary.bytes) == (3, len(content))
@@ -96,7 +96,7 @@ def test_a_bad_line_is_named_with_its_reason(check, bad, reason):
 
 
 def test_nesting_up_to_the_limit_and_brackets_in_strings_are_fine(check):
-    deep = {"x": json.loads("[" * 198 + "]" * 198), "y": "[" * 1000}
+    deep = {"model": "m", "x": json.loads("[" * 198 + "]" * 198), "y": "[" * 1000}
     assert check(line(body=deep)).requests == 1
 
 
@@ -184,7 +184,7 @@ def test_embedding_inputs_are_counted(check, given, count):
 
 
 def test_too_many_embedding_inputs(check):
-    lines = [line(name, url="/v1/embeddings", body={"input": ["x"] * 3}) for name in "abcd"]
+    lines = [line(name, url="/v1/embeddings", body={"model": "m", "input": ["x"] * 3}) for name in "abcd"]
     problems = check(b"\n".join(lines), limits=Limits(embedding_inputs=7))
     assert problems == [(3, "more than 7 texts to embed, counted up to this line")]
 

@@ -94,7 +94,7 @@ FAULTS = {
     "200, ids of other types": _says({"id": 7, "data": [{"id": [7]}]}),
     "204": _says(status=204),
     "301": _says(status=301, location="http://elsewhere.example/"),
-    "302 to itself": _says(status=302, location="/v1/batches"),
+    "302 to itself": _says(status=302, location="?again"),
     "307": _says(status=307, location="http://elsewhere.example/"),
     "400": _error(400),
     "400 of a proxy": _says("<html><title>Bad Request</title></html>", 400),
