@@ -5,9 +5,11 @@ the generator can handle. Names and descriptions stay those of the present opena
 """
 
 import argparse
+import hashlib
 import io
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,13 @@ from tools.upstream.bodies import bodies
 from tools.upstream.changes import Change, compare, escaped, pending
 from tools.upstream.decoding import decode
 from tools.upstream.fetching import fetch
+from tools.upstream.local import with_local
 from tools.upstream.present import checked
 from tools.upstream.refusal import Refused
 from tools.upstream.speakable import refuse_unspeakable
 from tools.upstream.uncarried import uncarried
 from tools.upstream.wording import wordless
-from tools.upstream.writing import dump, write
+from tools.upstream.writing import ORIGIN, dump, write
 
 PROJECT = Path(__file__).resolve().parents[1]
 UNCHANGED, REFUSED, CHANGED = 0, 2, 10
@@ -74,8 +77,14 @@ def _run(chosen: argparse.Namespace) -> int:
     promised = promises.read(chosen.overlay, present, chosen.tests)
     data = fetch(chosen.upstream)
     result = convert(data, present, promised)
-    text = dump(result)
+    if chosen.local is not None and chosen.local.exists():
+        result = with_local(result, decode(chosen.local.read_bytes()))
+        refuse_unspeakable(result)
+    origin = present.get(ORIGIN)
+    text = dump({**result, ORIGIN: origin} if origin else result)
     changed = not (chosen.output.exists() and chosen.output.read_bytes() == text.encode())
+    if changed:
+        text = dump({**result, ORIGIN: _origin(data, chosen.upstream, origin, chosen.output)})
     changes = compare(present, result, promised) if changed else []
     open_questions = [*pending(result, promised), *uncarried(decode(data))]
     if chosen.json:
@@ -96,6 +105,16 @@ def _run(chosen: argparse.Namespace) -> int:
         print("The schemas of requests' bodies were rewritten.", file=sys.stderr)
         changed = True
     return CHANGED if changed else UNCHANGED
+
+
+def _origin(data: bytes, upstream: str, before: Any, output: Path) -> dict[str, Any]:
+    """Where the specification is from; as it was, if the document is the one of before, or this file itself."""
+    digest = hashlib.sha256(data).hexdigest()
+    is_itself = "://" not in upstream and output.exists() and Path(upstream).resolve() == output.resolve()
+    if isinstance(before, dict) and (is_itself or before.get("sha256") == digest):
+        return before
+    address = upstream if "://" in upstream else Path(upstream).name
+    return {"address": address, "date": datetime.now(UTC).date().isoformat(), "sha256": digest}
 
 
 def _text_of(path: Path) -> str | None:
@@ -142,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="where the schemas of requests' bodies go (default: nowhere)",
+    )
+    parser.add_argument(
+        "--local", type=Path, metavar="FILE", help="an OpenAPI Overlay of your own additions (default: none)"
     )
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
     parser.add_argument(

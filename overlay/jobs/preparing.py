@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
 import shutil
@@ -37,6 +38,7 @@ what it raises stops the job before there is one."""
 _FIRST_CHUNK, _LARGEST_CHUNK = 16, 1000
 """Requests in memory at once; fewer where they are long."""
 _CHUNK_BYTES = 8 * MIB
+_log = logging.getLogger("overlay")
 _STALE = 3600.0
 """Seconds after which a folder that is still hidden, normally for moments, is a dead process's."""
 
@@ -48,6 +50,7 @@ def prepare(
     job_id: JobName | None,
     options: JobOptions,
     limits: Limits | None,
+    bodies: bool = False,
 ) -> Flow[str]:
     """Make sure that there is a job of these requests, and return its id."""
     given = None if callable(job_id) or job_id is None else checked_job_id(job_id)
@@ -62,6 +65,7 @@ def prepare(
             limits=limits,
             max_tokens=options.max_enqueued_tokens,
             keep=not known,
+            bodies=bodies,
         )
         name = given or _derived_id(settings, spooled)
         if callable(job_id):
@@ -106,17 +110,20 @@ def _take_in(
     limits: Limits | None,
     max_tokens: int | None,
     keep: bool,
+    bodies: bool = False,
 ) -> Flow[Spooled]:
     limits = service.limits if limits is None else limits
     path = Path(requests) if isinstance(requests, str | os.PathLike) else None
     source = _iterator(requests, limits.line_bytes)
-    spool = Spool(folder, limits, service, max_tokens=max_tokens, source=path, keep=keep)
+    spool = Spool(folder, limits, service, max_tokens=max_tokens, source=path, keep=keep, bodies=bodies)
     stack.callback(spool.close)
     at_most = _FIRST_CHUNK
     while chunk := (yield Pull(source, at_most)):
         longest = yield Work(partial(spool.add, chunk))
         at_most = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // longest))
     spooled: Spooled = yield Work(spool.finish)
+    if spool.warned:
+        _log.warning("%s requests may be refused; the first: %s", f"{spool.warned:,}", spool.warnings[0])
     return spooled
 
 

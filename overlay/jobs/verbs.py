@@ -49,6 +49,7 @@ def submit(
     max_creates_per_hour: int | EllipsisType = ...,
     max_attempts: int | EllipsisType = ...,
     limits: Limits | None = None,
+    bodies: bool = False,
     delete_files: bool | EllipsisType = ...,
     grace: Seconds | EllipsisType = ...,
     poll: Seconds | EllipsisType = ...,
@@ -76,6 +77,7 @@ def submit(
     - `max_enqueued_inputs` (1,000,000 at OpenAI) limits the texts to embed that running batches hold together,
       `max_batches` how many batches run at a time, `max_creates_per_hour` (2,000 at OpenAI) how many are created.
       All jobs of this home folder with the same key share these limits.
+    - With `bodies=True`, each body is checked by the API's own schema of its endpoint (extra `check`).
     - A request that fails in a way that may pass is sent up to `max_attempts` times (3).
     - `delete_files` removes input and result files from the service once all results are on disk.
     - `grace` (180 seconds) is how long a lost create is searched for; `poll` (5 seconds) is the initial polling
@@ -107,7 +109,7 @@ def submit(
     service = settings.service
     usual: dict[str, Any] = {"completion_window": service.window, "max_batches": service.live_batches}
     options = JobOptions(**{**usual, **given})
-    job_id = yield from prepare(settings, requests, job_id=id, options=options, limits=limits)
+    job_id = yield from prepare(settings, requests, job_id=id, options=options, limits=limits, bodies=bodies)
     return (yield from _resume(settings, job_id, given, on_change, anew=True))
 
 

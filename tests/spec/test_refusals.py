@@ -75,7 +75,7 @@ CHANGES = [
     (referring_to("other.yaml#/Batch"), "unresolved reference: other.yaml#/Batch"),
     (referring_to("#Batch"), "unresolved reference: #Batch"),
     (circle, "leads back to itself"),
-    (swagger, "not an OpenAPI 3 document"),
+    (swagger, "Swagger 2.0, not OpenAPI 3"),
     (no_paths, "has no POST /batches"),
     (no_answer, "does not say what POST /batches (createBatch) answers"),
     (no_fields, "does not say which fields POST /batches (createBatch)"),

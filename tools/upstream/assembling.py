@@ -26,6 +26,7 @@ from tools.upstream.references import References
 from tools.upstream.refusal import Refused
 from tools.upstream.slicing import Found, find
 
+_INPUT = "input_file_id"
 _BINARY: Schema = {"type": "string", "format": "binary"}
 # https://spec.openapis.org/oas/v3.1.0#security-scheme-object
 _SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}}
@@ -124,7 +125,8 @@ def _place_operation(found: Found, now: dict[str, Any], components: Components) 
         parameters.append({**parameter, "schema": schema})
     sends: Schema = {}
     if operation.sends:
-        sends = components.place(found.sends, sent(now), f"{operation.class_name}Request")
+        meant = _of_files(found.sends, components) if operation.id == "createBatch" else found.sends
+        sends = components.place(meant, sent(now), f"{operation.class_name}Request")
         _refuse_fieldless(operation, sends, components)
     if operation.sends == FORM:
         # The content of a file is bytes, whatever it is called.
@@ -141,7 +143,25 @@ def _place_operation(found: Found, now: dict[str, Any], components: Components) 
     return _Placed(found, parameters, sends, answers)
 
 
+def _of_files(raw: Any, components: Components) -> Any:
+    """The body of a create, without alternatives for batches that are not made of a file."""
+    forms = [form for form in components.forms_of(raw) if form.kind == "object"]
+    with_file = [form for form in forms if _INPUT in form.raw["properties"]]
+    if forms and not with_file:
+        raise Refused(
+            f"POST /batches takes no {_INPUT} in the document: it is another API than the Batch API"
+        )
+    if len(forms) == 1 or len(with_file) != 1:
+        return raw
+    only = with_file[0]
+    return {"$ref": only.pointer} if only.pointer else only.raw
+
+
 def _refuse_fieldless(operation: Operation, schema: Schema, components: Components) -> None:
+    if any("items" in part for part in alternatives(schema)):
+        raise Refused(
+            f"{operation} answers with a bare array in the document: one can be read, but pages are objects"
+        )
     if not any(is_object(components.schemas[name]) for name in referred(schema)):
         raise Refused(f"the document does not say which fields {operation} sends or answers with")
 

@@ -11,8 +11,11 @@ from typing import Any
 from tools.upstream.canonical import (
     REMOVED,
     REMOVED_VALUES,
+    Schema,
+    alternatives,
     in_order,
     is_object,
+    joined,
     names,
     operations_of,
     schemas_of,
@@ -55,6 +58,10 @@ def _keep_parameters(
         )
 
 
+def _is_list(stated: Schema) -> bool:
+    return any("items" in part for part in alternatives(stated))
+
+
 def _keep_schemas(
     schemas: dict[str, Any], present: dict[str, Any], wanted: set[str], promises: Promises
 ) -> None:
@@ -79,6 +86,11 @@ def _keep_schemas(
             for key, stated in before["properties"].items()
             if key not in schema["properties"] and promises.readers(name, key)
         }
+        for key, stated in before["properties"].items():
+            now = schema["properties"].get(key)
+            if now is not None and _is_list(stated) and not _is_list(now) and promises.readers(name, key):
+                # Services go on sending what they have always sent, whatever a document says of it now.
+                schema["properties"][key] = joined([without_words(stated), now])
         if lost:
             schema["properties"] = in_order({**schema["properties"], **lost})
             # The schemas it refers to may have lost fields as well, so repeat for them.

@@ -95,6 +95,10 @@ class Components:
             stated.append(NULL)
         return joined(stated or [{}])
 
+    def forms_of(self, raw: Any) -> list[Form]:
+        """The alternatives of a schema of the document."""
+        return self._flattener.read(raw).forms
+
     def adopt(self, name: str, ours: Schema) -> None:
         """Add what the present component *ours* has to what the document has under its name."""
         schema = self.schemas.setdefault(name, ours)

@@ -35,6 +35,10 @@ def find(document: dict[str, Any], references: References) -> dict[str, Found]:
 
     """
     version = document.get("openapi")
+    if "swagger" in document and version is None:
+        raise Refused(
+            f"the document is Swagger {document['swagger']}, not OpenAPI 3: convert it first, with swagger2openapi"
+        )
     if not isinstance(version, str | int | float) or not str(version).startswith("3."):
         raise Refused("the document is not an OpenAPI 3 document: it does not say `openapi: 3.x`")
     paths = shapes_of(document, references)

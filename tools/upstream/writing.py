@@ -10,6 +10,8 @@ import yaml  # type: ignore[import-untyped]
 
 from tools.upstream.canonical import LIMITS, REMOVED, Schema, in_order
 
+ORIGIN = "x-upstream"
+"""Where the specification is from: the document's address, its digest, and when it was taken."""
 _HEADER = """\
 # The batch section of the OpenAI API: its structure is taken from a published document by `make spec`,
 # its descriptions are this project's own and are kept by it. `make generate` turns it into generated/.
@@ -65,6 +67,7 @@ def dump(document: dict[str, Any]) -> str:
     ordered = {
         "openapi": document["openapi"],
         "info": _sorted(document["info"], ("title", "description", "version")),
+        **({ORIGIN: document[ORIGIN]} if ORIGIN in document else {}),
         "servers": document["servers"],
         "security": document["security"],
         "tags": [_sorted(tag, ("name", "description")) for tag in document["tags"]],
