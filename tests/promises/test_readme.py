@@ -1,6 +1,7 @@
 """The README, taken at its word: its code is run, its commands, options, links and names exist."""
 
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from support.command_line import CommandLine
 import overlay
 from overlay.server import Service
 from overlay.wire.clock import SystemClock
+from tools import spec
 from tools.generate import generate
 
 PROJECT = Path(__file__).parents[2]
@@ -106,10 +108,13 @@ def test_a_field_added_by_hand(tmp_path):
     """The worked example: readable before, and typed after regeneration."""
     (lines,) = (text for language, text in BLOCKS if language == "yaml")
     assert overlay.Batch.from_dict({"id": "batch_1", "priority": 3}).priority == 3
-    specification = (PROJECT / "openapi.yaml").read_text()
-    place = specification.index("      properties:\n", specification.index("\n    Batch:\n"))
-    place = specification.index("\n", place) + 1
-    (tmp_path / "openapi.yaml").write_text(specification[:place] + lines + specification[place:])
+    shutil.copy(PROJECT / "openapi.yaml", tmp_path)
+    additions = (PROJECT / "openapi.local.yaml").read_text().replace("actions: []\n", f"actions:\n{lines}")
+    (tmp_path / "openapi.local.yaml").write_text(additions)
+    ours = str(tmp_path / "openapi.yaml")
+    assert (
+        spec.main([ours, "--output", ours, "--local", str(tmp_path / "openapi.local.yaml")]) == spec.CHANGED
+    )
     (tmp_path / "generator-config.yml").symlink_to(PROJECT / "generator-config.yml")
     (tmp_path / "tools").symlink_to(PROJECT / "tools")
     generate(tmp_path / "fresh", project=tmp_path)
