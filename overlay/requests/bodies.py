@@ -6,7 +6,6 @@ What OpenAI refuses for certain is an error there; elsewhere, where services dif
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -45,6 +44,8 @@ def url_problem(url: str) -> str | None:
     """What is wrong with a line's url; None if it may be an endpoint."""
     if url in ENDPOINTS:
         return None
+    from difflib import get_close_matches  # noqa: PLC0415 - for the few urls that are none
+
     path = url.partition("://")[2].partition("/")[2] if "://" in url else url
     near = get_close_matches(f"/{path.strip('/')}", ENDPOINTS, n=1, cutoff=_NEAR)
     hint = f"; did you mean {near[0]}?" if near else ""

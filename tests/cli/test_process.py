@@ -215,7 +215,7 @@ import sys
 from pathlib import Path
 import overlay.cli.check
 def broken(*_, **__): raise RuntimeError("boom\\nbang")
-overlay.cli.check.check_requests = broken
+overlay.cli.check.check_job = broken
 sys.argv[1:] = ["check", {str(tmp_path / "r")!r}]
 from overlay.cli import main
 main()

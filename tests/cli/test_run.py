@@ -378,13 +378,13 @@ def test_the_file_is_read_once_though_it_is_still_being_written(overlay, service
     grows.write_bytes(b"".join(lines[:10]))
     writer = (
         "import overlay.jobs.preparing as p\n"
-        "lines, counted = p._file_lines, []\n"
+        "lines, counted = p.file_lines, []\n"
         "def growing(path, *rest):\n"
         "    counted.append(path)\n"
         "    yield from lines(path, *rest)\n"
         f"    open(path, 'ab').write({b''.join(lines[10:])!r})\n"
         "    print(len(counted))\n"
-        "p._file_lines = growing\n"
+        "p.file_lines = growing\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", writer + OVERLAY[2], "run", "grows.jsonl", "-o", "out.jsonl", *SOON],

@@ -206,9 +206,9 @@ body = st.dictionaries(text.filter(lambda name: name != "model"), value, max_siz
 def test_requests_go_round(tmp_path, pairs):
     path = tmp_path / "in.jsonl"
     requests = [Request(custom_id, body) for custom_id, body in pairs]
-    assert write_requests(path, requests) == len(requests)
-    assert list(read_requests(path)) == requests
-    assert check_requests(path).requests == len(requests)
+    assert write_requests(path, requests, service="other") == len(requests)
+    assert list(read_requests(path, service="other")) == requests
+    assert check_requests(path, service="other").requests == len(requests)
     assert len(path.read_bytes().decode().splitlines()) == len(requests)
 
 
