@@ -10,7 +10,6 @@ from support.command_line import CANARY, CommandLine
 from overlay.server import Pace, Reject, Service
 from overlay.services import service_named
 
-
 WITH_WAYS_OF_THEIR_OWN = ("openai", "azure", "together", "mistral", "voyage", "production-stack", "litellm")
 
 
