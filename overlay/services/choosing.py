@@ -23,8 +23,12 @@ def service_named(service: str | ServiceProfile) -> ServiceProfile:
     name = service.strip().lower() if isinstance(service, str) else ""
     found = OTHER if name == OTHER.name else known_services().get(name)
     if found is None:
-        names = ", ".join((*known_services(), OTHER.name))
-        raise ConfigurationError(f"there is no service {service!r:.60}; there are {names}")
+        from difflib import get_close_matches  # noqa: PLC0415 - for slips only
+
+        names = (*known_services(), OTHER.name)
+        near = get_close_matches(name, known_services(), n=1, cutoff=0.7)
+        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+        raise ConfigurationError(f"there is no service {service!r:.60}{hint}")
     return found
 
 

@@ -81,7 +81,7 @@ def test_the_environment_names_a_service_and_the_argument_another(monkeypatch):
     assert made(token="t").service.name == "groq"
     assert made(token="t", service="nebius").service.name == "nebius"
     monkeypatch.setenv("OVERLAY_SERVICE", "gorq")
-    with pytest.raises(ConfigurationError, match="there is no service 'gorq'; there are openai, azure, groq"):
+    with pytest.raises(ConfigurationError, match="there is no service 'gorq'; did you mean groq"):
         made(token="t")
 
 
