@@ -15,6 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import TypeGuard
 
+from tools.upstream.decoding import decode
+from tools.upstream.writing import dump
+
 PROJECT = Path(__file__).resolve().parents[1]
 COMMAND = "make generate"
 HEADER = f"# Written by openapi-python-client from openapi.yaml; `{COMMAND}` rebuilds it. Edits are lost.\n"
@@ -39,10 +42,31 @@ def generate(output: Path, *, project: Path = PROJECT) -> None:
     # If its formatter is missing, the generator only warns, among other warnings: check first.
     if generator is None or shutil.which(FORMATTER, path=path) is None:
         raise GenerateError(f"{GENERATOR} and {FORMATTER} must be installed: pip install -e '.[dev]'")
+    with tempfile.TemporaryDirectory() as folder:
+        described = Path(folder) / "openapi.yaml"
+        described.write_text(_with_described_parameters(project / "openapi.yaml"), encoding="utf-8")
+        _run(generator, described, output, project=project, path=path)
+    for module in sorted(output.rglob("*.py")):
+        module.write_text(HEADER + imported_once(module.read_text(encoding="utf-8")), encoding="utf-8")
+    (output / "py.typed").write_text("", encoding="utf-8")
+    _refuse_what_does_not_run(output, project)
+
+
+def _with_described_parameters(specification: Path) -> str:
+    """The specification, with descriptions of parameters where the generator looks for them: in their schemas."""
+    document = decode(specification.read_bytes())
+    for operation in (each for item in document["paths"].values() for each in item.values()):
+        for parameter in operation.get("parameters", []):
+            if "description" in parameter and "$ref" not in parameter["schema"]:
+                parameter["schema"] = {"description": parameter["description"], **parameter["schema"]}
+    return dump(document)
+
+
+def _run(generator: str, specification: Path, output: Path, *, project: Path, path: str) -> None:
     command = [
         generator,
         "generate",
-        f"--path={project / 'openapi.yaml'}",
+        f"--path={specification}",
         f"--config={project / 'generator-config.yml'}",
         f"--custom-template-path={project / 'tools' / 'templates'}",
         f"--output-path={output}",
@@ -59,10 +83,6 @@ def generate(output: Path, *, project: Path = PROJECT) -> None:
     )
     if done.returncode != 0:
         raise GenerateError(f"{GENERATOR} refused openapi.yaml:\n{done.stdout}{done.stderr}".rstrip())
-    for module in sorted(output.rglob("*.py")):
-        module.write_text(HEADER + imported_once(module.read_text(encoding="utf-8")), encoding="utf-8")
-    (output / "py.typed").write_text("", encoding="utf-8")
-    _refuse_what_does_not_run(output, project)
 
 
 def _refuse_what_does_not_run(output: Path, project: Path) -> None:

@@ -58,7 +58,7 @@ def sync_detailed(
     """Stop a batch. What is finished by then stays available, and is billed.
 
     Args:
-        batch_id (str):
+        batch_id (str): Id of the batch.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -87,7 +87,7 @@ def sync(
     """Stop a batch. What is finished by then stays available, and is billed.
 
     Args:
-        batch_id (str):
+        batch_id (str): Id of the batch.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -111,7 +111,7 @@ async def asyncio_detailed(
     """Stop a batch. What is finished by then stays available, and is billed.
 
     Args:
-        batch_id (str):
+        batch_id (str): Id of the batch.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,7 +138,7 @@ async def asyncio(
     """Stop a batch. What is finished by then stays available, and is billed.
 
     Args:
-        batch_id (str):
+        batch_id (str): Id of the batch.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

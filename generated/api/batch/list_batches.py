@@ -67,8 +67,9 @@ def sync_detailed(
     """List batches, newest first, one page at a time.
 
     Args:
-        after (str | Unset):
-        limit (int | Unset):
+        after (str | Unset): Cursor; the page begins behind the batch with this id.
+        limit (int | Unset): Batches on a page, from 1 to 100; the service takes 20 where none is
+            given.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -99,8 +100,9 @@ def sync(
     """List batches, newest first, one page at a time.
 
     Args:
-        after (str | Unset):
-        limit (int | Unset):
+        after (str | Unset): Cursor; the page begins behind the batch with this id.
+        limit (int | Unset): Batches on a page, from 1 to 100; the service takes 20 where none is
+            given.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -126,8 +128,9 @@ async def asyncio_detailed(
     """List batches, newest first, one page at a time.
 
     Args:
-        after (str | Unset):
-        limit (int | Unset):
+        after (str | Unset): Cursor; the page begins behind the batch with this id.
+        limit (int | Unset): Batches on a page, from 1 to 100; the service takes 20 where none is
+            given.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -156,8 +159,9 @@ async def asyncio(
     """List batches, newest first, one page at a time.
 
     Args:
-        after (str | Unset):
-        limit (int | Unset):
+        after (str | Unset): Cursor; the page begins behind the batch with this id.
+        limit (int | Unset): Batches on a page, from 1 to 100; the service takes 20 where none is
+            given.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -58,7 +58,7 @@ def sync_detailed(
     """Get one batch as it stands now.
 
     Args:
-        batch_id (str):
+        batch_id (str): Id of the batch.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -87,7 +87,7 @@ def sync(
     """Get one batch as it stands now.
 
     Args:
-        batch_id (str):
+        batch_id (str): Id of the batch.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -111,7 +111,7 @@ async def asyncio_detailed(
     """Get one batch as it stands now.
 
     Args:
-        batch_id (str):
+        batch_id (str): Id of the batch.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,7 +138,7 @@ async def asyncio(
     """Get one batch as it stands now.
 
     Args:
-        batch_id (str):
+        batch_id (str): Id of the batch.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

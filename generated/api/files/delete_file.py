@@ -58,7 +58,7 @@ def sync_detailed(
     """Delete a file for good.
 
     Args:
-        file_id (str):
+        file_id (str): Id of the file.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -87,7 +87,7 @@ def sync(
     """Delete a file for good.
 
     Args:
-        file_id (str):
+        file_id (str): Id of the file.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -111,7 +111,7 @@ async def asyncio_detailed(
     """Delete a file for good.
 
     Args:
-        file_id (str):
+        file_id (str): Id of the file.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,7 +138,7 @@ async def asyncio(
     """Delete a file for good.
 
     Args:
-        file_id (str):
+        file_id (str): Id of the file.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

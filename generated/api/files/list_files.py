@@ -80,10 +80,11 @@ def sync_detailed(
     """List files, one page at a time.
 
     Args:
-        after (str | Unset):
-        limit (int | Unset):
+        after (str | Unset): Cursor; the page begins behind the file with this id.
+        limit (int | Unset): Files on a page, from 1 to 10,000; the service takes 10,000 where
+            none is given.
         order (ListFilesOrder | Unset):
-        purpose (str | Unset):
+        purpose (str | Unset): Show files of this purpose only.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -118,10 +119,11 @@ def sync(
     """List files, one page at a time.
 
     Args:
-        after (str | Unset):
-        limit (int | Unset):
+        after (str | Unset): Cursor; the page begins behind the file with this id.
+        limit (int | Unset): Files on a page, from 1 to 10,000; the service takes 10,000 where
+            none is given.
         order (ListFilesOrder | Unset):
-        purpose (str | Unset):
+        purpose (str | Unset): Show files of this purpose only.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -151,10 +153,11 @@ async def asyncio_detailed(
     """List files, one page at a time.
 
     Args:
-        after (str | Unset):
-        limit (int | Unset):
+        after (str | Unset): Cursor; the page begins behind the file with this id.
+        limit (int | Unset): Files on a page, from 1 to 10,000; the service takes 10,000 where
+            none is given.
         order (ListFilesOrder | Unset):
-        purpose (str | Unset):
+        purpose (str | Unset): Show files of this purpose only.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -187,10 +190,11 @@ async def asyncio(
     """List files, one page at a time.
 
     Args:
-        after (str | Unset):
-        limit (int | Unset):
+        after (str | Unset): Cursor; the page begins behind the file with this id.
+        limit (int | Unset): Files on a page, from 1 to 10,000; the service takes 10,000 where
+            none is given.
         order (ListFilesOrder | Unset):
-        purpose (str | Unset):
+        purpose (str | Unset): Show files of this purpose only.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

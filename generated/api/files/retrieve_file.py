@@ -58,7 +58,7 @@ def sync_detailed(
     """Get what the service knows about a file, without its content.
 
     Args:
-        file_id (str):
+        file_id (str): Id of the file.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -87,7 +87,7 @@ def sync(
     """Get what the service knows about a file, without its content.
 
     Args:
-        file_id (str):
+        file_id (str): Id of the file.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -111,7 +111,7 @@ async def asyncio_detailed(
     """Get what the service knows about a file, without its content.
 
     Args:
-        file_id (str):
+        file_id (str): Id of the file.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,7 +138,7 @@ async def asyncio(
     """Get what the service knows about a file, without its content.
 
     Args:
-        file_id (str):
+        file_id (str): Id of the file.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
