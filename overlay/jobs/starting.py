@@ -46,7 +46,7 @@ from overlay.operations.create import (
     send,
 )
 from overlay.operations.marks import Mark, input_of, legacy_pairs, mark_of, new_nonce
-from overlay.operations.young_files import is_not_ready, until_ready
+from overlay.operations.young_files import Youth, is_not_ready, until_ready
 from overlay.statuses import plain_status
 from overlay.wire.connection import Settings
 
@@ -199,22 +199,27 @@ def _until_ready(context: JobContext, unit: Unit) -> Flow[None]:
 
 
 def _create(context: JobContext, unit: Unit) -> Flow[None]:
-    try:
-        yield from _until_ready(context, unit)
-        unit.state, unit.nonce = "creating", new_nonce()
-        context.begin(unit)
-        body = context.body(unit)
-        yield from context.save(unit)
-        sent = yield from send(context.settings, body, Attempt(unit.nonce))
-    except (APIError, InvalidInputError) as error:
-        # There is no batch. A missing file, or one that the service could not take in, is uploaded again.
+    youth = Youth(context.settings, unit.file_id or "")
+    while True:
+        try:
+            yield from _until_ready(context, unit)
+            unit.state, unit.nonce = "creating", new_nonce()
+            context.begin(unit)
+            body = context.body(unit)
+            yield from context.save(unit)
+            sent = yield from send(context.settings, body, Attempt(unit.nonce), patient=False)
+            break
+        except (APIError, InvalidInputError) as error:
+            refusal = error
+        # There is no batch, and the ledger says so before anything is waited for.
         unit.state, unit.creating_at = "uploaded", None
-        limit = limit_of(error) if isinstance(error, APIError) else None
-        if not isinstance(error, APIError) or lacks_file(error):
-            unit.state, unit.file_id, unit.file_created_at = "planned", None, None
         yield from context.save(unit)
-        if not (yield from meet_limit(context, unit, limit, str(error))):
-            raise
+        try:
+            if isinstance(refusal, APIError) and (yield from youth.passes(refusal)):
+                continue
+        except InvalidInputError as broken:
+            refusal = broken
+        yield from _refused(context, unit, refusal)
         return
     if isinstance(sent, Unanswered):
         context.begin(unit)
@@ -223,6 +228,17 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
     else:
         yield from _adopt(context, unit, [sent], "created")
         yield from _note_metadata(context)
+
+
+def _refused(context: JobContext, unit: Unit, refusal: APIError | InvalidInputError) -> Flow[None]:
+    """A create that was refused: a limit of the account is learned, anything else is raised."""
+    limit = limit_of(refusal) if isinstance(refusal, APIError) else None
+    if not isinstance(refusal, APIError) or lacks_file(refusal):
+        # A missing file, or one that the service could not take in, is uploaded again.
+        unit.state, unit.file_id, unit.file_created_at = "planned", None, None
+        yield from context.save(unit)
+    if not (yield from meet_limit(context, unit, limit, str(refusal))):
+        raise refusal
 
 
 def _note_metadata(context: JobContext) -> Flow[None]:

@@ -148,15 +148,18 @@ def _cancelled_before(settings: Settings, wish: Any) -> Attempt | None:
     return attempt
 
 
-def send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow[Batch | Unanswered]:
+def send(
+    settings: Settings, body: CreateBatchRequest, attempt: Attempt, *, patient: bool = True
+) -> Flow[Batch | Unanswered]:
     """Create a batch, with retries until an attempt is sent. Raises an error only when none was created.
 
     Where the service takes an idempotency key, the nonce is one, and an attempt that goes unanswered is repeated.
+    If it is not `patient`, a refusal for a file that is too young is raised as any other.
     """
     key = settings.service.idempotency_field
     if key is not None:
         body[key] = attempt.nonce
-    sent = yield from _send(settings, body, attempt)
+    sent = yield from _send(settings, body, attempt, patient=patient)
     for count in range(settings.max_retries if key is not None else 0):
         delay = retry.delay(sent.cause, count) if isinstance(sent, Unanswered) else None
         if not isinstance(sent, Unanswered) or delay is None:
@@ -165,7 +168,7 @@ def send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow
         attempt.unanswered = attempt.unanswered or sent
         yield from pause(str(sent.cause), delay)
         try:
-            again = yield from _send(settings, body, attempt)
+            again = yield from _send(settings, body, attempt, patient=patient)
         except (APIError, InvalidInputError):
             # Refused by now: the first may have created one all the same.
             attempt.began = sent.began
@@ -174,7 +177,9 @@ def send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow
     return sent
 
 
-def _send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flow[Batch | Unanswered]:
+def _send(
+    settings: Settings, body: CreateBatchRequest, attempt: Attempt, *, patient: bool
+) -> Flow[Batch | Unanswered]:
     limit = deadline(settings, retry.READ.within)
     youth = Youth(settings, body.input_file_id)
     yield from until_ready(settings, body.input_file_id)
@@ -188,7 +193,7 @@ def _send(settings: Settings, body: CreateBatchRequest, attempt: Attempt) -> Flo
                 _log.warning("creating a batch of %s went unanswered: %s", body.input_file_id, error)
                 return Unanswered(error, began)
             attempt.began = None
-            if (yield from youth.passes(error)):
+            if patient and (yield from youth.passes(error)):
                 continue
             delay = _delay(error, count, settings.max_retries)
             limit = limit.later(retry.asked_wait(error))
