@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 from support.spec_documents import document, ref
 
 from tools import generate
@@ -104,8 +104,10 @@ def fields_of(text):
     return {(name, field) for name, schema in found.items() for field in schema.get("properties", {})}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes)
+@example([("add", "Batch", "0\x85", {"type": "string"})])
+@example([("add", "Batch", "\u2028x\r", {"type": "string", "enum": ["a\u2029", "\ufeff", "\x7f"]})])
 def test_any_change_is_refused_in_a_sentence_or_taken_and_reported_exactly(present, steps):
     data = json.dumps(changed(steps)).encode()
     result = taken(data, present)

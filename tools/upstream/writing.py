@@ -52,8 +52,12 @@ _AMBIGUOUS = re.compile(
 )
 
 
+# Line breaks of YAML 1.1 alone, and control characters: they survive where they are escaped, between double quotes.
+_ESCAPED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+
+
 def _string(dumper: Any, text: str) -> Any:
-    style = "'" if _AMBIGUOUS.fullmatch(text) else None
+    style = "'" if _AMBIGUOUS.fullmatch(text) else '"' if _ESCAPED.search(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
