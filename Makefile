@@ -21,7 +21,7 @@ demo: $(READY) ## run thousands of requests against the embedded service, start 
 	$(PY) examples/demo.py
 
 test: $(READY) ## run the tests
-	$(PY) -m pytest --numprocesses 2 --dist worksteal
+	$(PY) -m pytest --numprocesses 3 --dist worksteal
 
 check: $(READY) ## everything CI checks: lint, types, layers, generated code, tests
 	$(PY) -m ruff format --check .
