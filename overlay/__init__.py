@@ -81,6 +81,10 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         AsyncListing as AsyncListing,
         Listing as Listing,
     )
+    from overlay.requests.chats import (
+        Chat as Chat,
+        Response as Response,
+    )
     from overlay.requests.checks import InputSummary as InputSummary
     from overlay.requests.request import (
         Request as Request,
@@ -88,6 +92,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         read_requests as read_requests,
         write_requests as write_requests,
     )
+    from overlay.requests.rows import Embed as Embed
     from overlay.results.iterables import (
         AsyncResults as AsyncResults,
         Results as Results,

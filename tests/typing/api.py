@@ -13,7 +13,9 @@ from overlay import (
     AsyncListing,
     AsyncResults,
     Batch,
+    Chat,
     Client,
+    Embed,
     File,
     InputSummary,
     InvalidInputError,
@@ -25,6 +27,7 @@ from overlay import (
     Problem,
     RateLimitError,
     Request,
+    Response,
     Result,
     Results,
     Token,
@@ -33,6 +36,7 @@ from overlay import (
     read_requests,
     write_requests,
 )
+from overlay.requests.rows import Template, template_of
 
 
 @dataclass
@@ -206,3 +210,17 @@ def jobs(client: Client) -> None:
     assert_type(client.jobs.results(job.id), Results)
     assert_type(client.jobs.run([Request("a", {})]), Results)
     assert_type(client.jobs.list(), list[Job])
+
+
+def row_templates() -> None:
+    chat = Chat(model="m", prompt="Friendly? {text}", answer=Review, temperature=0)
+    assert_type(chat, Chat[Review])
+    assert_type(chat.request("a", {"text": "x", "stars": 3}), Request)
+    assert_type(Chat("m", "Friendly? {text}", system="Be short.", images="photo"), Chat[str])
+    assert_type(Chat("m", lambda row: f"Friendly? {row['text']}", answer=Review2), Chat[Review2])
+    assert_type(Chat("m", messages=[{"role": "user", "content": "{text}"}]), Chat[str])
+    assert_type(Response("m", "Friendly? {text}", answer=Review), Response[Review])
+    assert_type(Response("m", "Friendly? {text}", answer={"type": "object"}), Response[dict[str, Any]])
+    assert_type(Embed("m", "text", dimensions=256).columns, frozenset[str] | None)
+    assert_type(template_of(chat), Template[Review])
+    assert_type(template_of(lambda row: {"model": "m", "input": row["text"]}), Template[str])
