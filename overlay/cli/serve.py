@@ -136,7 +136,7 @@ def register(app: typer.Typer) -> None:
 def _answer(upstream: str | None, at_once: int) -> Any:
     if upstream is None:
         return None
-    from overlay.server.answers.forwarding import upstream as forwarding  # noqa: PLC0415
+    from overlay.server.upstreams.forwarding import upstream as forwarding  # noqa: PLC0415
 
     with _usage("--upstream"):
         return forwarding(upstream, at_once=at_once, api_key=variable("OVERLAY_UPSTREAM_API_KEY"))

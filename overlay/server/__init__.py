@@ -16,7 +16,6 @@ from overlay.server.public_names import HOMES
 
 if TYPE_CHECKING:  # the one list of public names; `make format` writes public_names.py from it
     from overlay.server.answers.echoes.echo import echo as echo
-    from overlay.server.answers.forwarding import upstream as upstream
     from overlay.server.clock import (
         ManualClock as ManualClock,
         RunningClock as RunningClock,
@@ -68,6 +67,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         Pace as Pace,
         Traits as Traits,
     )
+    from overlay.server.upstreams.forwarding import upstream as upstream
 else:  # to type checkers it would say that any name will do, a misspelt one too
     __getattr__ = loader(__name__, HOMES)
     __all__ = sorted(HOMES)  # noqa: PLE0605 - it follows from the list above

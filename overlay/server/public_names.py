@@ -39,5 +39,5 @@ HOMES = {
     "echo": "answers.echoes.echo",
     "known_dialects": "dialects.table",
     "serve": "running",
-    "upstream": "answers.forwarding",
+    "upstream": "upstreams.forwarding",
 }

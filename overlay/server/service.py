@@ -69,6 +69,7 @@ class Service:
         for fault in faults:
             self.faults.put(fault)
         self._requests = RequestLog()
+        self._answer = answer
         self._make = partial(
             Application,
             answer,
@@ -115,6 +116,11 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def source(self) -> AnswerFunction | Source | None:
+        """What answers, as it was given: of an `upstream`, `health()` says how it is."""
+        return self._answer
 
     @property
     def base_url(self) -> str:

@@ -14,7 +14,15 @@ from typing import BinaryIO
 import msgspec
 
 from overlay.server.answers.input_lines import Lines
-from overlay.server.answers.source import Outcome, Source, never_ran, not_run, reread
+from overlay.server.answers.source import (
+    Caller,
+    Drives,
+    Outcome,
+    Source,
+    never_ran,
+    not_run,
+    reread,
+)
 from overlay.server.objects import Counts, Usage
 
 
@@ -65,15 +73,18 @@ class BatchLines:
     def done(self) -> int:
         return self.counts.completed + self.counts.failed
 
-    async def answer(self, most: int, source: Source, token: str | None) -> None:
+    async def answer(self, most: int, source: Source, caller: Caller) -> None:
         """Answer up to `most` lines. Cancelled, it leaves no line half written."""
         due = list(islice(self._left, most))
         passed_over = [number for number in due if number in self._never_run]
-        self._write(passed_over, [never_ran(self._custom_id(number)) for number in passed_over])
+        self.write(passed_over, [never_ran(self._custom_id(number)) for number in passed_over])
         portion = iter([number for number in due if number not in self._never_run])
+        if isinstance(source, Drives):
+            await source.drive(_Portion(self, portion, caller))
+            return
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(source.at_once, most)):
-                workers.create_task(self._work(portion, source, token))
+                workers.create_task(self._work(portion, source, caller.token))
 
     def write_unanswered(self, code: str, message: str) -> None:
         """Put every line that was not answered into the error file. Blocks."""
@@ -122,11 +133,15 @@ class BatchLines:
             numbers.extend(islice(portion, source.batch_of - len(numbers)))
             if not numbers:
                 return
-            outcomes = await source.answer([self._lines[number] for number in numbers], token)
-            self._write(numbers, outcomes)
+            outcomes = await source.answer([self.line(number) for number in numbers], token)
+            self.write(numbers, outcomes)
             del numbers[: len(outcomes)]
 
-    def _write(self, numbers: list[int], outcomes: Sequence[Outcome]) -> None:
+    def line(self, number: int) -> bytes:
+        return self._lines[number]
+
+    def write(self, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+        """Put outcomes of lines into their files. From one thread at a time."""
         for file, lines in (
             (self._output, [each.line for each in outcomes if each.ok]),
             (self._errors, [each.line for each in outcomes if not each.ok]),
@@ -149,3 +164,16 @@ class BatchLines:
         usage.total_tokens += each.input_tokens + each.output_tokens
         usage.input_tokens_details.cached_tokens += each.cached_tokens
         usage.output_tokens_details.reasoning_tokens += each.reasoning_tokens
+
+
+class _Portion:
+    """The lines that are due, for a source that drives them itself."""
+
+    def __init__(self, lines: BatchLines, numbers: Iterator[int], caller: Caller) -> None:
+        self.caller = caller
+        self.line = lines.line
+        self.write = lines.write
+        self._numbers = numbers
+
+    def take(self) -> int | None:
+        return next(self._numbers, None)

@@ -2,7 +2,7 @@
 back outcomes, ready to be written.
 
     Function    any Python callable, sync or async; `echo` is the one by default
-    Upstream    a real OpenAI-compatible server (in forwarding.py)
+    Forwarding  real OpenAI-compatible servers: see overlay.server.upstreams
 
 What the service encodes itself has no U+2028, U+2029 or U+0085 in it, at which some readers cut lines, and no half
 of a surrogate pair; what an upstream server sent stays as it is.
@@ -13,7 +13,8 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -39,6 +40,64 @@ class Outcome(msgspec.Struct):
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+
+
+@dataclass
+class Caller:
+    """On whose behalf lines are answered."""
+
+    batch_id: str
+    token: str | None = None
+    """The bearer token that the batch was created with, where it is still known."""
+    token_lost: bool = False
+    """It was created with one that is not known any more."""
+    priority: int = 0
+    one_model: bool = False
+    """Whether all lines are known to name the same model."""
+    say: Callable[[str | None], None] = lambda _: None
+    """Tells what the batch waits for, or that it does no longer; from any thread."""
+
+
+class Work(Protocol):
+    """Lines by number, from a batch's input to its output."""
+
+    caller: Caller
+
+    def take(self) -> int | None:
+        """The next line that is not answered; None when there is none."""
+        ...
+
+    def line(self, number: int) -> bytes: ...
+
+    def write(self, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> None: ...
+
+
+@runtime_checkable
+class Drives(Protocol):
+    """A source that takes lines of all batches together, and answers them in its own time."""
+
+    async def drive(self, work: Work) -> None:
+        """Return when every line of the work is answered. Cancelled, it leaves no line half written."""
+        ...
+
+
+@runtime_checkable
+class Forwards(Protocol):
+    """A source with servers behind it."""
+
+    @property
+    def passes_tokens(self) -> bool:
+        """Whether it sends on the tokens of those who created batches."""
+        ...
+
+    @property
+    def priority(self) -> str | None:
+        """The key of a batch's metadata that says which goes first."""
+        ...
+
+    def keys_changed(self) -> None:
+        """A token is known that was not."""
+        ...
 
 
 class Source(Protocol):

@@ -8,6 +8,7 @@ from itertools import takewhile
 from overlay.server.answers.source import Source
 from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
+from overlay.server.engine.callers import Callers
 from overlay.server.engine.caps import over_caps, refusal
 from overlay.server.engine.creation import Creation
 from overlay.server.engine.ids import ids
@@ -53,6 +54,7 @@ class Engine:
             new_id=self.new_id,
             over_caps=self._over_caps,
         )
+        self._callers = Callers(source)
         self._live: dict[str, Live] = {}
         self._created: deque[float] = deque()
 
@@ -61,7 +63,9 @@ class Engine:
         unfinished = self.store.unfinished()
         written = {name for _, progress in unfinished for name in (progress.output_id, progress.error_id)}
         self.store.sweep(self.timeline.now(), written)
-        lives = [Live(batch, progress) for batch, progress in unfinished]
+        lives = [
+            Live(batch, progress, self._callers.recovered(batch, progress)) for batch, progress in unfinished
+        ]
         for live in lives:
             await self._lifecycle.recover(live)
         for live in lives:
@@ -74,6 +78,10 @@ class Engine:
             if live.lines:
                 live.lines.close()
         await self._source.close()
+
+    def seen(self, token: str | None) -> None:
+        """A client is there with this token: batches that were created with it, before a restart, go on."""
+        self._callers.seen(token)
 
     def batch(self, batch_id: str) -> Batch | None:
         live = self._live.get(batch_id)
@@ -135,11 +143,12 @@ class Engine:
         if report is not None:
             progress.model = None if report.model is None else snapshot(report.model)
             progress.prompt_tokens, progress.inputs = report.prompt_tokens, report.inputs
+        caller = self._callers.new(batch, progress, token)
         if file is not None:
             self.store.keep_input(file.id, batch.id)
         self.store.add_batch(batch, progress)
         self._created.append(now)
-        self._launch(Live(batch, progress, token))
+        self._launch(Live(batch, progress, caller))
         return batch
 
     def cancel(self, batch_id: str) -> Batch:
@@ -183,6 +192,7 @@ class Engine:
             await asyncio.wait([before])
         await self._lifecycle.drive(live)
         del self._live[live.batch.id]
+        self._callers.forget(live.batch.id)
 
     def _unfinished(self) -> list[Live]:
         """In the order of their creation."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from overlay.server.answers.batch_lines import BatchLines
-from overlay.server.answers.source import Source
+from overlay.server.answers.source import Caller, Source
 from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
 from overlay.server.engine.short_lines import fill_lines
@@ -34,7 +34,7 @@ class Live:
 
     batch: Batch
     progress: Progress
-    token: str | None = None
+    caller: Caller
     lines: BatchLines | None = None
     task: asyncio.Task[None] | None = None
 
@@ -136,7 +136,7 @@ class Lifecycle:
                     await self._timeline.sleep_until(progress.entered + duration * portion / portions)
                     due = math.ceil(total * portion / portions) - lines.done
                     if due > 0:
-                        await lines.answer(due, self._source, live.token)
+                        await lines.answer(due, self._source, live.caller)
                     if self._partial_results:
                         self._put_files(live, expires=None)
                         self._store.save_batch(live.batch, progress)

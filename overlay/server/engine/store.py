@@ -57,6 +57,8 @@ class Progress(msgspec.Struct):
     """The one that its lines name, once they have been read."""
     prompt_tokens: int = 0
     inputs: int = 0
+    token_mark: str = ""
+    """By which the token that the batch was created with is known again; empty where none is sent on."""
     output_id: str = ""
     error_id: str = ""
 

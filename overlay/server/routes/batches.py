@@ -33,11 +33,13 @@ class BatchRoutes:
     async def create(self, request: Request) -> Response:
         asked = read_creation(await read_body(request), self._engine.limits, azure=is_azure(request.scope))
         asked.model = request.scope.get("overlay.model")
+        self._engine.seen(request.scope.get("overlay.token"))
         report = await self._engine.measure(asked)
         return answer(self._engine.create(asked, request.scope.get("overlay.token"), report))
 
     async def retrieve(self, request: Request) -> Response:
         batch_id = id_in(request, "batch_id")
+        self._engine.seen(request.scope.get("overlay.token"))
         batch = self._engine.batch(batch_id)
         if batch is None:
             raise no_batch(batch_id)
@@ -48,6 +50,7 @@ class BatchRoutes:
 
     async def list(self, request: Request) -> Response:
         engine, after = self._engine, request.query_params.get("after")
+        engine.seen(request.scope.get("overlay.token"))
         limit = limit_of(request, default=_DEFAULT_LIMIT, most=_MOST)
         # A fault may hide what is younger than some seconds.
         born_by = engine.timeline.now() - request.scope.get("overlay.list_lag", 0.0)

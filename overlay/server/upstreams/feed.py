@@ -1,0 +1,144 @@
+"""The lines of one batch on their way to servers: fresh ones, and those that wait for their turn."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from overlay.server.answers.source import Head, Outcome, Work, outcome
+from overlay.server.refusals import error_body
+from overlay.server.upstreams.circuit import Circuit
+from overlay.server.upstreams.verdicts import Verdict
+
+# Answers are written together, in seconds and in bytes.
+_WRITE_EVERY = 0.02
+_WRITE_BYTES = 1 << 20
+
+
+class _Wishes(msgspec.Struct):
+    model: Any = None
+    stream: Any = None
+
+
+_head = msgspec.json.Decoder(Head)
+_wishes = msgspec.json.Decoder(_Wishes)
+
+
+class Entry:
+    """A line that was not answered yet, and how it fared."""
+
+    __slots__ = (
+        "attempts",
+        "began",
+        "circuit",
+        "feed",
+        "head",
+        "mark",
+        "model",
+        "number",
+        "outage",
+        "slow",
+        "strikes",
+        "verdict",
+    )
+
+    def __init__(self, feed: "Feed", number: int, model: str, head: Head | None) -> None:
+        self.feed = feed
+        self.number = number
+        self.model = model
+        self.head = head
+        """Only while it is under way: those that wait are many."""
+        self.attempts = self.strikes = self.slow = 0
+        self.verdict: Verdict | None = None
+        self.circuit: Circuit | None = None
+        """Where it failed last, with that circuit's successes and outages then; `mark` -1 counts for nothing."""
+        self.mark = -1
+        self.outage = 0
+        self.began = 0.0
+
+
+class Feed:
+    """Belongs to the dispatcher's loop."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.caller = work.caller
+        self.in_flight = 0
+        self.waiting: dict[str, deque[Entry]] = {}
+        """Entries by model: those whose servers were full or unwell, and those that failed and are due again."""
+        self.delayed = 0
+        """Entries that failed and are not due yet."""
+        self.held: str | None = None
+        """Why nothing is sent: its key is not known, or refused."""
+        self.exhausted = False
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self._written: tuple[list[int], list[Outcome]] = ([], [])
+        self._bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def fresh(self) -> Entry | None:
+        """The next line that was not tried. One that no server could answer is settled here."""
+        while (number := self.work.take()) is not None:
+            head = _head.decode(self.work.line(number))
+            wishes = _wishes.decode(head.body)
+            model = wishes.model if isinstance(wishes.model, str) else ""
+            entry = Entry(self, number, model, head)
+            if not wishes.stream:
+                return entry
+            body = error_body("A line of a batch cannot ask for a stream.", param="stream")
+            self.settle(entry, 400, body, None)
+        self.exhausted = True
+        return None
+
+    def open_up(self, entry: Entry) -> Head:
+        """The line itself, read again where it was put away."""
+        if entry.head is None:
+            entry.head = _head.decode(self.work.line(entry.number))
+        return entry.head
+
+    def put(self, entry: Entry) -> None:
+        entry.head = None
+        self.waiting.setdefault(entry.model, deque()).append(entry)
+
+    def settle(self, entry: Entry, status: int, body: bytes, request_id: str | None) -> None:
+        """The line has its answer."""
+        settled = outcome(self.open_up(entry).custom_id, status, body, request_id)
+        numbers, outcomes = self._written
+        numbers.append(entry.number)
+        outcomes.append(settled)
+        self._bytes += len(settled.line)
+        if self._bytes > _WRITE_BYTES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_WRITE_EVERY, self.flush)
+
+    def flush(self) -> None:
+        """Write what was settled."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        (numbers, outcomes), self._written, self._bytes = self._written, ([], []), 0
+        if not numbers:
+            return
+        try:
+            self.work.write(numbers, outcomes)
+        except Exception as error:  # noqa: BLE001  whatever stops the writing ends this batch's work
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """End with an error of the service's own."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def check_done(self) -> None:
+        """End once every line has its answer."""
+        if self.exhausted and not self.in_flight and not self.delayed and not any(self.waiting.values()):
+            self.flush()
+            if not self.done.done():
+                self.done.set_result(None)
+
+    @property
+    def waiting_entries(self) -> int:
+        return sum(map(len, self.waiting.values()))

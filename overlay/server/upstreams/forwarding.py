@@ -1,0 +1,212 @@
+"""Answers from real OpenAI-compatible servers: what turns a vLLM, llama.cpp or Ollama into a Batch API.
+
+Each line's body goes to its url at a server, byte for byte, and what the server answers stands in the output: see
+`overlay.server.upstreams` for which server that is, and for what becomes of failures. Which endpoints and models
+there are is for the servers to say: their list of models is passed on, and a file may name any path (`/v1/score`,
+`/v1/rerank`) and several models unless limits say otherwise.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import msgspec
+
+from overlay.server.answers.source import Outcome, Work
+from overlay.server.refusals import Refusal
+from overlay.server.settings import Limits
+from overlay.server.upstreams.address import Address, read_address
+from overlay.server.upstreams.background import Background
+from overlay.server.upstreams.dispatcher import Dispatcher
+from overlay.server.upstreams.figures import Health
+from overlay.server.upstreams.keys import OwnKey
+from overlay.server.upstreams.link import NoReplyError, SlowError, TooLargeError
+from overlay.server.upstreams.server import Upstream
+from overlay.server.upstreams.verdicts import on_one_line
+
+_BAD_GATEWAY = 502
+# A list of models is no work, and whoever asks for it is waiting.
+_LONGEST_LIST = 30.0
+_NO_SUCH_PATH = frozenset({404, 405})
+_FIRST_ERROR_STATUS, _FIRST_REDIRECT = 400, 300
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+class _List(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
+def upstream(
+    url: str | Sequence[str],
+    *,
+    api_key: str | None = None,
+    key_file: Path | None = None,
+    at_once: int | Literal["auto"] = 16,
+    tries: int = 5,
+    timeout: float = 600.0,
+    headers: Mapping[str, str] | None = None,
+    priority: str | None = None,
+    pass_token: bool | None = None,
+    allow_insecure: bool = False,
+    hurry: float = 1.0,
+) -> "Forwarding":
+    """Answer lines by forwarding them to the server at `url`, with or without a last `/v1`.
+
+    - `url` may be several, each `[MODEL=]URL[;weight=2][;at-once=64]`: the least loaded of those that serve a
+      line's model gets it, and one that does not answer is left out until it does. One with a MODEL serves that
+      and no other; where any has a line's model, those that have none do not get it.
+    - `api_key`, or what stands in `key_file`, is sent as the bearer token. `pass_token` sends on the token of
+      whoever created the batch instead, which is kept in memory alone: after a restart, such a batch waits until it
+      is seen again. None does so where there is no other key.
+    - At most `at_once` lines are under way at each server; "auto" finds out how many it does well with.
+    - `tries`: how often a line may fail while others succeed; one answer may take `timeout` seconds.
+    - `priority` is a key of a batch's metadata: those with a higher whole number there go first.
+    - `hurry` is what the waits between probes and attempts are multiplied with, for tests.
+
+    Raises `ValueError` for what is not an http or https URL, for plain http to another machine without
+    `allow_insecure`, and for a file without a key; `OSError` for one that cannot be read.
+    """
+    addresses = [read_address(each) for each in ([url] if isinstance(url, str) else url)]
+    if not addresses:
+        raise ValueError("an upstream is an http or https URL, and there is none")
+    for address in addresses:
+        if address.insecure and not allow_insecure:
+            raise ValueError(
+                f"{address.base} is plain http to another machine: the key and all requests can be read on the"
+                " way: use https, or allow_insecure (--allow-insecure)"
+            )
+    if tries < 1 or not timeout > 0:
+        raise ValueError("tries is 1 or more, and timeout is above 0")
+    return Forwarding(
+        addresses,
+        OwnKey(api_key, file=key_file),
+        at_once=at_once,
+        tries=tries,
+        timeout=timeout,
+        headers=headers or {},
+        priority=priority,
+        pass_token=pass_token,
+        hurry=hurry,
+    )
+
+
+class Forwarding:
+    """A source of answers; made by `upstream`."""
+
+    batch_of = 1
+    limits = Limits.lenient()
+    """What a service refuses by itself, unless it is given other limits."""
+
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        key: OwnKey,
+        *,
+        at_once: int | Literal["auto"],
+        tries: int,
+        timeout: float,
+        headers: Mapping[str, str],
+        priority: str | None,
+        pass_token: bool | None,
+        hurry: float,
+    ) -> None:
+        self.key = key
+        self.priority = priority
+        self._pass_token = pass_token
+        self.servers = [
+            Upstream(each, at_once=at_once, tries=tries, timeout=timeout, headers=headers)
+            for each in addresses
+        ]
+        self.at_once = sum(each.capacity.limit for each in self.servers)
+        self._dispatcher = Dispatcher(self.servers, key, hurry=hurry)
+        self._background = Background("overlay-upstream")
+
+    def __repr__(self) -> str:
+        return f"upstream({', '.join(str(each.address) for each in self.servers)!r})"
+
+    @property
+    def passes_tokens(self) -> bool:
+        """Whether clients' own tokens are sent on."""
+        return self.key.value is None if self._pass_token is None else self._pass_token
+
+    async def drive(self, work: Work) -> None:
+        """Return when every line of the work has its answer. Cancelled, no line is left half written."""
+        await self._background.run(lambda: self._dispatcher.run(work))
+
+    async def answer(self, lines: Sequence[bytes], token: str | None) -> Sequence[Outcome]:
+        raise NotImplementedError("lines are driven, not answered one by one")
+
+    def health(self) -> list[Health]:
+        """How each server is, now; for any thread."""
+        return [each.health() for each in self.servers]
+
+    def reload_key(self) -> bool:
+        """Read the key's file again; what waited for a key goes on. Returns whether it is another one."""
+        changed = self.key.reload()
+        self.keys_changed()
+        return changed
+
+    def keys_changed(self) -> None:
+        """A batch's token is known, or there is another key."""
+        self._background.call(self._dispatcher.keys_changed)
+
+    def woken(self) -> None:
+        """There is room that was taken before."""
+        self._background.call(self._dispatcher.wake)
+
+    async def models(self, name: str | None, token: str | None) -> tuple[int, bytes]:
+        """The server's list of models, or its model of that name, as a status and JSON.
+
+        Raises `Refusal` where there is none, or the server cannot be reached or answers something else.
+        A server that only lists its models, as vLLM does, is asked for the list.
+        """
+        if name is None:
+            return await self._get("/v1/models", token)
+        try:
+            status, model = await self._get(f"/v1/models/{quote(name, safe='')}", token)
+        except Refusal as refusal:
+            status, model = refusal.status, refusal.body
+        if status not in _NO_SUCH_PATH:
+            return status, model
+        status, models = await self._get("/v1/models", token)
+        if status >= _FIRST_ERROR_STATUS:
+            return status, models
+        listed = _model_in(models, name)
+        if listed is None:
+            raise Refusal(404, f"The model {name!r} does not exist", param="model", code="model_not_found")
+        return status, listed
+
+    async def close(self) -> None:
+        await self._background.stop(self._dispatcher.close)
+        for each in self.servers:
+            await each.live_link.close()
+
+    async def _get(self, path: str, token: str | None) -> tuple[int, bytes]:
+        """What the server answers in JSON. Raises `Refusal` for anything else."""
+        server = self.servers[0]
+        host = server.address.host
+        key = token if self.passes_tokens else self.key.value
+        try:
+            reply = await server.live_link.ask("GET", path, key=key, within=_LONGEST_LIST)
+        except (NoReplyError, SlowError, TooLargeError) as error:
+            reason = str(error) or f"{host} did not answer in time."
+            raise Refusal(_BAD_GATEWAY, reason, kind="server_error", code="upstream_error") from error
+        status, body = reply.status, on_one_line(reply.body)
+        if body is None or _FIRST_REDIRECT <= status < _FIRST_ERROR_STATUS:
+            reason = f"{host} answered GET {path} with {status} and no JSON."
+            status = status if status in _NO_SUCH_PATH else _BAD_GATEWAY
+            raise Refusal(status, reason, kind="server_error", code="upstream_error")
+        return status, body
+
+
+def _model_in(models: bytes, name: str) -> bytes | None:
+    """The model of that name in a list of models, as it stands there."""
+    try:
+        rows = msgspec.json.decode(models, type=_List).data
+        return next((bytes(row) for row in rows if msgspec.json.decode(row, type=_Named).id == name), None)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,146 @@
+"""A model server for tests that does with each request what it is told: answers, refuses, hangs, breaks off.
+
+`respond` is given the path, the body as JSON and how often that body came before, and returns a `Reply`, or a
+number for one with that status. It runs in a thread of its own, on a port that stays the same when it is stopped
+and started again.
+"""
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+HANG, RESET, HALF, CLOSE = "hang", "reset", "half", "close"
+
+
+@dataclass
+class Reply:
+    """`ending`: never answer, break the connection off before or amid the answer, or close it afterwards."""
+
+    status: int = 200
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    ending: str = ""
+    after: float = 0.0
+
+
+def answer(body):
+    text = json.dumps({"you": body, "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
+    return Reply(body=text.encode())
+
+
+class ModelServer:
+    """`asked` are the bodies that came, `keys` the keys, `answered` counts the answers of 200 by body."""
+
+    def __init__(self, respond=lambda path, body, times: answer(body)):
+        self.respond = respond
+        self.asked, self.paths, self.keys, self.answered = [], [], [], Counter()
+        self.now = self.most = 0
+        self._times = Counter()
+        self._port = 0
+        self._loop = self._thread = None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=[ready], daemon=True)
+        self._thread.start()
+        assert ready.wait(10)
+
+    def stop(self):
+        """As a crash would: connections break."""
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._ending.set)
+            self._thread.join()
+            self._loop = None
+
+    def ids(self):
+        """What the lines of `service_http.line` asked, in order; a witness is None."""
+        return [_id(each) for each in self.asked]
+
+    def _run(self, ready):
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve(ready))
+
+    async def _serve(self, ready):
+        self._ending = asyncio.Event()
+        self._writers = set()
+        server = await asyncio.start_server(self._connection, "127.0.0.1", self._port)
+        self._port = server.sockets[0].getsockname()[1]
+        ready.set()
+        await self._ending.wait()
+        server.close()
+        for each in list(self._writers):
+            each.transport.abort()
+        tasks = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _connection(self, reader, writer):
+        self._writers.add(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                first, *rest = head.strip().split("\r\n")
+                headers = {
+                    name.lower(): text.strip() for name, _, text in (each.partition(":") for each in rest)
+                }
+                content = await reader.readexactly(int(headers.get("content-length", 0)))
+                self.now += 1
+                self.most = max(self.most, self.now)
+                try:
+                    if not await self._reply(first.split(), headers, content, writer):
+                        break
+                finally:
+                    self.now -= 1
+        self._writers.discard(writer)
+        writer.close()
+
+    async def _reply(self, first, headers, content, writer):
+        _, path, _ = first
+        body = json.loads(content) if content else None
+        reply = self.respond(path, body, self._times[content])
+        self._times[content] += 1
+        if body is not None:
+            self.asked.append(body)
+            self.paths.append(path)
+            self.keys.append(headers.get("authorization"))
+        reply = Reply(reply) if isinstance(reply, int) else reply
+        await asyncio.sleep(reply.after)
+        if reply.ending == HANG:
+            await asyncio.sleep(3600)
+        if reply.ending == RESET:
+            writer.transport.abort()
+            return False
+        sent = reply.body
+        if sent is None:
+            sent = json.dumps(
+                {"error": {"message": f"status {reply.status}", "type": "x", "code": "c"}}
+            ).encode()
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(sent))} | reply.headers
+        lines = [f"HTTP/1.1 {reply.status} X", *(f"{name}: {text}" for name, text in fields.items())]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        writer.write(sent[: len(sent) // 2] if reply.ending == HALF else sent)
+        await writer.drain()
+        if sent.startswith(b'{"you"') and reply.ending != HALF:
+            self.answered[_id(body)] += 1
+        return not reply.ending
+
+
+def _id(body):
+    text = str((body.get("messages") or [{}])[0].get("content", ""))
+    return text.removeprefix("ask ") if text.startswith("ask ") else None
