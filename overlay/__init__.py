@@ -105,6 +105,8 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
     )
     from overlay.services.limits import Limits as Limits
     from overlay.services.profile import ServiceProfile as ServiceProfile
+    from overlay.tables.answers import Answers as Answers
+    from overlay.tables.outcomes import AnsweredRow as AnsweredRow
     from overlay.wire.auth import (
         Token as Token,
         TokenProvider as TokenProvider,

@@ -27,7 +27,7 @@ from overlay.wire.connection import Settings
 from overlay.wire.settings import Configured
 
 if TYPE_CHECKING:
-    from overlay.jobs.resource import AsyncJobs, Jobs
+    from overlay.tables.resource import AsyncJobs, Jobs
 
 
 class Batches(Resource):
@@ -134,7 +134,7 @@ class Client(Configured[httpx.BaseTransport]):
     @cached_property
     def jobs(self) -> Jobs:
         """Any number of requests as one durable job."""
-        from overlay.jobs.resource import Jobs  # noqa: PLC0415 - clients without jobs do not load these modules
+        from overlay.tables.resource import Jobs  # noqa: PLC0415 - clients without jobs do not load these modules
 
         return Jobs(self._driver)
 
@@ -166,7 +166,7 @@ class AsyncClient(Configured[httpx.AsyncBaseTransport]):
     @cached_property
     def jobs(self) -> AsyncJobs:
         """Any number of requests as one durable job, async."""
-        from overlay.jobs.resource import AsyncJobs  # noqa: PLC0415 - as for `Client`
+        from overlay.tables.resource import AsyncJobs  # noqa: PLC0415 - as for `Client`
 
         return AsyncJobs(self._driver)
 

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -96,9 +96,13 @@ class Problem:
     line: int | None
     """The line's number, from 1; None for the file as a whole."""
     reason: str
+    unit: Literal["line", "row"] = "line"
+    """What is counted: the rows of a table are counted from 1, without its header."""
+    same_as: int | None = None
+    """The line that already has this custom_id, where that is what is wrong."""
 
     def __str__(self) -> str:
-        return one_line(self.reason if self.line is None else f"line {self.line}: {self.reason}")
+        return one_line(self.reason if self.line is None else f"{self.unit} {self.line}: {self.reason}")
 
 
 class InvalidInputError(OverlayError, ValueError):
@@ -108,17 +112,23 @@ class InvalidInputError(OverlayError, ValueError):
     """
 
     def __init__(
-        self, path: str | Path | None, problems: Sequence[Problem], *, count: int | None = None
+        self,
+        path: str | Path | None,
+        problems: Sequence[Problem],
+        *,
+        count: int | None = None,
+        place: str | None = None,
     ) -> None:
+        """`place` is what the message calls what was read, by default the path, or "requests"."""
         self.path = None if path is None else Path(path)
         self.problems = tuple(problems)
         self.count = len(self.problems) if count is None else count
         first = self.problems[0]
         self.line = first.line
         self.reason = first.reason
-        place = str(path) if path is not None else "requests"
+        place = place or (str(path) if path is not None else "requests")
         if self.line is not None:
-            place = f"{place}, line {self.line}"
+            place = f"{place}, {first.unit} {self.line}"
         more = f" (and {self.count - 1:,} more)" if self.count > 1 else ""
         super().__init__(f"{place}: {self.reason}{more}")
 

@@ -5,6 +5,8 @@ HOMES = {
     "APIError": "errors",
     "APIStatusError": "errors",
     "APITimeoutError": "errors",
+    "AnsweredRow": "tables.outcomes",
+    "Answers": "tables.answers",
     "AsyncClient": "client",
     "AsyncListing": "pages",
     "AsyncResults": "results.iterables",

@@ -54,16 +54,25 @@ def open_results(job_id: str, settings: Settings, stack: ExitStack, *, whole: bo
         so_far = _so_far(folder, (yield Work(partial(_unfinished, folder))))
         stack.callback(so_far.close)
         return Opened(so_far)
-    job: Job = yield Work(partial(view_of, folder))
-    if not job.ended:
-        raise JobNotEndedError(
-            f"job {job_id} is {job.progress:.0%} done; results are available when it ends, or those so far as "
-            "partial results",
-            job_id=job_id,
-        )
-    results = _read(folder, job)
+    results: Generator[Result] = yield Work(partial(_ended, folder))
     stack.callback(results.close)
     return Opened(results)
+
+
+def ended_results(settings: Settings, job_id: str) -> Generator[Result]:
+    """The results of a job that has ended, from disk. Raises JobNotFoundError, JobNotEndedError, LedgerError."""
+    return _ended(existing(settings, job_id))
+
+
+def _ended(folder: Path) -> Generator[Result]:
+    job = view_of(folder)
+    if not job.ended:
+        raise JobNotEndedError(
+            f"job {job.id} is {job.progress:.0%} done; results are available when it ends, or those so far as "
+            "partial results",
+            job_id=job.id,
+        )
+    return _read(folder, job)
 
 
 def _read(folder: Path, job: Job) -> Generator[Result]:

@@ -209,7 +209,8 @@ class Spool:
 
     def _note_ids(self, ids: list[tuple[bytes, int]]) -> None:
         for place, first in self._seen.add(ids):
-            self._check.report(f'"custom_id" is already used by request {first:,}', line=place)
+            reason = f'"custom_id" is already used by request {first:,}'
+            self._check.report(reason, line=place, same_as=first)
 
     def _deal(self, accepted: Iterable[tuple[bytes, int, str, str | None, int]]) -> None:
         order = array("I")

@@ -144,11 +144,14 @@ class InputCheck:
         if url.endswith("/embeddings"):
             self._count_inputs(request.body.input)
 
-    def report(self, reason: str, *, line: int | None = None, whole_file: bool = False) -> None:
+    def report(
+        self, reason: str, *, line: int | None = None, whole_file: bool = False, same_as: int | None = None
+    ) -> None:
         """Record a problem with a line, by default the current one, or with the whole file."""
         self.count += 1
         if len(self.problems) < PROBLEMS_KEPT:
-            self.problems.append(Problem(None if whole_file else line or self.requests, reason))
+            place = None if whole_file else line or self.requests
+            self.problems.append(Problem(place, reason, same_as=same_as))
 
     def finish(self, path: str | Path) -> InputSummary:
         """Check the file as a whole. Raises InvalidInputError with the problems of all lines."""

@@ -9,6 +9,8 @@ from typing import Any, TypedDict, assert_type
 import httpx
 
 from overlay import (
+    AnsweredRow,
+    Answers,
     AsyncClient,
     AsyncListing,
     AsyncResults,
@@ -224,3 +226,25 @@ def row_templates() -> None:
     assert_type(Embed("m", "text", dimensions=256).columns, frozenset[str] | None)
     assert_type(template_of(chat), Template[Review])
     assert_type(template_of(lambda row: {"model": "m", "input": row["text"]}), Template[str])
+
+
+def mapped(client: Client, frame: Any) -> None:
+    chat = Chat("m", "Friendly? {text}", answer=Review)
+    answers = client.jobs.map(frame, chat, key="review_id", poll=5.0, metadata={"a": "b"})
+    assert_type(answers, Answers[Review])
+    assert_type(answers.job, Job)
+    assert_type(len(answers), int)
+    for row in answers:
+        assert_type(row, AnsweredRow[Review])
+        assert_type(row.answer, Review)
+        assert_type(row.key, str)
+        assert_type(row.ok, bool)
+        assert_type(row.error, LineError | None)
+        assert_type(row.result, Result)
+    assert_type(client.jobs.map("r.csv", Chat("m", "{text}"), csv={"delimiter": ";"}), Answers[str])
+    assert_type(client.jobs.map([{"text": "x"}], lambda row: {"model": "m", "n": row["text"]}), Answers[str])
+
+
+async def mapped_and_awaited(client: AsyncClient) -> None:
+    assert_type(await client.jobs.map("r.csv", Chat("m", "{text}", answer=Review2)), Answers[Review2])
+    assert_type(await client.jobs.map("r.csv", lambda row: {"model": "m", "n": row["text"]}), Answers[str])

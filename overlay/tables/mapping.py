@@ -1,0 +1,68 @@
+"""`map`: rows in, a job of one request for each, rows and answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from overlay.errors import InvalidInputError
+from overlay.flows.steps import Flow, Pull, Work
+from overlay.jobs import verbs
+from overlay.jobs.home import job_folder, ready
+from overlay.jobs.reading import ended_results
+from overlay.jobs.views import Job
+from overlay.requests.rows import template_of
+from overlay.tables.answers import Answers
+from overlay.tables.asking import Asked
+from overlay.tables.sources import add, source_of
+from overlay.tables.spool import Rows, RowSpool
+from overlay.wire.connection import Settings
+
+
+def map_table(
+    settings: Settings,
+    table: Any,
+    template: Any,
+    *,
+    key: str | None,
+    prefix: str,
+    csv: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+) -> Flow[Answers[Any]]:
+    """See `overlay.tables.resource.Jobs.map`."""
+    template = template_of(template)
+    rows = yield from take_in(settings, table, key, csv)
+    asked: Asked[Any] = yield Work(partial(Asked, rows, template, key, prefix))
+    job: Job
+    try:
+        job = yield from verbs.submit(settings, asked.requests(), **options)
+    except InvalidInputError as error:
+        raise asked.in_rows(error) from None
+    if not job.ended:
+        job = yield from verbs.wait(settings, job.id, on_change=options.get("on_change"))
+    return answers_of(settings, job, asked)
+
+
+def take_in(settings: Settings, table: Any, key: str | None, csv: Mapping[str, Any] | None) -> Flow[Rows]:
+    """The rows of a table, on disk. Raises InvalidInputError, StorageError, ConfigurationError."""
+    source = yield Work(partial(source_of, table, csv))
+    spool: RowSpool = yield Work(partial(_spool, settings, source.name, key))
+    try:
+        while items := (yield Pull(source.items, source.at_once)):
+            yield Work(partial(add, spool, items))
+        rows: Rows = yield Work(spool.finish)
+    except BaseException:
+        spool.close()
+        raise
+    return rows
+
+
+def _spool(settings: Settings, name: str, key: str | None) -> RowSpool:
+    ready(settings.home)
+    return RowSpool(settings.home / "spool", name, key)
+
+
+def answers_of(settings: Settings, job: Job, asked: Asked[Any]) -> Answers[Any]:
+    """The answers of a job that has ended."""
+    return Answers(job, asked, partial(ended_results, settings, job.id), job_folder(settings, job.id))

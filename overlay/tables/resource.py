@@ -1,0 +1,167 @@
+"""`client.jobs` with `map`: the verbs of `overlay.jobs.resource`, and the one for tables.
+
+Light to load: what needs pyarrow is loaded by the first `map`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, TypeVar, Unpack, overload
+
+from overlay.flows.steps import Flow
+from overlay.jobs import resource
+from overlay.jobs.home import OnChange
+from overlay.jobs.preparing import JobName
+from overlay.requests.cells import Row
+from overlay.requests.rows import Template
+from overlay.results.matching import Match
+from overlay.services import Limits
+from overlay.tables.answers import Answers
+from overlay.tables.needed import needed
+from overlay.wire.clock import Seconds
+
+A = TypeVar("A")
+
+
+class SubmitOptions(TypedDict, total=False):
+    """What `Jobs.submit` takes besides the requests; see there."""
+
+    id: JobName | None
+    completion_window: str
+    metadata: Mapping[str, str] | None
+    output_expires_after: Seconds | None
+    max_enqueued_tokens: int | None
+    max_enqueued_inputs: int | None
+    max_batches: int | None
+    max_creates_per_hour: int
+    max_attempts: int
+    limits: Limits | None
+    bodies: bool
+    delete_files: bool
+    grace: Seconds
+    poll: Seconds
+    match: Match | None
+    on_change: OnChange | None
+
+
+class Jobs(resource.Jobs):
+    """Any number of requests, or of rows, as one durable job."""
+
+    @overload
+    def map(
+        self,
+        table: Any,
+        template: Template[A],
+        *,
+        key: str | None = None,
+        prefix: str = "",
+        csv: Mapping[str, Any] | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Answers[A]: ...
+    @overload
+    def map(
+        self,
+        table: Any,
+        template: Callable[[Row], Mapping[str, Any]],
+        *,
+        key: str | None = None,
+        prefix: str = "",
+        csv: Mapping[str, Any] | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Answers[str]: ...
+    def map(
+        self,
+        table: Any,
+        template: Any,
+        *,
+        key: str | None = None,
+        prefix: str = "",
+        csv: Mapping[str, Any] | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Answers[Any]:
+        """Ask about each row of a table, wait, and give the table with the answers beside its columns.
+
+        - `table`: a polars, pandas, pyarrow or duckdb table, or whatever else exports Arrow; rows as dicts, from a
+          list or a generator; or the path of a CSV, TSV, Parquet, JSON lines or Arrow file (texts also packed), a
+          folder of them, a pattern, or an address such as `s3://bucket/reviews/*.parquet`.
+        - `template`: what is asked about a row, `Chat(...)`, `Response(...)` or `Embed(...)`, or a function that is
+          given the row as a dict and returns the body of a chat completion.
+        - `key`: the column that tells rows apart, whose values become the custom_ids; rows are numbered by default.
+        - `prefix` comes before the names of the columns that the answers add.
+        - `csv`: options of pyarrow's CSV reader by name, such as `{"delimiter": ";", "encoding": "latin-1"}`.
+        - `options`: whatever `submit` takes. The job's id derives from the requests, and so from the rows, the key
+          and the template: the same call after a crash goes on where the last one stopped, and a changed prompt is
+          another job.
+
+        Needs pyarrow (extra `tables`). The table need not fit into memory: its rows are kept on disk, under `home`,
+        while the answers are in use.
+
+        Raises InvalidInputError with the rows that cannot be asked about, ConfigurationError for columns that are
+        missing or in the way, StorageError, before anything is sent; and what `submit` and `wait` raise.
+        """
+        return self._driver.run(
+            _map_table(
+                self._driver.settings, table, template, key=key, prefix=prefix, csv=csv, options=options
+            )
+        )
+
+
+class AsyncJobs(resource.AsyncJobs):
+    """Any number of requests, or of rows, as one durable job, awaited."""
+
+    @overload
+    async def map(
+        self,
+        table: Any,
+        template: Template[A],
+        *,
+        key: str | None = None,
+        prefix: str = "",
+        csv: Mapping[str, Any] | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Answers[A]: ...
+    @overload
+    async def map(
+        self,
+        table: Any,
+        template: Callable[[Row], Mapping[str, Any]],
+        *,
+        key: str | None = None,
+        prefix: str = "",
+        csv: Mapping[str, Any] | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Answers[str]: ...
+    async def map(
+        self,
+        table: Any,
+        template: Any,
+        *,
+        key: str | None = None,
+        prefix: str = "",
+        csv: Mapping[str, Any] | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Answers[Any]:
+        """As `Jobs.map`; rows may also come from an asynchronous generator. The answers are on this machine's disk
+        when it returns, and are read without awaiting.
+        """
+        return await self._driver.run(
+            _map_table(
+                self._driver.settings, table, template, key=key, prefix=prefix, csv=csv, options=options
+            )
+        )
+
+
+def _map_table(
+    settings: Any,
+    table: Any,
+    template: Any,
+    *,
+    key: str | None,
+    prefix: str,
+    csv: Mapping[str, Any] | None,
+    options: SubmitOptions,
+) -> Flow[Answers[Any]]:
+    needed("pyarrow", "a table")
+    from overlay.tables.mapping import map_table  # noqa: PLC0415 - needs pyarrow
+
+    return map_table(settings, table, template, key=key, prefix=prefix, csv=csv, options=dict(options))
