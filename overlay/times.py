@@ -8,7 +8,8 @@ from email.utils import parsedate_to_datetime
 
 _CALENDAR = range(1, 253_370_764_800)
 """Seconds from 1970 to the end of the year 9998, which exists in every time zone. 0 is how some write "not yet"."""
-_UNITS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3))
+_MILLISECONDS = 10**11
+_UNITS = ((10**17, 10**9), (10**14, 10**6), (_MILLISECONDS, 10**3))
 """From which number on a moment counts in nano-, micro- and milliseconds, and how many of them a second has."""
 _BEYOND = 10**21
 _NUMBER = re.compile(r"\d{1,25}(\.\d{1,25})?")
@@ -17,6 +18,8 @@ _LONGEST = 64
 
 def unix_seconds(value: object) -> float | None:
     """A moment in seconds since 1970; None for what is no moment of the calendar."""
+    if type(value) is int and 0 < value < _MILLISECONDS:
+        return value  # as nearly all are
     if isinstance(value, str):
         value = _read(value.strip())
     if isinstance(value, bool) or not isinstance(value, int | float):

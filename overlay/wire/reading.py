@@ -14,6 +14,7 @@ from typing import Any
 
 from overlay.lines import is_array, is_object
 from overlay.times import unix_seconds
+from overlay.wire.documented import is_documented
 
 _log = logging.getLogger("overlay")
 
@@ -41,7 +42,7 @@ def readable(answer: Any) -> Any:
     answer = unwrapped(answer)
     entries = listed(answer)
     for each in [answer] if entries is None else entries:
-        if is_object(each):
+        if is_object(each) and not is_documented(each):
             _tidy(each)
     return answer
 
