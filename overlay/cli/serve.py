@@ -12,8 +12,8 @@ import typer
 
 from overlay.cli import output
 from overlay.cli.shell import Shell, command
+from overlay.cli.upstreams import Behind
 from overlay.errors import ConfigurationError, StorageError
-from overlay.wire.environment import variable
 
 
 def register(app: typer.Typer) -> None:
@@ -30,15 +30,51 @@ def register(app: typer.Typer) -> None:
             typer.Option(metavar="DIR", help="Keep everything here, and continue from it next time."),
         ] = None,
         upstream: Annotated[
-            str | None,
+            list[str] | None,
             typer.Option(
-                metavar="URL",
-                help="An OpenAI-compatible server to answer the requests; by default they are echoed.",
+                "--upstream",
+                metavar="[MODEL=]URL[;weight=2][;at-once=64]",
+                help="An OpenAI-compatible server to answer the requests, or those for MODEL; may be repeated. By"
+                " default they are echoed.",
             ),
         ] = None,
         at_once: Annotated[
-            int, typer.Option("--at-once", min=1, help="How many requests --upstream gets at once.")
-        ] = 16,
+            str,
+            typer.Option(
+                "--at-once",
+                metavar="NUMBER|auto",
+                help="How many requests each --upstream gets at once; auto finds out how many it does well with.",
+            ),
+        ] = "16",
+        upstream_key_file: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="PATH", help="A file with the key of --upstream; by default OVERLAY_UPSTREAM_API_KEY."
+            ),
+        ] = None,
+        pass_token: Annotated[
+            bool,
+            typer.Option("--pass-token", help="Send --upstream the clients' own tokens, and no key of ours."),
+        ] = False,
+        tries: Annotated[
+            int,
+            typer.Option(min=1, help="How often a request may fail while others succeed at its --upstream."),
+        ] = 5,
+        timeout: Annotated[
+            float,
+            typer.Option(min=0.001, metavar="SECONDS", help="How long one answer of --upstream may take."),
+        ] = 600.0,
+        priority: Annotated[
+            str | None,
+            typer.Option(
+                metavar="KEY",
+                help="A key of batches' metadata: those with a higher whole number there go first.",
+            ),
+        ] = None,
+        open_: Annotated[
+            bool,
+            typer.Option("--open", help="Let anybody in who can reach --host, without --token-file."),
+        ] = False,
         token: Annotated[
             str | None,
             typer.Option(help="Accept only this token; `ps` shows it, so pass a real one with --token-file."),
@@ -86,9 +122,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Serve the Batch API from this machine until stopped.
 
-        With --upstream, a server without batches of its own (vLLM, llama.cpp, Ollama) gets them. It is sent the
-        token in OVERLAY_UPSTREAM_API_KEY, or else the one that a batch was created with. Its list of models is
-        passed on, and a file may name any endpoint and several models.
+        With --upstream, a server without batches of its own (vLLM, llama.cpp, Ollama) gets them. It is sent the key
+        in OVERLAY_UPSTREAM_API_KEY or --upstream-key-file. Where there is none, and no --token-file, it is sent the
+        token that a batch was created with, which is not stored: after a restart such a batch waits for it. Its
+        list of models is passed on, and a file may name any endpoint and several models.
         """
         try:
             from overlay.server import Pace  # noqa: PLC0415 - the extra may not be installed
@@ -102,10 +139,23 @@ def register(app: typer.Typer) -> None:
             speed = Pace.parse(pace) if pace is not None else None
         with _usage("--fault"):
             faults = [read_fault(each) for each in fault or ()]
-        answer = _answer(upstream, at_once)
+        accepted = _tokens(shell, token)
+        _guard(host, accepted, open_=open_)
+        answer = None
+        if upstream:
+            behind = Behind(
+                urls=upstream,
+                at_once=at_once,
+                key_file=upstream_key_file,
+                tries=tries,
+                timeout=timeout,
+                priority=priority,
+                pass_token=pass_token,
+                allow_insecure=bool(shell.allow_insecure),
+            )
+            answer = behind.source(guarded=accepted is not None)
         spoken = _dialect(dialect)
         limits = _limits(answer, spoken, limit or (), model)
-        accepted = _tokens(shell, token)
 
         def ready(url: str) -> None:
             if shell.json:
@@ -133,13 +183,16 @@ def register(app: typer.Typer) -> None:
             raise StorageError(f"cannot serve at {host}:{port}: {reason}") from None
 
 
-def _answer(upstream: str | None, at_once: int) -> Any:
-    if upstream is None:
-        return None
-    from overlay.server.upstreams.forwarding import upstream as forwarding  # noqa: PLC0415
+def _guard(host: str, tokens: Any, *, open_: bool) -> None:
+    """Other machines are let in with a token, or on purpose."""
+    from overlay.server.upstreams.address import is_loopback  # noqa: PLC0415 - the extra may not be installed
 
-    with _usage("--upstream"):
-        return forwarding(upstream, at_once=at_once, api_key=variable("OVERLAY_UPSTREAM_API_KEY"))
+    if tokens is None and not open_ and not is_loopback(host):
+        raise typer.BadParameter(
+            f"{host} can be reached by other machines, and any token would do: give --token-file, or --open to let"
+            " anybody in",
+            param_hint="--host",
+        )
 
 
 def _dialect(name: str | None) -> Any:

@@ -23,6 +23,7 @@ from overlay.server.http.authentication import Tokens
 from overlay.server.http.protocol import WireProtocol
 from overlay.server.http.recorder import RequestLog
 from overlay.server.settings import Limits, Pace, Traits
+from overlay.server.upstreams.address import is_loopback
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TICK = 0.1
@@ -67,7 +68,7 @@ def serve(
             dialect=spoken,
             tokens=tokens,
             state=state,
-            control=_is_loopback(host),
+            control=is_loopback(host),
             faults=trouble,
             requests=RequestLog(most=1000),
         )
@@ -171,13 +172,22 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _is_loopback(host: str) -> bool:
+def reachable(host: str) -> str:
+    """The address by which another machine reaches what listens at `host`: 0.0.0.0 and :: are all of this one's."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        if not ipaddress.ip_address(host).is_unspecified:
+            return host
     except ValueError:
-        return host == "localhost"
+        return host
+    # To connect a datagram socket sends nothing, and chooses the address that would be sent from.
+    known = (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+    with suppress(OSError), socket.socket(known[0], socket.SOCK_DGRAM) as probe:
+        probe.connect((known[1], 9))
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 def base_url(host: str, port: int, base: str) -> str:
     """`base` is what the paths begin with."""
+    host = reachable(host)
     return f"http://[{host}]:{port}{base}" if ":" in host else f"http://{host}:{port}{base}"

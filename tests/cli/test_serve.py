@@ -11,6 +11,7 @@ from threading import Thread
 import httpx
 import pytest
 from support.command_line import CANARY, CommandLine
+from support.model_server import ModelServer
 from support.service_http import create, creation, jsonl, line, results, run, upload
 
 from overlay import Request, write_requests
@@ -209,6 +210,10 @@ def test_serve_takes_whatever_the_server_behind_it_takes(overlay):
         (("--fault", ""), "expected a pattern and an effect"),
         (("--limit", f"windows={'9' * 400}h"), "a completion window has at most 9 digits"),
         (("--upstream", "http://localhost:99999"), "an upstream is an http or https URL"),
+        (("--upstream", "http://vllm:8000"), "http://vllm:8000 is plain http to another machine"),
+        (("--upstream", "m=http://[::1]/;weigth=2"), "an upstream has ;weight=NUMBER and ;at-once=NUMBER"),
+        (("--at-once", "many", "--upstream", "http://[::1]/"), "expected a whole number from 1, or auto"),
+        (("--host", "0.0.0.0"), "0.0.0.0 can be reached by other machines, and any token would do"),
         (("--pace", "walking=2"), "not a status with a pace: walking"),
         (("--pace", "validating=x"), "validating=x: expected a number of 0 or more, got 'x'"),
     ],
@@ -234,3 +239,36 @@ def test_serve_in_a_dialect_that_there_is_not(overlay):
     done = overlay("serve", "--dialect", "togehter")
     assert done.returncode == 2
     assert "there is no dialect 'togehter'" in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_serve_for_other_machines_says_an_address_that_they_can_reach(tmp_path, overlay):
+    (tmp_path / "tokens").write_text("one\ntwo\n")
+    options = ("--host", "0.0.0.0", "--token-file", tmp_path / "tokens")
+    with overlay.start("serve", "--port", "0", "--json", *options) as process:
+        url = serving(process)
+        assert "0.0.0.0" not in url
+        for token, status in (("two", 200), ("any", 401)):
+            answer = httpx.get(f"{url}/batches", headers={"Authorization": f"Bearer {token}"})
+            assert answer.status_code == status
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+
+
+def test_serve_sends_the_server_behind_the_key_of_its_file_and_no_token_of_clients(tmp_path, overlay):
+    (tmp_path / "tokens").write_text("any")
+    (tmp_path / "key").write_text("its-key\n")
+    with ModelServer() as model:
+        behind = ("--upstream", model.url, "--token-file", tmp_path / "tokens")
+        with served(overlay, *behind, "--upstream-key-file", tmp_path / "key", "--at-once", "auto") as http:
+            assert run(http, 2)["request_counts"]["completed"] == 2
+        with served(overlay, *behind) as http:
+            assert run(http, 1)["request_counts"]["completed"] == 1
+        with served(overlay, *behind, "--pass-token", "--tries", "2", "--timeout", "3") as http:
+            assert run(http, 1)["request_counts"]["completed"] == 1
+    assert model.keys == ["Bearer its-key", "Bearer its-key", None, "Bearer any"]
+
+
+def test_a_key_file_that_there_is_not(overlay):
+    done = overlay("serve", "--upstream", "http://127.0.0.1:1", "--upstream-key-file", "none")
+    assert done.returncode != 0
+    assert "--upstream-key-file none: No such file" in done.stderr

@@ -32,12 +32,15 @@ def answer(body):
 
 
 class ModelServer:
-    """`asked` are the bodies that came, `keys` the keys, `answered` counts the answers of 200 by body."""
+    """`asked` are the bodies that came, `keys` the keys, `key` that of the request at hand.
+
+    `answered` counts the answers of 200 by body."""
 
     def __init__(self, respond=lambda path, body, times: answer(body)):
         self.respond = respond
         self.asked, self.paths, self.keys, self.answered = [], [], [], Counter()
         self.now = self.most = 0
+        self.key = None
         self._times = Counter()
         self._port = 0
         self._loop = self._thread = None
@@ -113,6 +116,7 @@ class ModelServer:
     async def _reply(self, first, headers, content, writer):
         _, path, _ = first
         body = json.loads(content) if content else None
+        self.key = headers.get("authorization", "").removeprefix("Bearer ") or None
         reply = self.respond(path, body, self._times[content])
         self._times[content] += 1
         if body is not None:
