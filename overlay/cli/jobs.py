@@ -249,9 +249,10 @@ def facts(job: Job) -> Iterator[tuple[str, object]]:
     yield "state", job.state
     yield "requests", f"{job.requests:,}: {job.answered:,} done, {job.failed:,} failed"
     yield "missing", job.missing or None
+    rule = "by tiktoken" if job.tokens_counted_by == "tiktoken" else "at four bytes each"
     yield (
         "tokens",
-        f"{job.input_tokens:,} in, {job.output_tokens:,} out; {job.estimated_tokens:,} in estimated",
+        f"{job.input_tokens:,} in, {job.output_tokens:,} out; {job.estimated_tokens:,} in estimated {rule}",
     )
     yield "created", job.created
     yield "service", job.base_url

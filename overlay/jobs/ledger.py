@@ -113,6 +113,10 @@ def _sixth(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE unit ADD COLUMN trouble TEXT")
 
 
+def _seventh(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE job ADD COLUMN counted_by TEXT")
+
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _first,
     _second,
@@ -120,6 +124,7 @@ MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _fourth,
     _seals_everywhere,
     _sixth,
+    _seventh,
 ]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 

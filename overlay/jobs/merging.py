@@ -17,7 +17,7 @@ from pathlib import Path
 from overlay.errors import StorageError, UnclaimedAnswersError
 from overlay.jobs.attempts import NEVER_RAN, may_succeed
 from overlay.jobs.records import Unit
-from overlay.jobs.spool import estimated_tokens, shard_name, shard_path
+from overlay.jobs.spool import shard_name, shard_path
 from overlay.lines import BOM, open_lines, replacing, split, storage_errors, sync_folder
 from overlay.private import make_folder
 from overlay.results.files import join_results
@@ -116,7 +116,7 @@ def merge(
                 digest.update(line)
                 next_unit.requests += 1
                 next_unit.bytes += len(line)
-                next_unit.tokens += estimated_tokens(line)
+                next_unit.tokens += unit.tokens_of(len(line))
         if joined.report.total != unit.requests:
             raise StorageError(
                 f"{requests}: holds {joined.report.total:,} requests instead of {unit.requests:,}",

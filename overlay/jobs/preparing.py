@@ -78,6 +78,7 @@ def prepare(
             requests=spooled.requests,
             options=options,
             home=(yield Work(partial(home_id, settings.home))),
+            counted_by=spooled.counted_by,
         )
         yield Work(partial(_publish, settings, folder, record, spooled.units))
     return record.id

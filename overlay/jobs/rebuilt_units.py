@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from overlay.costs.tokens import estimated_tokens
 from overlay.errors import LedgerError
 from overlay.jobs.records import Unit, UnitKey
-from overlay.jobs.spool import estimated_tokens, shard_path
+from overlay.jobs.spool import shard_path
 from overlay.lines import decode_loosely, is_object, open_lines, replacing, split
 
 _SHARD = re.compile(r"(\d{5,})-(\d+)(?:\.(\d+))?\.jsonl")

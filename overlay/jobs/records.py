@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from overlay.costs.tokens import CountedBy
 from overlay.errors import ConfigurationError
 from overlay.operations.create import checked_metadata
 from overlay.operations.marks import KEY
@@ -93,6 +94,10 @@ class Unit:
     def live(self) -> bool:
         """Whether a batch of it may be running, and hold enqueued tokens."""
         return self.state in {"creating", "fencing", "created"}
+
+    def tokens_of(self, size: int) -> int:
+        """The estimated prompt tokens of a request of so many bytes: its share, so that all come to `tokens`."""
+        return -(-self.tokens * size // max(1, self.bytes))
 
     @property
     def refused(self) -> bool:
@@ -195,3 +200,5 @@ class JobRecord:
     """The id of the home folder in which it was submitted; None for one begun by version 0.1."""
     last_error: str | None = None
     """What last stopped it."""
+    counted_by: CountedBy | None = None
+    """How tokens were estimated; None for a job begun by an earlier version, which knew only bytes."""

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.records import Unit
-from overlay.jobs.spool import estimated_tokens, shard_path
+from overlay.jobs.spool import shard_path
 from overlay.lines import open_lines, replacing, split, storage_errors
 
 
@@ -47,14 +47,15 @@ def _parts(folder: Path, unit: Unit, number: int, most_tokens: int) -> Iterator[
             with ExitStack() as stack:
                 out: BinaryIO = stack.enter_context(replacing(path))
                 while line is not None and (
-                    not part.requests or part.tokens + estimated_tokens(line) <= min(target + 1, most_tokens)
+                    not part.requests
+                    or part.tokens + unit.tokens_of(len(line)) <= min(target + 1, most_tokens)
                 ):
                     with storage_errors(path):
                         out.write(line)
                     digest.update(line)
                     part.requests += 1
                     part.bytes += len(line)
-                    part.tokens += estimated_tokens(line)
+                    part.tokens += unit.tokens_of(len(line))
                     line = next(lines, None)
             part.sha256 = digest.hexdigest()
             part.shard_requests = part.requests

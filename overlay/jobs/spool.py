@@ -18,6 +18,7 @@ from typing import BinaryIO
 import attrs
 import msgspec
 
+from overlay.costs.tokens import CountedBy, TokenCounter
 from overlay.errors import InvalidInputError, Problem, StorageError
 from overlay.jobs.records import Unit
 from overlay.jobs.seen_ids import SeenIds
@@ -26,9 +27,6 @@ from overlay.private import make_file, make_folder
 from overlay.requests.checks import InputCheck, custom_id_of, inputs_of
 from overlay.requests.request import Request
 from overlay.services import Limits, ServiceProfile
-
-_BYTES_PER_TOKEN = 4
-"""A rule of thumb for English text; what matters is that it is the same for every shard."""
 
 
 def shard_path(folder: Path, shard: int, generation: int, part: int = 0) -> Path:
@@ -41,11 +39,6 @@ def shard_name(shard: int, generation: int, part: int) -> str:
     return f"{shard:05}-{generation}.{part}" if part else f"{shard:05}-{generation}"
 
 
-def estimated_tokens(line: bytes) -> int:
-    """The estimated prompt tokens of a line."""
-    return len(line) // _BYTES_PER_TOKEN + 1
-
-
 @attrs.frozen
 class Spooled:
     """What has been put on disk."""
@@ -53,6 +46,8 @@ class Spooled:
     units: list[Unit]
     requests: int
     digest: str
+    counted_by: CountedBy
+    """How their tokens were estimated."""
 
 
 class _Check(InputCheck):
@@ -94,14 +89,14 @@ class _Writer:
             sha256="",
         )
 
-    def write(self, line: bytes, inputs: int) -> None:
+    def write(self, line: bytes, inputs: int, tokens: int) -> None:
         if self._file is not None:
             self._file.write(line)
             self._digest.update(line)
         self.unit.inputs += inputs
         self.unit.requests += 1
         self.unit.bytes += len(line)
-        self.unit.tokens += estimated_tokens(line)
+        self.unit.tokens += tokens
 
     def close(self) -> Unit:
         if self._file is not None:
@@ -142,6 +137,7 @@ class Spool:
         self._source = source
         self._keep = keep
         self._counts = counts
+        self._tokens = TokenCounter()
         of_lines = attrs.evolve(limits, requests=None, bytes=None, embedding_inputs=None)
         self._check = _Check(limits=of_lines, service=service, bodies=bodies)
         self._digest = hashlib.sha256()
@@ -217,13 +213,14 @@ class Spool:
         for line, _, endpoint, model, inputs in accepted:
             group = endpoint, model if self._one_model else None
             writer = self._writers.get(group)
-            if writer is None or self._is_full(writer, line, inputs):
+            tokens = self._tokens.count(line, model)
+            if writer is None or self._is_full(writer, len(line), inputs, tokens):
                 if writer is not None:
                     self._units.append(writer.close())
                 self._groups.add(group)
                 number = len(self._units) + len(self._writers) + (writer is None)
                 writer = self._writers[group] = _Writer(self._shard(number), number, *group)
-            writer.write(line, inputs)
+            writer.write(line, inputs, tokens)
             order.append(writer.unit.shard)
         self._order.write(order.tobytes())
 
@@ -239,13 +236,13 @@ class Spool:
     def warned(self) -> int:
         return self._check.warned
 
-    def _is_full(self, writer: _Writer, line: bytes, inputs: int) -> bool:
+    def _is_full(self, writer: _Writer, size: int, inputs: int, tokens: int) -> bool:
         unit, limits = writer.unit, self._limits
         return (
             (limits.requests is not None and unit.requests + 1 > limits.requests)
-            or (limits.bytes is not None and unit.bytes + len(line) > limits.bytes)
+            or (limits.bytes is not None and unit.bytes + size > limits.bytes)
             or (limits.embedding_inputs is not None and unit.inputs + inputs > limits.embedding_inputs)
-            or (self._max_tokens is not None and unit.tokens + estimated_tokens(line) > self._max_tokens)
+            or (self._max_tokens is not None and unit.tokens + tokens > self._max_tokens)
         )
 
     def finish(self) -> Spooled:
@@ -266,7 +263,7 @@ class Spool:
                 # The shards follow one another: their own order is the order.
                 (self._folder / "order").unlink()
         units = sorted(self._units, key=lambda unit: unit.shard)
-        return Spooled(units, self._check.requests, self._digest.hexdigest())
+        return Spooled(units, self._check.requests, self._digest.hexdigest(), self._tokens.counted_by)
 
     def close(self) -> None:
         """Close what is open."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
+from overlay.costs.tokens import CountedBy
 from overlay.errors import one_line
 
 if TYPE_CHECKING:  # code that only names a Job need not load the ledger's modules
@@ -78,7 +79,7 @@ class Cost:
     """In the currency of the price table."""
 
     estimated_input: float
-    """For all prompts, before anything is sent, at four bytes per token."""
+    """For all prompts, before anything is sent, by `Job.estimated_tokens`."""
     actual: float
     """For what has been answered so far, by the service's own token counts."""
 
@@ -102,7 +103,10 @@ class Job:
     input_tokens: int
     output_tokens: int
     estimated_tokens: int
-    """Prompt tokens of all requests, estimated at four bytes each."""
+    """Prompt tokens of all requests; `tokens_counted_by` says how they were estimated."""
+    tokens_counted_by: CountedBy
+    """`tiktoken`, where it is installed, knows the models and has its tables on this disk: it counts the first
+    megabytes of each model's prompts, whose ratio then stands for the others. Else `bytes`: four for a token."""
     duplicates_cancelled: int
     """Second batches of the same requests that were found and cancelled."""
     strays: int
@@ -202,6 +206,7 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         missing=sum(unit.missing for unit in latest.values() if unit.state == "done"),
         input_tokens=sum(unit.input_tokens for unit in units),
         output_tokens=sum(unit.output_tokens for unit in units),
+        tokens_counted_by=record.counted_by or "bytes",
         estimated_tokens=sum(unit.tokens for unit in units if unit.generation == unit.part == 0),
         duplicates_cancelled=record.duplicates_cancelled,
         strays=sum(unit.strays for unit in units),

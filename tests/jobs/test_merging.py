@@ -11,8 +11,9 @@ from support.job_steps import chat
 from support.ledgers import unit
 
 from overlay import Result, StorageError
+from overlay.costs.tokens import estimated_tokens
 from overlay.jobs.merging import may_succeed, merge, results_path, verify
-from overlay.jobs.spool import estimated_tokens, shard_path
+from overlay.jobs.spool import shard_path
 
 
 def answer(custom_id, verdict, **fields):

@@ -9,7 +9,7 @@ from support.job_scene import TWO
 from support.job_steps import chat
 
 from overlay import AuthenticationError, BatchFailedError, InvalidResponseError, Limits, TokenProviderError
-from overlay.jobs.spool import estimated_tokens
+from overlay.costs.tokens import estimated_tokens
 
 
 def alike(count, *, models=1):

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from overlay import InvalidInputError, Limits, Request, StorageError
+from overlay.costs.tokens import estimated_tokens
 from overlay.jobs import spool
-from overlay.jobs.spool import Spool, canonical, estimated_tokens, read_in_order, shard_path
+from overlay.jobs.spool import Spool, canonical, read_in_order, shard_path
 from overlay.services import service_named
 
 OPENAI = service_named("openai")
