@@ -156,7 +156,7 @@ def delete(
     files: Annotated[bool, typer.Option("--files", help="Delete its files at the service, too.")] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Whatever its state: cancel the batches that it knows, and delete it."),
+        typer.Option("--force", help="Whatever its state: cancel its batches, and delete it."),
     ] = False,
 ) -> None:
     """Remove a job, its requests and its results from this machine."""

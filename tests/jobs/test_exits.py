@@ -385,6 +385,46 @@ def test_force_cancels_what_runs_and_names_what_stays(scene):
     assert scene.jobs.delete("j", force=True, files=True) == ()
 
 
+def stops_while_creating(scene):
+    """The create's answer is lost, and the list of batches is refused just then."""
+    fake = scene.fake
+    create, look = fake._post_batches, fake._get_batches
+
+    def lose(request, query, thing):
+        create(request, query, thing)
+        fake._get_batches = lambda *_: httpx.Response(403, json={"error": {"message": "no"}})
+        raise httpx.ReadTimeout("no answer", request=request)
+
+    fake._post_batches = lose
+    with pytest.raises(PermissionDeniedError):
+        scene.submit(2)
+    fake._post_batches, fake._get_batches = create, look
+    assert scene.states() == ["creating"]
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "not listed"])
+def test_force_looks_for_the_batch_of_a_create_without_an_answer(scene, caplog, listed):
+    stops_while_creating(scene)
+    (batch,) = scene.fake.batches.values()
+    if not listed:
+        batch.visible_at = float("inf")
+    assert scene.jobs.delete("j", force=True) == ()
+    assert batch.status == ("cancelled" if listed else "in_progress")
+    assert ("it is not in its list so far" in caplog.text) is not listed
+    file = scene.fake.files[batch.body["input_file_id"]]
+    assert file.deleted_at is not None, "a create that is still on its way can only fail"
+
+
+def test_force_goes_on_where_nothing_can_be_listed_or_deleted(scene, caplog):
+    stops_while_creating(scene)
+    (batch,) = scene.fake.batches.values()
+    scene.fake.down = True
+    assert scene.jobs.delete("j", force=True) == (batch.body["input_file_id"],)
+    assert scene.jobs.list() == []
+    assert "could not be deleted" in caplog.text
+    assert "was not found" in caplog.text
+
+
 def test_what_cannot_be_read_is_left_out_of_the_list_and_said(scene, caplog):
     scene.submit(2)
     folder = scene.api.settings.home / "jobs"
