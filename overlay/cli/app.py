@@ -18,6 +18,7 @@ from overlay.cli import (
     run as run_command,
     serve,
     services,
+    tables,
 )
 from overlay.cli.endings import EXPLAINED, Exit, PipeClosedError
 from overlay.cli.shell import root
@@ -57,6 +58,7 @@ def overlay(
 
 check.register(app)
 run_command.register(app)
+tables.register(app)
 app.add_typer(batches.app, name="batches")
 app.add_typer(files.app, name="files")
 app.add_typer(jobs.app, name="jobs")

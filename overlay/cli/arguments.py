@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from overlay.lines import is_array
 from overlay.results.matching import Match
 
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -42,6 +43,16 @@ def pairs(texts: list[str] | None) -> dict[str, str]:
 def named(**options: Any) -> dict[str, Any]:
     """The options that were typed; the others stay as they are."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def typed(*words: str, **options: Any) -> list[str]:
+    """Words of a command line with options, without those that were not given; lists are options that repeat."""
+    line = list(words)
+    for name, value in options.items():
+        for each in value if is_array(value) else [value]:
+            if each not in {None, ""}:
+                line += [f"--{name.replace('_', '-')}", str(each)]
+    return line
 
 
 def fields(texts: list[str] | None) -> dict[str, Any]:

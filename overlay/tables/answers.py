@@ -85,9 +85,19 @@ class Answers(Generic[A_co]):
         A file that is there is replaced only if it is what this job wrote there before, or with `overwrite`. In
         CSV, lists and structs are JSON texts. Raises ConfigurationError, StorageError.
         """
-        from overlay.tables.writing import write_to  # noqa: PLC0415 - needs pyarrow
+        from overlay.tables.writing import write_file  # noqa: PLC0415 - needs pyarrow
 
-        write_to(path, self._asked.columns.schema, self._batches(), self._folder, overwrite=overwrite)
+        write_file(path, self._asked.columns.schema, self._batches(), self._folder, overwrite=overwrite)
+
+    def write_to(self, write: Callable[[bytes], object], name: str) -> int:
+        """Write the table to a function that takes bytes, in the format of a file of this name.
+
+        Returns how many rows failed.
+        """
+        from overlay.tables.writing import write_counted  # noqa: PLC0415 - needs pyarrow
+
+        columns = self._asked.columns
+        return write_counted(write, name, columns.schema, self._batches(), columns.code)
 
     def __repr__(self) -> str:
         first = ", ".join(self._asked.columns.schema.names)

@@ -62,6 +62,8 @@ class AnswerColumns:
             )
         added = [pa.field(prefix + name, part.type) for name, part in self._shape.parts.items()]
         added += [pa.field(prefix + name, kind) for name, kind in _OURS]
+        self.code = prefix + _OURS[0][0]
+        """The column that says why a row failed."""
         self.schema = pa.schema([*table, *added], metadata=table.metadata)
 
     def beside(self, rows: Rows, results: Iterator[Result]) -> Iterator[Batch]:

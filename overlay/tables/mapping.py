@@ -20,7 +20,7 @@ from overlay.tables.spool import Rows, RowSpool
 from overlay.wire.connection import Settings
 
 
-def map_table(
+def prepare(
     settings: Settings,
     table: Any,
     template: Any,
@@ -28,13 +28,16 @@ def map_table(
     key: str | None,
     prefix: str,
     csv: Mapping[str, Any] | None,
-    options: Mapping[str, Any],
-) -> Flow[Answers[Any]]:
-    """See `overlay.tables.resource.Jobs.map`."""
+) -> Flow[Asked[Any]]:
+    """See `overlay.tables.resource.Jobs.prepare`."""
     template = template_of(template)
     rows = yield from take_in(settings, table, key, csv)
     asked: Asked[Any] = yield Work(partial(Asked, rows, template, key, prefix))
-    job: Job
+    return asked
+
+
+def map_table(settings: Settings, asked: Asked[Any], options: Mapping[str, Any]) -> Flow[Answers[Any]]:
+    """A job of a table that was prepared: submitted, waited for, and its answers."""
     try:
         job = yield from verbs.submit(settings, asked.requests(), **options)
     except InvalidInputError as error:
@@ -64,5 +67,6 @@ def _spool(settings: Settings, name: str, key: str | None) -> RowSpool:
 
 
 def answers_of(settings: Settings, job: Job, asked: Asked[Any]) -> Answers[Any]:
-    """The answers of a job that has ended."""
+    """The answers of a job that has ended. Raises JobNotEndedError."""
+    ended_results(settings, job.id).close()
     return Answers(job, asked, partial(ended_results, settings, job.id), job_folder(settings, job.id))

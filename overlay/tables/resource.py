@@ -6,12 +6,13 @@ Light to load: what needs pyarrow is loaded by the first `map`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from overlay.flows.steps import Flow
 from overlay.jobs import resource
 from overlay.jobs.home import OnChange
 from overlay.jobs.preparing import JobName
+from overlay.jobs.reading import retrieve
 from overlay.requests.cells import Row
 from overlay.requests.rows import Template
 from overlay.results.matching import Match
@@ -19,6 +20,10 @@ from overlay.services import Limits
 from overlay.tables.answers import Answers
 from overlay.tables.needed import needed
 from overlay.wire.clock import Seconds
+from overlay.wire.connection import Settings
+
+if TYPE_CHECKING:  # needs pyarrow
+    from overlay.tables.asking import Asked
 
 A = TypeVar("A")
 
@@ -99,11 +104,31 @@ class Jobs(resource.Jobs):
         Raises InvalidInputError with the rows that cannot be asked about, ConfigurationError for columns that are
         missing or in the way, StorageError, before anything is sent; and what `submit` and `wait` raise.
         """
-        return self._driver.run(
-            _map_table(
-                self._driver.settings, table, template, key=key, prefix=prefix, csv=csv, options=options
-            )
-        )
+        asked = _prepare(self._driver.settings, table, template, key=key, prefix=prefix, csv=csv)
+        return self._driver.run(_map(self._driver.settings, asked, options))
+
+    def prepare(
+        self,
+        table: Any,
+        template: Template[A] | Callable[[Row], Mapping[str, Any]],
+        *,
+        key: str | None = None,
+        prefix: str = "",
+        csv: Mapping[str, Any] | None = None,
+    ) -> Asked[A]:
+        """Take in a table as `map` does, and send nothing: its `requests()` are there to look at, or to submit.
+
+        Raises InvalidInputError, ConfigurationError, StorageError.
+        """
+        flow = _prepare(self._driver.settings, table, template, key=key, prefix=prefix, csv=csv)
+        return self._driver.run(flow)
+
+    def answers(self, job_id: str, asked: Asked[A]) -> Answers[A]:
+        """The answers of an ended job that was submitted with the requests of a table.
+
+        Raises JobNotFoundError, JobNotEndedError.
+        """
+        return self._driver.run(_answers(self._driver.settings, job_id, asked))
 
 
 class AsyncJobs(resource.AsyncJobs):
@@ -144,24 +169,43 @@ class AsyncJobs(resource.AsyncJobs):
         """As `Jobs.map`; rows may also come from an asynchronous generator. The answers are on this machine's disk
         when it returns, and are read without awaiting.
         """
-        return await self._driver.run(
-            _map_table(
-                self._driver.settings, table, template, key=key, prefix=prefix, csv=csv, options=options
-            )
-        )
+        asked = _prepare(self._driver.settings, table, template, key=key, prefix=prefix, csv=csv)
+        return await self._driver.run(_map(self._driver.settings, asked, options))
+
+    async def prepare(
+        self,
+        table: Any,
+        template: Template[A] | Callable[[Row], Mapping[str, Any]],
+        *,
+        key: str | None = None,
+        prefix: str = "",
+        csv: Mapping[str, Any] | None = None,
+    ) -> Asked[A]:
+        """As `Jobs.prepare`."""
+        flow = _prepare(self._driver.settings, table, template, key=key, prefix=prefix, csv=csv)
+        return await self._driver.run(flow)
+
+    async def answers(self, job_id: str, asked: Asked[A]) -> Answers[A]:
+        """As `Jobs.answers`."""
+        return await self._driver.run(_answers(self._driver.settings, job_id, asked))
 
 
-def _map_table(
-    settings: Any,
-    table: Any,
-    template: Any,
-    *,
-    key: str | None,
-    prefix: str,
-    csv: Mapping[str, Any] | None,
-    options: SubmitOptions,
-) -> Flow[Answers[Any]]:
+def _prepare(settings: Settings, table: Any, template: Any, **how: Any) -> Flow[Asked[Any]]:
     needed("pyarrow", "a table")
+    from overlay.tables.mapping import prepare  # noqa: PLC0415 - needs pyarrow
+
+    return prepare(settings, table, template, **how)
+
+
+def _map(settings: Settings, preparing: Flow[Asked[Any]], options: SubmitOptions) -> Flow[Answers[Any]]:
     from overlay.tables.mapping import map_table  # noqa: PLC0415 - needs pyarrow
 
-    return map_table(settings, table, template, key=key, prefix=prefix, csv=csv, options=dict(options))
+    asked = yield from preparing
+    return (yield from map_table(settings, asked, options))
+
+
+def _answers(settings: Settings, job_id: str, asked: Asked[Any]) -> Flow[Answers[Any]]:
+    from overlay.tables.mapping import answers_of  # noqa: PLC0415 - needs pyarrow
+
+    job = yield from retrieve(settings, job_id)
+    return answers_of(settings, job, asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -23,7 +23,7 @@ _GROUP_ROWS = 65_536
 Batches = Iterable[Any]
 
 
-def write_to(
+def write_file(
     path: str | os.PathLike[str], schema: Schema, batches: Batches, job: Path, *, overwrite: bool
 ) -> None:
     """Write a table of a job, in the format that the path ends in.
@@ -67,6 +67,29 @@ def _write_away(
         with storage_errors(given), system.open_output_stream(path) as out:
             while piece := file.read(MIB):
                 out.write(piece)
+
+
+def write_counted(
+    write: Callable[[bytes], object], name: str, schema: Schema, batches: Batches, code: str
+) -> int:
+    """Write a table to a function that takes bytes; returns how many rows have something in the column `code`."""
+    failed = 0
+
+    def counted() -> Iterator[Any]:
+        nonlocal failed
+        for batch in batches:
+            failed += batch.num_rows - batch.column(code).null_count
+            yield batch
+
+    write_table(_Function(write), format_of(name), schema, counted(), name)
+    return failed
+
+
+class _Function:
+    """A function, as a file to write to."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self.write = write
 
 
 def write_table(file: Any, kind: tuple[str, str | None], schema: Schema, batches: Batches, name: str) -> None:

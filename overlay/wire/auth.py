@@ -243,7 +243,7 @@ def _scrubbed(value: Any) -> Any:
     if isinstance(value, str):
         return without_secrets(value)
     if isinstance(value, Problem):
-        return Problem(value.line, without_secrets(value.reason))
+        return attrs.evolve(value, reason=without_secrets(value.reason))
     if type(value) is tuple:
         return tuple(map(_scrubbed, value))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return value

@@ -1,0 +1,283 @@
+"""`overlay map` and `overlay embed`: from a table to a table with the answers beside its columns.
+
+Each is a job, as `overlay run` is: killed and typed again, it goes on, and pays nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from overlay.cli import output
+from overlay.cli.arguments import Field, fields, typed
+from overlay.cli.destination import Destination
+from overlay.cli.endings import Exit
+from overlay.cli.job_options import JobFlags, job_command
+from overlay.cli.running import run_job
+from overlay.cli.shell import Shell
+from overlay.client import Client
+from overlay.errors import ConfigurationError, InvalidInputError
+from overlay.lines import is_object, storage_errors
+from overlay.requests.chats import Chat, Response
+from overlay.requests.rows import Embed, Template
+from overlay.tables.answers import Answers
+from overlay.tables.needed import needed
+
+_SHOWN = ".parquet, .csv, .tsv, .jsonl or .arrow"
+
+TableFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="TABLE",
+        show_default=False,
+        help="A CSV, TSV, Parquet, JSON lines or Arrow file, a folder of them, a pattern, or an address such as "
+        "s3://bucket/reviews/*.parquet.",
+    ),
+]
+Model = Annotated[str, typer.Option(help="The model to ask.")]
+Key = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="The column that tells rows apart; by default they are numbered."),
+]
+Prefix = Annotated[
+    str, typer.Option(metavar="TEXT", help="Comes before the names of the new columns.", show_default=False)
+]
+Csv = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--csv",
+        metavar="NAME=VALUE",
+        help="How a CSV is read, in pyarrow's words, such as delimiter=';' or encoding=latin-1; may be repeated.",
+    ),
+]
+Format = Annotated[
+    Literal["parquet", "csv", "tsv", "jsonl", "arrow"] | None,
+    typer.Option(
+        "--format", help="How the output is written; by default as its name ends, jsonl on standard output."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @job_command(app)
+    def map(  # noqa: A001 - what it is
+        shell: Shell,
+        flags: JobFlags,
+        table: TableFile,
+        *,
+        model: Model,
+        prompt: Annotated[
+            str,
+            typer.Option(metavar="TEXT", help="What is asked about each row; {name} stands for a column."),
+        ],
+        system: Annotated[
+            str | None, typer.Option(metavar="TEXT", help="The system prompt; it may name columns, too.")
+        ] = None,
+        schema: Annotated[
+            Path | None,
+            typer.Option(metavar="FILE", help="A JSON schema: its properties become columns of their own."),
+        ] = None,
+        images: Annotated[
+            list[str] | None,
+            typer.Option("--image", metavar="COLUMN", help="A column of paths or URLs; may be repeated."),
+        ] = None,
+        endpoint: Annotated[
+            Literal["/v1/chat/completions", "/v1/responses"], typer.Option(help="Which endpoint answers.")
+        ] = "/v1/chat/completions",
+        field: Field = None,
+        key: Key = None,
+        prefix: Prefix = "",
+        csv: Csv = None,
+        format_: Format = None,
+    ) -> Exit:
+        """Ask about each row of a table, and write the table with the answers beside its columns."""
+        kind = Chat if endpoint == "/v1/chat/completions" else Response
+        template: Template[Any] = kind(
+            model,
+            prompt,
+            system=system,
+            images=images or (),
+            answer=None if schema is None else _schema(schema),
+            **fields(field),
+        )
+        words = typed(
+            "map",
+            table,
+            model=model,
+            prompt=prompt,
+            system=system,
+            schema=schema,
+            image=images,
+            endpoint=endpoint,
+            field=field,
+            key=key,
+            prefix=prefix,
+            csv=csv,
+            format=format_,
+        )
+        how = {"key": key, "prefix": prefix, "csv": _options(csv)}
+        return _answer(shell, flags, table, template, words=words, format_=format_, how=how)
+
+    @job_command(app)
+    def embed(
+        shell: Shell,
+        flags: JobFlags,
+        table: TableFile,
+        *,
+        model: Model,
+        column: Annotated[
+            str | None, typer.Option("--column", metavar="COLUMN", help="The column of the texts to embed.")
+        ] = None,
+        text: Annotated[
+            str | None,
+            typer.Option(
+                "--input",
+                metavar="TEXT",
+                help="What is embedded of each row, in place of --column; {name} stands for a column.",
+            ),
+        ] = None,
+        dimensions: Annotated[
+            int | None, typer.Option(min=1, metavar="N", help="How many numbers each vector has.")
+        ] = None,
+        field: Field = None,
+        key: Key = None,
+        prefix: Prefix = "",
+        csv: Csv = None,
+        format_: Format = None,
+    ) -> Exit:
+        """Embed a text of each row of a table, and write the table with the vectors beside its columns."""
+        if (column is None) == (text is None):
+            raise typer.BadParameter("give --column or --input, one of the two")
+        template = Embed(model, column, input=text, dimensions=dimensions, **fields(field))
+        words = typed(
+            "embed",
+            table,
+            model=model,
+            column=column,
+            input=text,
+            dimensions=dimensions,
+            field=field,
+            key=key,
+            prefix=prefix,
+            csv=csv,
+            format=format_,
+        )
+        how = {"key": key, "prefix": prefix, "csv": _options(csv)}
+        return _answer(shell, flags, table, template, words=words, format_=format_, how=how)
+
+
+def _answer(
+    shell: Shell,
+    flags: JobFlags,
+    table: str,
+    template: Template[Any],
+    *,
+    words: list[str],
+    format_: str | None,
+    how: Mapping[str, Any],
+) -> Exit:
+    """Send a job of the table's rows, wait for it, and write the table."""
+    needed("pyarrow", "a table")
+    destination = flags.destination
+    name = _named(destination, format_)
+    _check_places(destination, table)
+    with shell.client() as client:
+        asked = client.jobs.prepare(table, template, **how)
+        try:
+            job = run_job(
+                shell,
+                client,
+                asked.requests(),
+                flags=flags,
+                destination=destination,
+                go_on=lambda: shell.again(*flags.again_with(*words)),
+            )
+        except InvalidInputError as error:
+            raise asked.in_rows(error) from None
+        return _deliver(shell, client, client.jobs.answers(job.id, asked), destination, name)
+
+
+def _deliver(
+    shell: Shell, client: Client, answers: Answers[Any], destination: Destination, name: str
+) -> Exit:
+    job = answers.job
+    with destination.writing(client.jobs.folder(job.id)) as write:
+        failed = answers.write_to(write, name)
+    rows = len(answers)
+    if shell.json and not destination.is_stdout:
+        counts = {"total": rows, "ok": rows - failed, "failed": failed}
+        output.document({"job": job.to_dict(), "output": destination.path, "rows": counts})
+    else:
+        text = f"{destination}: {rows:,} rows, {rows - failed:,} ok, {failed:,} failed"
+        shell.say(text + ("; the job was cancelled" if job.cancelled else ""))
+    return Exit.OK if not failed and not job.cancelled else Exit.INCOMPLETE
+
+
+def _named(destination: Destination, format_: str | None) -> str:
+    """A name that ends as the format is called. Raises ConfigurationError."""
+    from overlay.tables.places import format_of, is_address  # noqa: PLC0415 - needs pyarrow
+
+    if is_address(destination.path):
+        raise ConfigurationError(
+            f"-o {destination.path}: only files of this machine are written here; in Python, Answers.write() "
+            "takes addresses, too"
+        )
+    if format_ is not None:
+        return f"table.{format_}"
+    if destination.is_stdout:
+        return "table.jsonl"
+    try:
+        format_of(destination.path)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"-o {destination.path}: the name ends in {_SHOWN}, or --format says how it is written"
+        ) from None
+    return Path(destination.path).name
+
+
+def _check_places(destination: Destination, table: str) -> None:
+    """Nothing is written over what is read, nor where the same command would read it the next time."""
+    source = Path(table)
+    destination.check(source)
+    if (
+        not destination.is_stdout
+        and source.is_dir()
+        and Path(destination.path).resolve().is_relative_to(source.resolve())
+    ):
+        raise ConfigurationError(
+            f"-o {destination.path} is in the folder that is read, {table}; name a file elsewhere"
+        )
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    """A JSON schema from a file. Raises StorageError, ConfigurationError."""
+    with storage_errors(path):
+        text = path.read_bytes()
+    try:
+        schema: object = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--schema {path}: not JSON: {error}") from None
+    if not is_object(schema):
+        raise ConfigurationError(f"--schema {path}: a schema is a JSON object")
+    return schema
+
+
+def _options(texts: list[str] | None) -> Mapping[str, Any] | None:
+    """The options for CSV, as typed, in the types that pyarrow wants."""
+    read: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--csv")
+        read[name] = {"true": True, "false": False, r"\t": "\t"}.get(value, value)
+        if name in {"skip_rows", "block_size", "skip_rows_after_names"} and value.isdigit():
+            read[name] = int(value)
+        if name in {"column_names", "include_columns", "null_values", "true_values", "false_values"}:
+            read[name] = value.split(",")
+    return read or None
