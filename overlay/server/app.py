@@ -45,6 +45,8 @@ from overlay.server.routes.files import FileRoutes
 from overlay.server.routes.models import ModelRoutes
 from overlay.server.routes.uploads import UploadRoutes
 from overlay.server.settings import Limits, Pace, Traits
+from overlay.server.upstreams.forwarding import Forwarding
+from overlay.server.upstreams.passing import Passing
 
 logger = logging.getLogger("overlay.server")
 
@@ -95,6 +97,8 @@ class Application:
             exception_handlers=_HANDLERS,
         )
         self._routes.router.redirect_slashes = False
+        if isinstance(source, Forwarding):
+            self._routes.router.default = Passing(source)
         inner: ASGIApp = Authentication(self._routes, tokens)
         faults, requests = faults or Faults(), requests or RequestLog()
         inner = wrap(inner) if wrap else inner

@@ -183,7 +183,7 @@ class Limits:
         """Whether a batch may name it."""
         if self.endpoints is not None:
             return endpoint in self.endpoints
-        return len(endpoint) <= _LONGEST_PATH and bool(_PATH.fullmatch(endpoint))
+        return is_plain_path(endpoint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +205,11 @@ class Traits:
     def __post_init__(self) -> None:
         if not callable(self.ids) and self.ids not in {"openai", "uuid", "dashed", "long", "path"}:
             raise ValueError(f"ids is openai, uuid, dashed, long, path or a function, not {self.ids!r}")
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether it is a path, with or without a query, that stays below whatever it is joined to."""
+    return len(path) <= _LONGEST_PATH and bool(_PATH.fullmatch(path))
 
 
 def window_seconds(window: str) -> float:

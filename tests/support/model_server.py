@@ -24,6 +24,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     ending: str = ""
     after: float = 0.0
+    stream: list | None = None
+    """Pieces of a body, and events to wait for between them."""
 
 
 def answer(body):
@@ -34,13 +36,16 @@ def answer(body):
 class ModelServer:
     """`asked` are the bodies that came, `keys` the keys, `key` that of the request at hand.
 
-    `answered` counts the answers of 200 by body."""
+    `answered` counts the answers of 200 by body, and
+    `left` the requests whose sender left before an answer.
+    """
 
     def __init__(self, respond=lambda path, body, times: answer(body)):
         self.respond = respond
         self.asked, self.paths, self.keys, self.answered = [], [], [], Counter()
         self.now = self.most = 0
-        self.key = None
+        self.key, self.headers = None, {}
+        self.left = 0
         self._times = Counter()
         self._port = 0
         self._loop = self._thread = None
@@ -106,16 +111,18 @@ class ModelServer:
                 self.now += 1
                 self.most = max(self.most, self.now)
                 try:
-                    if not await self._reply(first.split(), headers, content, writer):
+                    if not await self._reply(first.split(), headers, content, (reader, writer)):
                         break
                 finally:
                     self.now -= 1
         self._writers.discard(writer)
         writer.close()
 
-    async def _reply(self, first, headers, content, writer):
+    async def _reply(self, first, headers, content, streams):
+        reader, writer = streams
         _, path, _ = first
         body = json.loads(content) if content else None
+        self.headers = headers
         self.key = headers.get("authorization", "").removeprefix("Bearer ") or None
         reply = self.respond(path, body, self._times[content])
         self._times[content] += 1
@@ -126,10 +133,14 @@ class ModelServer:
         reply = Reply(reply) if isinstance(reply, int) else reply
         await asyncio.sleep(reply.after)
         if reply.ending == HANG:
-            await asyncio.sleep(3600)
+            await self._until_gone(reader)
+            return False
         if reply.ending == RESET:
             writer.transport.abort()
             return False
+        if reply.stream is not None:
+            await self._stream(reply, writer)
+            return True
         sent = reply.body
         if sent is None:
             sent = json.dumps(
@@ -143,6 +154,21 @@ class ModelServer:
         if sent.startswith(b'{"you"') and reply.ending != HALF:
             self.answered[_id(body)] += 1
         return not reply.ending
+
+    async def _until_gone(self, reader):
+        await reader.read(1)
+        self.left += 1
+
+    async def _stream(self, reply, writer):
+        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head.encode())
+        for each in reply.stream:
+            if isinstance(each, bytes):
+                writer.write(b"%x\r\n%s\r\n" % (len(each), each))
+                await writer.drain()
+            else:
+                await asyncio.to_thread(each.wait, 10)
+        writer.write(b"0\r\n\r\n")
 
 
 def _id(body):

@@ -91,11 +91,6 @@ class Circuit:
             self.state = "open"
             self.outages += tells
 
-    def gives_up(self) -> None:
-        """Nobody waits any more."""
-        self.state, self.opened_at = "closed", None
-        self._failing.clear()
-
     def wait(
         self, retry_after: float | None, uniform: Callable[[float, float], float] = random.uniform
     ) -> float:

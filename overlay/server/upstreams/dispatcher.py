@@ -337,12 +337,7 @@ class Dispatcher:
             if not circuit.is_open:
                 return
             if len(probes) < _MOST_PROBES:
-                probe = self._next_probe(server, model, circuit)
-                if probe is None:
-                    circuit.gives_up()
-                    self._pump_soon()
-                    return
-                probes.add(self._start(probe))
+                probes.add(self._start(self._next_probe(server, model, circuit)))
             # A probe that hangs does not keep the next from being sent.
             done, probes = await asyncio.wait(
                 probes, timeout=self._hurry * LONGEST_PROBE, return_when=asyncio.FIRST_COMPLETED
@@ -352,11 +347,9 @@ class Dispatcher:
                 circuit.probe_failed(tells=any(each.tells for each in failed))
             wait = self._hurry * circuit.wait(max((each.retry_after for each in failed), default=None))
 
-    def _next_probe(
-        self, server: Upstream, model: str, circuit: Circuit
-    ) -> Coroutine[Any, Any, _Probed] | None:
-        """The lines that wait, each in turn, and every fourth time one that was never tried, or the witness; None
-        where no line waits.
+    def _next_probe(self, server: Upstream, model: str, circuit: Circuit) -> Coroutine[Any, Any, _Probed]:
+        """The lines that wait, each in turn, and every fourth time one that was never tried, or the witness. Where
+        no line waits, the list of models.
         """
         number = circuit.probes_again()
         feeds = [each for each in self._feeds if each.held is None and not each.done.done()]
@@ -367,7 +360,7 @@ class Dispatcher:
                     return self._probe_with(entry, server)
         feeds = [each for each in feeds if each.waiting.get(model)]
         if not feeds:
-            return None
+            return self._probe_without_lines(server, model, circuit)
         entries = feeds[number % len(feeds)].waiting[model]
         if number % _EVERY == 1:
             return self._probe_with_witness(entries[0], server, circuit)
@@ -403,6 +396,15 @@ class Dispatcher:
         verdict = await server.ask(witness.method, witness.path, witness.body, key, within=within, line=False)
         if verdict.settled and circuit.vouched(strong=witness.strong):
             self._closed(server, entry.model)
+        return _Probed(verdict.retry_after or 0.0, tells=True)
+
+    async def _probe_without_lines(self, server: Upstream, model: str, circuit: Circuit) -> "_Probed":
+        """Whether it is there at all: lines that come later find out the rest."""
+        verdict = await server.ask(
+            "GET", "/v1/models", None, self._key.value, within=_LONGEST_LIST, line=False
+        )
+        if (verdict.settled or verdict.meaning is Meaning.KEY) and circuit.vouched(strong=False):
+            self._closed(server, model)
         return _Probed(verdict.retry_after or 0.0, tells=True)
 
     # Keys

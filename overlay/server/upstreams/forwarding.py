@@ -6,9 +6,10 @@ there are is for the servers to say: their list of models is passed on, and a fi
 `/v1/rerank`) and several models unless limits say otherwise.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import quote
 
 import msgspec
@@ -133,6 +134,16 @@ class Forwarding:
         """Whether clients' own tokens are sent on."""
         return self.key.value is None if self._pass_token is None else self._pass_token
 
+    def key_for(self, token: str | None) -> str | None:
+        """What a server behind is sent on behalf of a client with that token."""
+        return token if self.passes_tokens else self.key.value
+
+    def for_live(self, model: str) -> list[Upstream]:
+        """The servers that a live request may go to: the best first."""
+        named = [each for each in self.servers if each.address.model == model]
+        able = named or [each for each in self.servers if each.serves(model) or not model]
+        return sorted(able, key=lambda each: (each.is_unwell(model), each.load))
+
     async def drive(self, work: Work) -> None:
         """Return when every line of the work has its answer. Cancelled, no line is left half written."""
         await self._background.run(lambda: self._dispatcher.run(work))
@@ -164,6 +175,8 @@ class Forwarding:
         Raises `Refusal` where there is none, or the server cannot be reached or answers something else.
         A server that only lists its models, as vLLM does, is asked for the list.
         """
+        if len(self.servers) > 1:
+            return await self._models_of_all(name, token)
         if name is None:
             return await self._get("/v1/models", token)
         try:
@@ -175,21 +188,41 @@ class Forwarding:
         status, models = await self._get("/v1/models", token)
         if status >= _FIRST_ERROR_STATUS:
             return status, models
-        listed = _model_in(models, name)
+        listed = dict(_models_in(models)).get(name)
         if listed is None:
             raise Refusal(404, f"The model {name!r} does not exist", param="model", code="model_not_found")
         return status, listed
+
+    async def _models_of_all(self, name: str | None, token: str | None) -> tuple[int, bytes]:
+        """The models of all servers that say theirs, each once, or the one of that name."""
+        asked = (self._get("/v1/models", token, each) for each in self.servers)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        models: dict[str, bytes] = {}
+        for answer in answers:
+            if isinstance(answer, tuple) and answer[0] < _FIRST_ERROR_STATUS:
+                for listed, row in _models_in(answer[1]):
+                    models.setdefault(listed, row)
+        if not models:
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+            return cast("tuple[int, bytes]", answers[0])
+        if name is None:
+            return 200, b'{"object":"list","data":[' + b",".join(models.values()) + b"]}"
+        if name not in models:
+            raise Refusal(404, f"The model {name!r} does not exist", param="model", code="model_not_found")
+        return 200, models[name]
 
     async def close(self) -> None:
         await self._background.stop(self._dispatcher.close)
         for each in self.servers:
             await each.live_link.close()
 
-    async def _get(self, path: str, token: str | None) -> tuple[int, bytes]:
+    async def _get(self, path: str, token: str | None, server: Upstream | None = None) -> tuple[int, bytes]:
         """What the server answers in JSON. Raises `Refusal` for anything else."""
-        server = self.servers[0]
+        server = server or self.servers[0]
         host = server.address.host
-        key = token if self.passes_tokens else self.key.value
+        key = self.key_for(token)
         try:
             reply = await server.live_link.ask("GET", path, key=key, within=_LONGEST_LIST)
         except (NoReplyError, SlowError, TooLargeError) as error:
@@ -203,10 +236,10 @@ class Forwarding:
         return status, body
 
 
-def _model_in(models: bytes, name: str) -> bytes | None:
-    """The model of that name in a list of models, as it stands there."""
+def _models_in(models: bytes) -> list[tuple[str, bytes]]:
+    """The models in a list, by name, each as it stands there."""
     try:
         rows = msgspec.json.decode(models, type=_List).data
-        return next((bytes(row) for row in rows if msgspec.json.decode(row, type=_Named).id == name), None)
+        return [(msgspec.json.decode(row, type=_Named).id, bytes(row)) for row in rows]
     except msgspec.MsgspecError:
-        return None
+        return []

@@ -5,11 +5,13 @@ docs/server-speed.md.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 LARGEST = 128 * 1024 * 1024
@@ -45,7 +47,8 @@ class Link:
         self._base = base
         self._host = host
         self._timeout = timeout
-        self._headers = dict(headers)
+        self._headers = {"Content-Type": "application/json", **headers}
+        self._prepared: tuple[str | None, CIMultiDict[str]] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
         self._urls: dict[str, URL] = {}
@@ -64,7 +67,6 @@ class Link:
         A redirect is not followed: it would be sent the key.
         """
         session = self._session or self._open()
-        headers = {"Authorization": f"Bearer {key}"} if key else None
         options: dict[str, Any] = {}
         if within is not None:
             options["timeout"] = aiohttp.ClientTimeout(total=within, sock_connect=_LONGEST_CONNECT)
@@ -73,7 +75,7 @@ class Link:
                 method,
                 self.url(path),
                 data=body,
-                headers=headers,
+                headers=self._headers_with(key),
                 allow_redirects=False,
                 proxy=self._proxy,
                 **options,
@@ -87,13 +89,25 @@ class Link:
             # The text of the exception may quote what the server sent; its name says enough.
             raise NoReplyError(f"{self._host} could not be reached: {type(error).__name__}") from error
 
-    def session(self) -> aiohttp.ClientSession:
-        """The session itself, for what is passed through as it comes."""
-        return self._session or self._open()
+    def passing(
+        self, method: str, path: str, *, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """A request as somebody else made it, and its answer as it comes; only silence has a limit of time.
 
-    @property
-    def proxy(self) -> str | None:
-        return self._proxy
+        Raises aiohttp's errors.
+        """
+        session = self._session or self._open()
+        return session.request(
+            method,
+            self.url(path),
+            data=body or None,
+            headers=headers,
+            skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),
+            allow_redirects=False,
+            auto_decompress=False,
+            proxy=self._proxy,
+            timeout=aiohttp.ClientTimeout(sock_connect=_LONGEST_CONNECT, sock_read=self._timeout),
+        )
 
     def url(self, path: str) -> URL:
         """Byte for byte."""
@@ -103,6 +117,12 @@ class Link:
                 self._urls.clear()
             url = self._urls[path] = URL(self._base + path, encoded=True)
         return url
+
+    def _headers_with(self, key: str | None) -> CIMultiDict[str]:
+        if self._prepared is None or self._prepared[0] != key:
+            authorized = {"Authorization": f"Bearer {key}"} if key else {}
+            self._prepared = key, CIMultiDict({**self._headers, **authorized})
+        return self._prepared[1]
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -115,7 +135,6 @@ class Link:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Content-Type": "application/json", **self._headers},
             timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=_LONGEST_CONNECT),
         )
         return self._session

@@ -57,6 +57,11 @@ class Upstream:
     def serves(self, model: str) -> bool:
         return self.address.model is None or self.address.model == model
 
+    def is_unwell(self, model: str) -> bool:
+        """For any thread."""
+        circuit = self._circuits.get(model)
+        return circuit is not None and circuit.is_open
+
     @property
     def has_room(self) -> bool:
         return self.in_flight + self.live < self.capacity.limit

@@ -1,0 +1,173 @@
+"""Live requests, passed through to a server behind: one address serves them and batches.
+
+Whatever is no path of the service's own goes on as it came, and the answer comes back as it comes, streams too.
+Only the credentials change: see `Forwarding.key_for`. A live request waits for nothing, and counts: the lines of
+batches get what it leaves of `at_once`.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+import aiohttp
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from overlay.server.refusals import Refusal
+from overlay.server.settings import is_plain_path
+from overlay.server.upstreams.forwarding import Forwarding
+from overlay.server.upstreams.server import Upstream
+
+_LARGEST = 64 * 1024 * 1024
+# Those that are of one connection (RFC 9110, section 7.6.1), or made anew for the next.
+_OF_ONE_CONNECTION = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "expect",
+        "host",
+        "content-length",
+    }
+)
+_CREDENTIALS = frozenset({"authorization", "api-key", "x-api-key", "proxy-authorization", "cookie"})
+_OUR_OWN = ("/v1/batches", "/v1/files", "/v1/uploads")
+_DATE = frozenset({"date", "server"})
+
+
+class _Named(msgspec.Struct):
+    model: str = ""
+
+
+class _Live(NamedTuple):
+    method: str
+    path: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Passing:
+    """The ASGI application of whatever the service has no path for."""
+
+    def __init__(self, source: Forwarding) -> None:
+        self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if scope["query_string"]:
+            path += "?" + scope["query_string"].decode("latin-1")
+        if not is_plain_path(path) or any(f"{scope['path']}/".startswith(f"{each}/") for each in _OUR_OWN):
+            raise HTTPException(404)
+        request = Request(scope, receive)
+        body = await _read(request)
+        model = _model_in(request, body)
+        passing = asyncio.ensure_future(self._pass(request, path, body, model, send))
+        leaving = asyncio.ensure_future(_gone(receive))
+        try:
+            await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not passing.done():
+                # Nobody waits for the answer: the server need not finish it.
+                raise ClientDisconnect
+            passing.result()
+        finally:
+            for each in (passing, leaving):
+                each.cancel()
+            await asyncio.wait({passing, leaving})
+
+    async def _pass(self, request: Request, path: str, body: bytes, model: str, send: Send) -> None:
+        key = self._source.key_for(request.scope.get("overlay.token"))
+        headers = [
+            (name, text)
+            for name, text in request.headers.items()
+            if name not in _OF_ONE_CONNECTION and name not in _CREDENTIALS
+        ]
+        if key:
+            headers.append(("Authorization", f"Bearer {key}"))
+        reason = f"The model {model!r} does not exist"
+        refusal = Refusal(404, reason, param="model", code="model_not_found")
+        for server in self._source.for_live(model):
+            host = server.address.host
+            try:
+                await self._pass_to(server, _Live(request.method, path, headers, body), send)
+            except aiohttp.ClientConnectorError:
+                # Nothing was sent: another may have it.
+                refusal = _bad_gateway(f"{host} could not be reached.")
+            else:
+                return
+        raise refusal
+
+    async def _pass_to(self, server: Upstream, live: "_Live", send: Send) -> None:
+        server.live += 1
+        begun = False
+        try:
+            async with server.live_link.passing(
+                live.method, live.path, headers=live.headers, body=live.body
+            ) as response:
+                begun = True
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": response.status,
+                        "headers": _sent_on(response.headers.items(), live.method),
+                    }
+                )
+                async for piece in response.content.iter_any():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if begun:
+                # Half an answer must not look like a whole one: the connection breaks off.
+                raise ConnectionError(f"{server.address.host} broke off") from error
+            raise _bad_gateway(
+                f"{server.address.host} could not be reached: {type(error).__name__}."
+            ) from error
+        finally:
+            server.live -= 1
+            self._source.woken()
+
+
+async def _read(request: Request) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > _LARGEST:
+            raise Refusal(413, f"The body of the request is larger than {_LARGEST // 2**20} MiB.")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _model_in(request: Request, body: bytes) -> str:
+    """The model that a request names; empty where it names none."""
+    if body and "json" in request.headers.get("content-type", "json"):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return msgspec.json.decode(body, type=_Named).model
+    return ""
+
+
+def _sent_on(headers: Iterable[tuple[str, str]], method: str) -> list[tuple[bytes, bytes]]:
+    kept = [
+        (name.lower(), text)
+        for name, text in headers
+        if (lowered := name.lower()) not in _DATE
+        and (lowered not in _OF_ONE_CONNECTION or (lowered == "content-length" and method != "HEAD"))
+    ]
+    return [(name.encode("latin-1"), text.encode("latin-1", "replace")) for name, text in kept]
+
+
+def _bad_gateway(reason: str) -> Refusal:
+    return Refusal(502, reason, kind="server_error", code="upstream_error")
