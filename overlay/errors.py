@@ -109,6 +109,7 @@ class InvalidInputError(OverlayError, ValueError):
     """Requests that the service would refuse, or that would be paid for and then fail. Nothing was sent.
 
     `problems` holds the first hundred; `count` says how many there are.
+    `warnings` and `warned` say the same of what may be wrong besides.
     """
 
     def __init__(
@@ -118,11 +119,15 @@ class InvalidInputError(OverlayError, ValueError):
         *,
         count: int | None = None,
         place: str | None = None,
+        warnings: Sequence[Problem] = (),
+        warned: int | None = None,
     ) -> None:
         """`place` is what the message calls what was read, by default the path, or "requests"."""
         self.path = None if path is None else Path(path)
         self.problems = tuple(problems)
         self.count = len(self.problems) if count is None else count
+        self.warnings = tuple(warnings)
+        self.warned = len(self.warnings) if warned is None else warned
         first = self.problems[0]
         self.line = first.line
         self.reason = first.reason

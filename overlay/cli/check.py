@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
+import attrs
 import typer
 
 from overlay.cli import output
@@ -44,9 +46,14 @@ def register(app: typer.Typer) -> None:
             )
             _check_endpoint(found, endpoint)
         except InvalidInputError as error:
-            return _refused(shell, str(file), error.problems, error.count)
+            if strict:
+                problems = sorted((*error.problems, *error.warnings), key=lambda each: each.line or 0)
+                return _refused(shell, str(file), _Told(problems, error.count + error.warned))
+            return _refused(
+                shell, str(file), _Told(error.problems, error.count), _Told(error.warnings, error.warned)
+            )
         if strict and found.warned:
-            return _refused(shell, str(file), found.warnings, found.warned)
+            return _refused(shell, str(file), _Told(found.warnings, found.warned))
         _ready(shell, str(file), found)
         if bodies is None and not with_bodies:
             shell.say("bodies were not checked: pip install 'openai-batch-overlay[check]'")
@@ -57,8 +64,22 @@ def _check_endpoint(found: JobCheck, endpoint: str | None) -> None:
     others = [each for each in found.endpoints if endpoint is not None and each != endpoint]
     if others:
         raise InvalidInputError(
-            found.path, [Problem(None, f'"url" is {", ".join(others)} in some lines, not {endpoint}')]
+            found.path,
+            [Problem(None, f'"url" is {", ".join(others)} in some lines, not {endpoint}')],
+            warnings=found.warnings,
+            warned=found.warned,
         )
+
+
+@attrs.frozen
+class _Told:
+    """Problems or warnings: the first hundred, and how many there are."""
+
+    shown: Sequence[Problem] = ()
+    count: int = 0
+
+    def documents(self) -> list[dict[str, Any]]:
+        return [{"line": each.line, "reason": each.reason} for each in self.shown]
 
 
 def _ready(shell: Shell, file: str, found: JobCheck) -> None:
@@ -72,22 +93,29 @@ def _ready(shell: Shell, file: str, found: JobCheck) -> None:
         "sha256": found.sha256,
     }
     if shell.json:
-        warnings = [{"line": each.line, "reason": each.reason} for each in found.warnings]
-        output.document({"ok": True, **facts, "warnings": warnings})
+        warnings = _Told(found.warnings, found.warned)
+        output.document({"ok": True, **facts, "warnings": warnings.documents()})
         return
     output.facts(facts.items())
-    for each in found.warnings:
+    _warn(shell, file, _Told(found.warnings, found.warned))
+
+
+def _warn(shell: Shell, file: str, warnings: _Told) -> None:
+    for each in warnings.shown:
         shell.say(f"warning: {file}, {each}")
-    if found.warned > len(found.warnings):
-        shell.say(f"and {found.warned - len(found.warnings):,} more warnings")
+    if warnings.count > len(warnings.shown):
+        shell.say(f"and {warnings.count - len(warnings.shown):,} more warnings")
 
 
-def _refused(shell: Shell, file: str, problems: tuple[Problem, ...] | list[Problem], count: int) -> Exit:
+def _refused(shell: Shell, file: str, problems: _Told, warnings: _Told | None = None) -> Exit:
+    count, warnings = problems.count, warnings or _Told()
     if shell.json:
-        told = [{"line": each.line, "reason": each.reason} for each in problems]
-        output.document({"ok": False, "file": file, "count": count, "problems": told})
+        told = {"problems": problems.documents(), "warnings": warnings.documents()}
+        output.document({"ok": False, "file": file, "count": count, **told})
     else:
-        output.lines(f"{file}: {problem}" for problem in problems)
-        some = f", the first {len(problems)} shown above" if count > len(problems) else ""
+        output.lines(f"{file}: {problem}" for problem in problems.shown)
+        _warn(shell, file, warnings)
+        shown = len(problems.shown)
+        some = f", the first {shown} shown above" if count > shown else ""
         shell.complain(f"{file}: {count:,} problem{'s' * (count > 1)}{some}")
     return Exit.USAGE

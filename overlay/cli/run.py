@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typer
 
-from overlay.cli.arguments import RequestsFile
+from overlay.cli.arguments import Field, RequestsFile, fields
 from overlay.cli.delivery import deliver_job
 from overlay.cli.endings import Exit
 from overlay.cli.job_options import JobFlags, job_command
@@ -22,15 +22,18 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @job_command(app)
-    def run(shell: Shell, flags: JobFlags, file: RequestsFile) -> Exit:
+    def run(shell: Shell, flags: JobFlags, file: RequestsFile, *, field: Field = None) -> Exit:
         """Send a file of requests as one job, wait for it, and write the results in the order of the requests."""
         destination = flags.destination
         destination.check(file)
+        more = fields(field)
 
         def go_on() -> str:
             return shell.again(*flags.again_with("run", str(file)))
 
         with shell.client() as client:
-            job = run_job(shell, client, file, flags=flags, destination=destination, go_on=go_on)
+            job = run_job(
+                shell, client, file, flags=flags, destination=destination, go_on=go_on, extra_body=more
+            )
             # The live view is gone by now: on the same terminal, it and the results would overwrite each other.
             return deliver_job(shell, client, job, destination)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from overlay.cli.advice import advising, both
 from overlay.cli.arguments import named
@@ -26,6 +27,7 @@ def run_job(
     flags: JobFlags,
     destination: Destination,
     go_on: Callable[[], str],
+    extra_body: Mapping[str, Any] | None = None,
 ) -> Job:
     """The job of these requests, when it has ended. `go_on` gives the command that goes on with it.
 
@@ -54,7 +56,7 @@ def run_job(
                     requests,
                     id=name,
                     metadata=flags.pairs,
-                    **named(completion_window=flags.completion_window),
+                    **named(completion_window=flags.completion_window, extra_body=extra_body or None),
                     **flags.changes,
                     poll=flags.poll,
                     on_change=on_change,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 import attrs
+import msgspec
 
 from overlay.costs.tokens import CountedBy
 from overlay.errors import ConfigurationError
+from overlay.flows.extras import checked_fields
 from overlay.operations.create import checked_metadata
 from overlay.operations.marks import KEY
 from overlay.results.matching import Match, checked_match
@@ -127,6 +129,7 @@ _WHOLE_NUMBERS = (
     "max_creates_per_hour",
     "max_attempts",
 )
+_EXTRAS = frozenset({"extra_body", "extra_query"})
 _TIMES = ("output_expires_after", "grace", "poll")
 CHANGEABLE = frozenset({*_WHOLE_NUMBERS, "delete_files", "grace", "poll", "match"})
 """Options that do not change what is sent: a job that exists takes new values of these."""
@@ -152,6 +155,9 @@ class JobOptions:
     poll: float = 5.0
     match: Match = "custom_id"
     """How answers find their requests."""
+    extra_body: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    """Fields of each create that this SDK does not know."""
+    extra_query: dict[str, Any] = attrs.field(factory=dict[str, Any])
 
     def __attrs_post_init__(self) -> None:
         if any(key == KEY or key.startswith("overlay_") for key in checked_metadata(self.metadata, taken=1)):
@@ -177,7 +183,18 @@ def given_options(**options: Any) -> dict[str, Any]:
             given[name] = seconds(given[name])
     if "metadata" in given:
         given["metadata"] = dict(given["metadata"] or {})
+    for name in _EXTRAS & given.keys():
+        given[name] = _as_kept(checked_fields(given[name], name), name)
     return given
+
+
+def _as_kept(fields: dict[str, Any], what: str) -> dict[str, Any]:
+    """The fields as they come back from the ledger: they are compared with those of a job that exists."""
+    try:
+        kept: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ConfigurationError(f"{what} must be JSON, since the job keeps it: {error}") from None
+    return kept
 
 
 @attrs.define(kw_only=True)

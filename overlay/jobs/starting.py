@@ -24,6 +24,7 @@ from pathlib import Path
 import attrs
 
 from overlay.errors import APIError, InvalidInputError, NotFoundError, UnknownOutcomeError
+from overlay.flows.extras import with_extra
 from overlay.flows.steps import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
 from overlay.jobs.account import Account
@@ -99,7 +100,7 @@ class JobContext:
 
     def body(self, unit: Unit) -> CreateBatchRequest:
         options = self.record.options
-        return request_body(
+        body = request_body(
             self.settings.service,
             input_file_id=unit.file_id or "",
             endpoint=unit.endpoint,
@@ -108,6 +109,14 @@ class JobContext:
             output_expires_after=options.output_expires_after,
             model=unit.model,
         )
+        for name, value in options.extra_body.items():
+            body[name] = value
+        return body
+
+    def send(self, unit: Unit, attempt: Attempt, *, patient: bool = True) -> Flow[Batch | Unanswered]:
+        """Create the unit's batch; see `overlay.operations.create.send`."""
+        sending = send(self.settings, self.body(unit), attempt, patient=patient)
+        return with_extra(sending, "create_batch", query=self.record.options.extra_query, headers=None)
 
     def sought(self, unit: Unit, given: Container[str]) -> Sought:
         # A batch cannot be older than its input file, and both are dated by the service.
@@ -205,9 +214,8 @@ def _create(context: JobContext, unit: Unit) -> Flow[None]:
             yield from _until_ready(context, unit)
             unit.state, unit.nonce = "creating", new_nonce()
             context.begin(unit)
-            body = context.body(unit)
             yield from context.save(unit)
-            sent = yield from send(context.settings, body, Attempt(unit.nonce), patient=False)
+            sent = yield from context.send(unit, Attempt(unit.nonce), patient=False)
             break
         except (APIError, InvalidInputError) as error:
             refusal = error
@@ -310,7 +318,7 @@ def _repeated(context: JobContext, unit: Unit) -> Flow[bool]:
     if context.settings.service.idempotency_field is None or unit.nonce is None:
         return False
     try:
-        sent = yield from send(context.settings, context.body(unit), Attempt(unit.nonce))
+        sent = yield from context.send(unit, Attempt(unit.nonce))
     except (APIError, InvalidInputError):
         return False  # then the search tells
     if isinstance(sent, Unanswered):

@@ -55,6 +55,8 @@ def submit(
     poll: Seconds | EllipsisType = ...,
     match: Match | None = None,
     on_change: OnChange | None = None,
+    extra_body: Mapping[str, Any] | EllipsisType | None = ...,
+    extra_query: Mapping[str, Any] | EllipsisType | None = ...,
 ) -> Flow[Job]:
     """Put requests on disk as a job, start as many of its batches as may run, and return.
 
@@ -65,7 +67,8 @@ def submit(
     paid, it is started once more.
 
     Options left out (`...`) have their defaults or, if the job exists, stay as they are. Those of a job that exists
-    can be changed, but for `completion_window`, `metadata` and `output_expires_after`, which its batches have.
+    can be changed, but for `completion_window`, `metadata`, `output_expires_after`, `extra_body` and
+    `extra_query`, which its batches have.
 
     - `completion_window`: `24h`, the only one at OpenAI; elsewhere by default the service's usual one.
       `metadata`: up to 15 pairs of your own.
@@ -83,6 +86,9 @@ def submit(
     - `grace` (180 seconds) is how long a lost create is searched for; `poll` (5 seconds) is the initial polling
       interval while waiting, which grows to a minute: timedeltas or seconds.
     - `on_change` is called with a JobEvent for everything that happens.
+    - `extra_body` and `extra_query`, which must be JSON, are sent with the create of each batch, for what this SDK
+      does not know. The job keeps them on disk, so that a resumed one sends the same. Headers are not kept, since
+      they may hold secrets: give those to the client, as `Client(headers=...)`.
 
     `match="order"` is for a service that loses the custom_ids but keeps the order of the requests: where a batch
     has as many answers that name no request as requests without an answer, these get those, each in their order.
@@ -105,6 +111,8 @@ def submit(
         grace=grace,
         poll=poll,
         match=... if match is None else match,
+        extra_body=extra_body,
+        extra_query=extra_query,
     )
     service = settings.service
     usual: dict[str, Any] = {"completion_window": service.window, "max_batches": service.live_batches}

@@ -175,7 +175,9 @@ class InputCheck:
     def raise_problems(self, path: str | Path | None) -> None:
         """Raise InvalidInputError if there has been any problem so far."""
         if self.count:
-            raise InvalidInputError(path, self.problems, count=self.count)
+            raise InvalidInputError(
+                path, self.problems, count=self.count, warnings=self.warnings, warned=self.warned
+            )
 
     def _note_id(self, line: bytes) -> None:
         """Remember the id of a line that has another problem: a later line may have the same."""

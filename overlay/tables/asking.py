@@ -86,7 +86,15 @@ class Asked(Generic[A_co]):
     def in_rows(self, error: InvalidInputError) -> InvalidInputError:
         """What is wrong with the requests, as what is wrong with the rows."""
         problems = [self._of_row(each) for each in error.problems]
-        return InvalidInputError(None, problems, count=error.count, place=self.rows.name)
+        warnings = [self._of_row(each) for each in error.warnings]
+        return InvalidInputError(
+            None,
+            problems,
+            count=error.count,
+            place=self.rows.name,
+            warnings=warnings,
+            warned=error.warned,
+        )
 
     def _of_row(self, problem: Problem) -> Problem:
         reason = problem.reason

@@ -47,6 +47,8 @@ class SubmitOptions(TypedDict, total=False):
     poll: Seconds
     match: Match | None
     on_change: OnChange | None
+    extra_body: Mapping[str, Any] | None
+    extra_query: Mapping[str, Any] | None
 
 
 class Jobs(resource.Jobs):

@@ -263,6 +263,30 @@ def test_bad_lines_are_all_named_by_check(overlay, service, tmp_path):
     assert service.requests == []
 
 
+def test_a_field_that_no_specification_names_is_sent(overlay, service):
+    ran = overlay("run", "r.jsonl", "-o", "out.jsonl", "--field", "priority=3", *SOON)
+    assert ran.returncode != 0
+    assert "priority" in ran.stderr  # the service knows no such field
+    assert overlay("run", "r.jsonl", "-o", "out.jsonl", "--field", "priority", *SOON).returncode == 2
+
+
+def test_check_shows_warnings_beside_errors(overlay, tmp_path):
+    good = (tmp_path / "r.jsonl").read_text()
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": "x"}
+    odd = json.dumps({"custom_id": "odd", "method": "POST", "url": "/v1/chat/completions", "body": body})
+    (tmp_path / "bad.jsonl").write_text(f"{good}{odd}\n{{nonsense\n")
+    checked = overlay("check", "bad.jsonl")
+    assert "line 32" in checked.stdout
+    assert "warning: bad.jsonl, line 31: body.temperature" in checked.stderr
+    assert "1 problem\n" in checked.stderr
+    found = overlay.json("check", "bad.jsonl")
+    assert [each["line"] for each in found["problems"]] == [32]
+    assert found["warnings"][-1]["line"] == 31
+    strict = overlay.json("check", "bad.jsonl", "--strict")
+    assert [each["line"] for each in strict["problems"]][-2:] == [31, 32]
+    assert strict["count"] == len(strict["problems"]) == len(found["warnings"]) + 1
+
+
 def test_check_tells_what_a_good_file_holds(overlay):
     found = overlay.json("check", "r.jsonl")
     assert (found["ok"], found["requests"], found["model"]) == (True, COUNT, "m")

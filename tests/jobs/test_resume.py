@@ -1,5 +1,7 @@
 """What the next process makes of what the last one left."""
 
+import json
+
 import httpx
 import pytest
 from support.job_scene import GRACE
@@ -7,6 +9,7 @@ from support.job_steps import chats
 
 from overlay import (
     BadRequestError,
+    ConfigurationError,
     JobMismatchError,
     JobNotFoundError,
     NotFoundError,
@@ -278,3 +281,38 @@ def test_a_job_ends_though_the_service_is_down_for_the_last_look(scene):
     scene.submit(2)
     scene.submit(2)
     assert scene.fake.count("GET", "/batches") == asked + 1
+
+
+def test_what_no_specification_names_is_sent_with_each_batch_after_a_restart_too(scene, monkeypatch):
+    seen = []
+    handle = scene.fake._post_batches
+
+    def noting(request, *rest):
+        seen.append((json.loads(request.content).get("priority"), request.url.params.get("trace")))
+        return handle(request, *rest)
+
+    monkeypatch.setattr(scene.fake, "_post_batches", noting)
+    extra = {"extra_body": {"priority": (3,)}, "extra_query": {"trace": "7"}}
+    scene.submit(4, max_batches=1, **extra)
+    assert seen == [([3], "7")]
+    scene.jobs = scene.client().jobs
+    assert scene.finish().ok == 4
+    assert seen == [([3], "7")] * 2
+    scene.submit(4, **extra)
+    with pytest.raises(JobMismatchError, match="another extra_query"):
+        scene.submit(4, extra_query={"trace": "8"})
+
+
+@blocking
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"extra_body": {"a": object()}}, "extra_body must be JSON"),
+        ({"extra_query": [1]}, "extra_query must be a mapping"),
+        ({"extra_body": {1: 2}}, "extra_body must be a mapping"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_before_anything_is_sent(scene, odd, said):
+    with pytest.raises(ConfigurationError, match=said):
+        scene.submit(2, **odd)
+    assert scene.fake.log == []
