@@ -29,6 +29,7 @@ from overlay.server.dialects.dialect import Dialect
 from overlay.server.dialects.entering import enter
 from overlay.server.dialects.table import dialect_of
 from overlay.server.dialects.translation import Translation
+from overlay.server.disk import NoRoomError
 from overlay.server.engine.engine import Engine
 from overlay.server.engine.neighbour import Neighbour
 from overlay.server.engine.store import Store
@@ -66,6 +67,7 @@ class Application:
         dialect: str | Dialect | None = None,
         tokens: Tokens = None,
         state: str | PathLike[str] | None = None,
+        synced: bool = False,
         clock: Clock | None = None,
         wrap: Wrap | None = None,
         control: bool = True,
@@ -80,7 +82,8 @@ class Application:
         if self.dialect is not None:
             limits, traits = self.dialect.within(limits), traits or self.dialect.traits
         limits = limits or _own_limits(source)
-        self.store = Store(folder, ":memory:" if self._temporary else str(folder / "state.sqlite3"))
+        database = ":memory:" if self._temporary else str(folder / "state.sqlite3")
+        self.store = Store(folder, database, synced=synced and state is not None)
         self.timeline = Timeline(clock)
         self.engine = Engine(self.store, self.timeline, source, pace or Pace(), limits, traits=traits)
         self.neighbour = Neighbour(self.engine)
@@ -184,4 +187,24 @@ async def _broken(request: Request, error: Exception) -> Response:
     )
 
 
-_HANDLERS: dict[Any, Any] = {Refusal: _refusal, HTTPException: _unrouted, Exception: _broken}
+async def _full(request: Request, error: Exception) -> Response:
+    """Nothing of the request is stored. Clients try again what ends in 5xx, once there may be room."""
+    del request
+    logger.warning("a request is refused: %s", error)
+    return refused(
+        Refusal(
+            507,
+            "The disk of the service is full, or fails: nothing was stored. Try again once it has room.",
+            code="insufficient_storage",
+            kind="server_error",
+            headers={"Retry-After": "30"},
+        )
+    )
+
+
+_HANDLERS: dict[Any, Any] = {
+    NoRoomError: _full,
+    Refusal: _refusal,
+    HTTPException: _unrouted,
+    Exception: _broken,
+}

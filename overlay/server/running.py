@@ -72,6 +72,7 @@ def serve(
             dialect=spoken,
             tokens=tokens,
             state=state,
+            synced=True,
             control=is_loopback(host),
             faults=trouble,
             requests=RequestLog(most=1000),

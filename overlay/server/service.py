@@ -42,6 +42,8 @@ class Service:
     - `dialect`: another service whose ways it has, by name, `together` for one; `known_dialects()` are all.
     - `tokens`: a token, several, or a callable that says whether one is good. None accepts any that is not empty.
     - `state`: a folder in which everything outlives the service. None keeps it until the service stops.
+    - `synced`: whether what is acknowledged in that folder outlives a power cut, as under `overlay serve`; without,
+      it outlives the process.
     - `clock`: a `ManualClock` for tests that move time, or any object with `time()`.
     - `wrap`: is given the ASGI application, and returns another one around it.
     - `faults`: what goes wrong from the start; more can be added to the attribute of that name.
@@ -58,6 +60,7 @@ class Service:
         dialect: str | Dialect | None = None,
         tokens: Tokens = None,
         state: str | PathLike[str] | None = None,
+        synced: bool = False,
         clock: Clock | None = None,
         wrap: Wrap | None = None,
         faults: Iterable[Fault] = (),
@@ -79,6 +82,7 @@ class Service:
             dialect=(spoken := dialect_of(dialect)),
             tokens=tokens,
             state=state,
+            synced=synced,
             clock=clock,
             wrap=wrap,
             faults=self.faults,

@@ -25,6 +25,10 @@ from overlay.server.refusals import error_object
 Reply = dict[str, Any] | tuple[int, dict[str, Any]]
 AnswerFunction = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
 
+WAITS_FOR_KEY = "upstream_key_needed"
+WAITS_FOR_ROOM = "disk_full"
+"""The codes by which a batch in progress says what it waits for, in its `errors`."""
+
 # A thread gives back what it has after this time, in seconds, so that counts move and a cancel is seen.
 _SLICE = 0.05
 _MOST_THREADS = 32
@@ -54,8 +58,8 @@ class Caller:
     priority: int = 0
     one_model: bool = False
     """Whether all lines are known to name the same model."""
-    say: Callable[[str | None], None] = lambda _: None
-    """Tells what the batch waits for, or that it does no longer; from any thread."""
+    say: Callable[[str | None, str], None] = lambda _, __: None
+    """Tells what the batch waits for and a code for it, or that it does no longer; from any thread."""
 
 
 class Work(Protocol):
@@ -69,7 +73,13 @@ class Work(Protocol):
 
     def line(self, number: int) -> bytes: ...
 
-    def write(self, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> None: ...
+    def write(self, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+        """Raises `NoRoomError` where the disk is full; what was given goes with the next, which may be none."""
+        ...
+
+    def damaged(self, number: int) -> Outcome:
+        """The answer to a line that cannot be read."""
+        ...
 
 
 @runtime_checkable

@@ -8,9 +8,6 @@ from overlay.server.engine.store import Progress
 from overlay.server.objects import Batch, Problem, Problems
 from overlay.server.upstreams.keys import is_marked, mark_of
 
-WAITS_FOR_KEY = "upstream_key_needed"
-"""The code by which a batch in progress says that it waits for a key, in its `errors`."""
-
 
 class Callers:
     """Of the batches that are not final. For the engine's loop."""
@@ -61,14 +58,14 @@ class Callers:
             return 0
 
 
-def _saying(batch: Batch) -> Callable[[str | None], None]:
+def _saying(batch: Batch) -> Callable[[str | None, str], None]:
     """What a running batch waits for stands in its `errors`, where clients look for what is wrong."""
     loop = asyncio.get_running_loop()
 
-    def note(text: str | None) -> None:
-        batch.errors = None if text is None else Problems([Problem(WAITS_FOR_KEY, text)])
+    def note(text: str | None, code: str) -> None:
+        batch.errors = None if text is None else Problems([Problem(code, text)])
 
-    def say(text: str | None) -> None:
-        loop.call_soon_threadsafe(note, text)
+    def say(text: str | None, code: str) -> None:
+        loop.call_soon_threadsafe(note, text, code)
 
     return say

@@ -146,7 +146,11 @@ class Engine:
         caller = self._callers.new(batch, progress, token)
         if file is not None:
             self.store.keep_input(file.id, batch.id)
-        self.store.add_batch(batch, progress)
+        try:
+            self.store.add_batch(batch, progress)
+        except BaseException:
+            self.store.input_of(batch.id).unlink(missing_ok=True)
+            raise
         self._created.append(now)
         self._launch(Live(batch, progress, caller))
         return batch

@@ -7,12 +7,16 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from msgspec import Struct
+
 from overlay.server.answers.batch_lines import BatchLines
-from overlay.server.answers.source import Caller, Source
+from overlay.server.answers.source import WAITS_FOR_ROOM, Caller, Source
 from overlay.server.clock import Timeline
+from overlay.server.disk import NoRoomError
 from overlay.server.engine import transitions
 from overlay.server.engine.short_lines import fill_lines
 from overlay.server.engine.store import Progress, Store
@@ -26,6 +30,8 @@ logger = logging.getLogger("overlay.server")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _PORTIONS = 100
+# How often a disk without room is tried again, in seconds.
+_ROOM_EVERY = 1.0
 
 
 @dataclass
@@ -37,6 +43,8 @@ class Live:
     caller: Caller
     lines: BatchLines | None = None
     task: asyncio.Task[None] | None = None
+    says: str = ""
+    """What it waited for last."""
 
 
 class Lifecycle:
@@ -77,15 +85,29 @@ class Lifecycle:
         """Return when the batch is final."""
         try:
             while step := self._steps.get(live.batch.status):
-                await step(live)
+                try:
+                    await step(live)
+                except NoRoomError as error:
+                    await self._wait_for_room(live, error)
         except Exception:
             logger.exception("batch %s cannot go on", live.batch.id)
-            live.batch.errors = Problems([Problem("server_error", "The service met an error of its own.")])
-            live.batch.output_file_id = live.batch.error_file_id = None
-            self.enter(live, "failed")
+            await self._fail(live)
         finally:
             if live.batch.status in FINAL:
                 self._clean_up(live)
+
+    async def _fail(self, live: Live) -> None:
+        """End with what there is: answers that were written stay."""
+        problems = Problems([Problem("server_error", "The service met an error of its own.")])
+        while live.batch.status not in FINAL:
+            live.batch.errors = problems
+            try:
+                if live.progress.output_id:
+                    self._publish(live, "failed")
+                else:
+                    self.enter(live, "failed")
+            except NoRoomError as error:
+                await self._wait_for_room(live, error)
 
     async def recover(self, live: Live) -> None:
         """Count what an earlier run answered, before the batch is shown to anybody.
@@ -97,10 +119,29 @@ class Lifecycle:
                 await self._lines(live)
 
     def enter(self, live: Live, status: str) -> None:
+        """Raises `NoRoomError`; then the batch is in the status that it was in."""
+        before = copy(live.batch), copy(live.progress)
         now = self._timeline.now()
         transitions.enter(live.batch, status, now)
         live.progress.entered = now
-        self._store.save_batch(live.batch, live.progress)
+        try:
+            self._store.save_batch(live.batch, live.progress)
+        except NoRoomError:
+            for now_, then in zip((live.batch, live.progress), before, strict=True):
+                _restore(now_, then)
+            raise
+
+    async def _wait_for_room(self, live: Live, error: NoRoomError) -> None:
+        """The step that met it can be taken again: nothing of it is stored, or all that it needs is."""
+        before, says = live.batch.errors, f"the batch waits: {error.strerror}"
+        live.batch.errors = Problems([Problem(WAITS_FOR_ROOM, says)])
+        if live.says != says:
+            logger.warning("batch %s waits: %s", live.batch.id, error.strerror)
+        live.says = says
+        try:
+            await asyncio.sleep(_ROOM_EVERY)
+        finally:
+            live.batch.errors = before
 
     async def _validate(self, live: Live) -> None:
         await self._timeline.sleep_until(live.progress.entered + self._pace.validating)
@@ -108,7 +149,7 @@ class Lifecycle:
         source = self._store.input_of(batch.id)
         if source.exists():
             if self._traits.fills:
-                await _whole(fill_lines, source, batch.endpoint, batch.model)
+                await _whole(fill_lines, source, batch.endpoint, batch.model, self._store.disk)
             report = await _whole(inspect, source, batch.endpoint, self._limits)
         else:
             report = Report(problems=[no_input(batch.input_file_id)])
@@ -138,6 +179,7 @@ class Lifecycle:
                     if due > 0:
                         await lines.answer(due, self._source, live.caller)
                     if self._partial_results:
+                        await _whole(lines.sync)
                         self._put_files(live, expires=None)
                         self._store.save_batch(live.batch, progress)
         except TimeoutError:
@@ -150,6 +192,7 @@ class Lifecycle:
         if live.progress.outcome == "expired":
             message = "This request could not be executed before the completion window expired."
             await _whole(lines.write_unanswered, "batch_expired", message)
+        await _whole(lines.sync)
         self._publish(live, live.progress.outcome)
 
     async def _wind_down(self, live: Live) -> None:
@@ -163,6 +206,7 @@ class Lifecycle:
             "batch_cancelled",
             "This request was not executed: the batch was cancelled.",
         )
+        await _whole(lines.sync)
         self._publish(live, "cancelled")
 
     async def _lines(self, live: Live) -> BatchLines:
@@ -175,6 +219,7 @@ class Lifecycle:
                 content(live.progress.error_id),
                 live.batch.request_counts,
                 live.batch.usage,
+                disk=self._store.disk,
                 never_run=self._limits.never_run,
                 seed=live.batch.id,
             )
@@ -185,13 +230,16 @@ class Lifecycle:
         return live.lines
 
     def _publish(self, live: Live, status: str) -> None:
-        """Make files of what was written, and end the batch, in one transaction."""
-        assert live.lines
-        live.lines.close()
+        """Make files of what was written, and end the batch, in one transaction. Raises `NoRoomError`."""
         keep = live.progress.keep_output
-        with self._store.transaction():
-            self._put_files(live, expires=None if keep is None else int(self._timeline.now()) + keep)
-            self.enter(live, status)
+        before = copy(live.batch)
+        try:
+            with self._store.transaction():
+                self._put_files(live, expires=None if keep is None else int(self._timeline.now()) + keep)
+                self.enter(live, status)
+        except NoRoomError:
+            _restore(live.batch, before)
+            raise
         for file_id in (live.progress.output_id, live.progress.error_id):
             if not self._size(file_id) and file_id != live.batch.error_file_id:
                 self._store.drop_content(file_id)
@@ -232,11 +280,11 @@ class Lifecycle:
         if live.lines:
             live.lines.close()
         self._store.input_of(live.batch.id).unlink(missing_ok=True)
-        if live.batch.status == "failed" and live.progress.output_id:
-            now = self._timeline.now()
-            for file_id in (live.progress.output_id, live.progress.error_id):
-                self._store.delete_file(file_id, now, now)
-                self._store.drop_content(file_id)
+
+
+def _restore(struct: Struct, before: Struct) -> None:
+    for name in struct.__struct_fields__:
+        setattr(struct, name, getattr(before, name))
 
 
 async def _whole(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:

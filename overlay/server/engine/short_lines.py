@@ -6,18 +6,20 @@ from typing import Any, cast
 import msgspec
 
 from overlay.lines import is_object
+from overlay.server.disk import Disk, room
 
 
-def fill_lines(path: Path, endpoint: str, model: str | None) -> None:
-    """Write the file anew with what its lines lack. Blocks.
+def fill_lines(path: Path, endpoint: str, model: str | None, disk: Disk) -> None:
+    """Write the file anew with what its lines lack. Raises `NoRoomError`. Blocks.
 
     Lines that are no JSON objects stay as they are, for the check of the batch to find. A second time changes
     nothing, so a service that was stopped in between may do it again.
     """
     whole = path.with_name(path.name + ".filled")
-    with path.open("rb") as lines, whole.open("wb") as filled:
+    with room(), path.open("rb") as lines, whole.open("wb") as filled:
         for line in lines:
             filled.write(_filled(line, endpoint, model))
+    disk.keep(whole)
     whole.replace(path)
 
 

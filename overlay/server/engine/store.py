@@ -5,17 +5,20 @@ number orders each kind, and is what cursors resolve to: a page costs the same w
 Deleted files leave a row behind, so that a cursor that names one still has its place.
 """
 
+import errno
 import hashlib
 import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from overlay.server.disk import Disk, NoRoomError, room
 from overlay.server.objects import FINAL, Batch, File
 
 _VERSION = 1
@@ -63,6 +66,8 @@ class Progress(msgspec.Struct):
     error_id: str = ""
 
 
+# Of the database: it is full, or its disk fails.
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 # Ids that can be the name of a file: others are too long, or have slashes.
 _PLAIN = re.compile(r"\w[\w-]{0,127}", re.ASCII)
 
@@ -80,19 +85,22 @@ class StateInUseError(RuntimeError):
 class Store:
     """`folder` holds the contents; `database` is a path, or ":memory:"."""
 
-    def __init__(self, folder: Path, database: str) -> None:
+    def __init__(self, folder: Path, database: str, *, synced: bool = False) -> None:
+        """`synced` says that what is acknowledged outlives a power cut, not only the end of the process."""
+        self.disk = Disk(synced=synced)
         self._contents = folder / "files"
         self._inputs = folder / "inputs"
         self.parts = folder / "parts"
         """The folder of files that are on their way, part by part: see `engine.uploads`."""
         for each in (self._contents, self._inputs, self.parts):
             each.mkdir(parents=True, exist_ok=True)
+        self.disk.keep(folder, self._contents, self._inputs, self.parts)
         self._db = sqlite3.connect(database, isolation_level=None, check_same_thread=False, timeout=0.2)
         # One process owns a state folder: two would write each other's output files. The lock is taken by the first
         # write below and dies with the process.
         try:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
             self._db.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             self._db.close()
@@ -109,24 +117,33 @@ class Store:
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._db.execute("COMMIT")
+        # A commit to the log ahead is one sync, where a rollback journal takes four.
+        self._db.execute("PRAGMA journal_mode = WAL")
 
     def close(self) -> None:
         self._db.close()
 
-    @property
-    def database(self) -> sqlite3.Connection:
-        """For what keeps tables of its own beside files and batches."""
-        return self._db
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """For what keeps tables of its own beside files and batches, too. Raises `NoRoomError`."""
+        try:
+            return self._db.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM:
+                raise
+            raise NoRoomError(errno.ENOSPC, f"the disk takes no more: {error}") from error
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        """All that is written in the block, or nothing of it. Raises `NoRoomError`."""
+        self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # SQLite takes some failures back by itself.
+            if self._db.in_transaction:
+                self.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     # Contents
 
@@ -142,7 +159,9 @@ class Store:
         try:
             os.link(source, target)
         except OSError:
-            shutil.copyfile(source, target)
+            with room():
+                shutil.copyfile(source, target)
+        self.disk.keep(target)
 
     def drop_content(self, file_id: str) -> None:
         self.content(file_id).unlink(missing_ok=True)
@@ -153,7 +172,7 @@ class Store:
         `unfinished` names those that are still being written.
         """
         query = "SELECT id FROM files WHERE usable_until IS NULL OR usable_until > ?"
-        kept = {_name(each) for each in unfinished.union(row[0] for row in self._db.execute(query, (now,)))}
+        kept = {_name(each) for each in unfinished.union(row[0] for row in self.execute(query, (now,)))}
         for path in self._contents.iterdir():
             if path.name not in kept:
                 path.unlink()
@@ -161,14 +180,14 @@ class Store:
     # Files
 
     def add_file(self, file: File) -> None:
-        self._db.execute(
+        self.execute(
             "INSERT INTO files (id, purpose, gone_at, usable_until, document) VALUES (?, ?, ?, ?, ?)",
             (file.id, file.purpose, file.expires_at, file.expires_at, msgspec.json.encode(file)),
         )
 
     def grow_file(self, file: File) -> None:
         """Add a file that is still being written, or update it; one that was deleted stays so."""
-        self._db.execute(
+        self.execute(
             "INSERT INTO files (id, purpose, gone_at, usable_until, document) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET document = excluded.document, gone_at = excluded.gone_at,"
             " usable_until = excluded.usable_until WHERE usable_until IS NULL",
@@ -183,14 +202,14 @@ class Store:
         return self._file("usable_until", file_id, now)
 
     def _file(self, limit: str, file_id: str, now: float) -> File | None:
-        row = self._db.execute(
+        row = self.execute(
             f"SELECT document FROM files WHERE id = ? AND ({limit} IS NULL OR {limit} > ?)",  # noqa: S608  a column
             (file_id, now),
         ).fetchone()
         return msgspec.json.decode(row[0], type=File) if row else None
 
     def delete_file(self, file_id: str, now: float, usable_until: float) -> None:
-        self._db.execute(
+        self.execute(
             "UPDATE files SET gone_at = ?, usable_until = ? WHERE id = ?", (now, usable_until, file_id)
         )
 
@@ -201,7 +220,7 @@ class Store:
         where, order = ("seq > ?", "ASC") if ascending else ("seq < ?", "DESC")
         start = after if after is not None else (0 if ascending else 2**62)
         narrowed, values = (" AND purpose = ?", [purpose]) if purpose is not None else ("", [])
-        return self._db.execute(
+        return self.execute(
             f"SELECT id, document FROM files WHERE {where}{narrowed} AND (gone_at IS NULL OR gone_at > ?)"  # noqa: S608
             f" ORDER BY seq {order} LIMIT ?",
             (start, *values, now, limit),
@@ -213,24 +232,24 @@ class Store:
     # Batches
 
     def add_batch(self, batch: Batch, progress: Progress) -> None:
-        self._db.execute(
+        self.execute(
             "INSERT INTO batches (id, final, born, document, progress) VALUES (?, 0, ?, ?, ?)",
             (batch.id, progress.born, msgspec.json.encode(batch), msgspec.json.encode(progress)),
         )
 
     def save_batch(self, batch: Batch, progress: Progress) -> None:
-        self._db.execute(
+        self.execute(
             "UPDATE batches SET final = ?, document = ?, progress = ? WHERE id = ?",
             (batch.status in FINAL, msgspec.json.encode(batch), msgspec.json.encode(progress), batch.id),
         )
 
     def batch(self, batch_id: str) -> Batch | None:
-        row = self._db.execute("SELECT document FROM batches WHERE id = ?", (batch_id,)).fetchone()
+        row = self.execute("SELECT document FROM batches WHERE id = ?", (batch_id,)).fetchone()
         return msgspec.json.decode(row[0], type=Batch) if row else None
 
     def batches(self, *, after: int | None, limit: int, born_by: float) -> list[tuple[str, bytes]]:
         """(id, document), newest first, at most `limit`, older than the place `after`."""
-        return self._db.execute(
+        return self.execute(
             "SELECT id, document FROM batches WHERE seq < ? AND born <= ? ORDER BY seq DESC LIMIT ?",
             (after if after is not None else 2**62, born_by, limit),
         ).fetchall()
@@ -239,14 +258,12 @@ class Store:
         return self._place("batches", batch_id)
 
     def unfinished(self) -> list[tuple[Batch, Progress]]:
-        rows = self._db.execute(
-            "SELECT document, progress FROM batches WHERE final = 0 ORDER BY seq"
-        ).fetchall()
+        rows = self.execute("SELECT document, progress FROM batches WHERE final = 0 ORDER BY seq").fetchall()
         return [
             (msgspec.json.decode(document, type=Batch), msgspec.json.decode(progress, type=Progress))
             for document, progress in rows
         ]
 
     def _place(self, table: str, identifier: str) -> int | None:
-        row = self._db.execute(f"SELECT seq FROM {table} WHERE id = ?", (identifier,)).fetchone()  # noqa: S608
+        row = self.execute(f"SELECT seq FROM {table} WHERE id = ?", (identifier,)).fetchone()  # noqa: S608
         return row[0] if row else None

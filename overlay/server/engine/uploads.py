@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from overlay.server.clock import Timeline
+from overlay.server.disk import Disk, write_whole
 from overlay.server.engine.creation import read_parameters, read_text
 from overlay.server.engine.filing import described
 from overlay.server.engine.input_files import check_input_file
@@ -115,15 +116,15 @@ class Uploads:
         self.limits = limits
         self._joining: set[str] = set()
         for statement in _TABLES:
-            store.database.execute(statement)
+            store.execute(statement)
 
     def start(self) -> None:
         """Remove the parts of no pending upload, as a killed process leaves them, and watch over the others."""
-        kept = {row[0] for row in self._store.database.execute("SELECT id FROM upload_parts")}
+        kept = {row[0] for row in self._store.execute("SELECT id FROM upload_parts")}
         for path in self._store.parts.iterdir():
             if path.name not in kept:
                 path.unlink()
-        rows = self._store.database.execute("SELECT document FROM uploads WHERE pending").fetchall()
+        rows = self._store.execute("SELECT document FROM uploads WHERE pending").fetchall()
         for (document,) in rows:
             upload = msgspec.json.decode(document, type=Upload)
             self._timeline.start(self._expire(upload))
@@ -140,7 +141,7 @@ class Uploads:
             purpose=asked.purpose,
             expires_at=int(now) + _LIFETIME,
         )
-        self._store.database.execute(
+        self._store.execute(
             "INSERT INTO uploads (id, pending, announced, document) VALUES (?, 1, ?, ?)",
             (upload_id, msgspec.json.encode(asked), msgspec.json.encode(upload)),
         )
@@ -156,6 +157,10 @@ class Uploads:
             raise Refusal(409, f"Upload {upload_id} is being completed.")
         return upload
 
+    async def keep_part(self, part_id: str) -> None:
+        """Return when what was written is on the disk. Raises `NoRoomError`."""
+        await asyncio.to_thread(self._store.disk.keep, self.part_path(part_id))
+
     def part_path(self, part_id: str) -> Path:
         """Where the bytes of a part are to be written, before it is added."""
         return self._store.parts / part_id
@@ -166,7 +171,7 @@ class Uploads:
         held, most = sum(size for _, size in self._parts(upload_id)), self.limits.max_assembled_bytes
         if held + size > most:
             raise Refusal(413, f"The parts of an upload may hold {most} bytes together.", param="data")
-        self._store.database.execute(
+        self._store.execute(
             "INSERT INTO upload_parts (id, upload_id, bytes) VALUES (?, ?, ?)", (part_id, upload_id, size)
         )
         return UploadPart(id=part_id, created_at=int(self._timeline.now()), upload_id=upload_id)
@@ -179,7 +184,7 @@ class Uploads:
         target = self._store.content(file_id)
         self._joining.add(upload_id)
         try:
-            digest = await asyncio.to_thread(_join, paths, target)
+            digest = await asyncio.to_thread(_join, paths, target, self._store.disk)
             _compare(digest, asked.md5)
             upload.file = _file(file_id, self._announced(upload_id), self._timeline.now())
             if upload.file.purpose == "batch" and self.limits.check_uploads:
@@ -203,21 +208,17 @@ class Uploads:
         return upload
 
     def _upload(self, upload_id: str) -> Upload:
-        row = self._store.database.execute(
-            "SELECT document FROM uploads WHERE id = ?", (upload_id,)
-        ).fetchone()
+        row = self._store.execute("SELECT document FROM uploads WHERE id = ?", (upload_id,)).fetchone()
         if row is None:
             raise Refusal(404, f"No such Upload object: {upload_id}", param="upload_id")
         return msgspec.json.decode(row[0], type=Upload)
 
     def _announced(self, upload_id: str) -> Announced:
-        row = self._store.database.execute(
-            "SELECT announced FROM uploads WHERE id = ?", (upload_id,)
-        ).fetchone()
+        row = self._store.execute("SELECT announced FROM uploads WHERE id = ?", (upload_id,)).fetchone()
         return msgspec.json.decode(row[0], type=Announced)
 
     def _parts(self, upload_id: str) -> list[tuple[str, int]]:
-        return self._store.database.execute(
+        return self._store.execute(
             "SELECT id, bytes FROM upload_parts WHERE upload_id = ?", (upload_id,)
         ).fetchall()
 
@@ -239,11 +240,11 @@ class Uploads:
         with self._store.transaction():
             if upload.file:
                 self._store.add_file(upload.file)
-            self._store.database.execute(
+            self._store.execute(
                 "UPDATE uploads SET pending = 0, document = ? WHERE id = ?",
                 (msgspec.json.encode(upload), upload.id),
             )
-            self._store.database.execute("DELETE FROM upload_parts WHERE upload_id = ?", (upload.id,))
+            self._store.execute("DELETE FROM upload_parts WHERE upload_id = ?", (upload.id,))
         for part_id, _ in parts:
             self.part_path(part_id).unlink(missing_ok=True)
 
@@ -269,7 +270,7 @@ def _file(file_id: str, asked: Announced, now: float) -> File:
     )
 
 
-def _join(parts: Sequence[Path], target: Path) -> str:
+def _join(parts: Sequence[Path], target: Path, disk: Disk) -> str:
     """Write the parts one after another; gives the md5 of the whole. Blocks."""
     digest = hashlib.md5(usedforsecurity=False)
     with target.open("wb", buffering=0) as whole:
@@ -277,7 +278,8 @@ def _join(parts: Sequence[Path], target: Path) -> str:
             with part.open("rb", buffering=0) as file:
                 while piece := file.read(_PIECE):
                     digest.update(piece)
-                    whole.write(piece)
+                    write_whole(whole, piece)
+    disk.keep(target)
     return digest.hexdigest()
 
 

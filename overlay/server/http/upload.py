@@ -12,6 +12,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from overlay.server.disk import write_whole
 from overlay.server.refusals import Refusal
 
 _LARGEST_FIELD = 1 << 16
@@ -96,7 +97,7 @@ class Form:
             if self.size > self._largest:
                 raise Refusal(413, f"The file is larger than {self._largest} bytes.", param=self.name)
             assert self._file
-            self._file.write(memoryview(data)[start:end])
+            write_whole(self._file, memoryview(data)[start:end])
         else:
             self._text += data[start:end]
             if len(self._text) > _LARGEST_FIELD:

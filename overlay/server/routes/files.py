@@ -55,6 +55,7 @@ class FileRoutes:
             file = self._described(file_id, form)
             if file.purpose == "batch" and self._limits.check_uploads:
                 await asyncio.to_thread(check_input_file, form.path, file.filename)
+            await asyncio.to_thread(self._store.disk.keep, form.path)
             self._store.add_file(file)
         except BaseException:
             self._store.drop_content(file_id)

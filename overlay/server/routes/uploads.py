@@ -38,6 +38,7 @@ class UploadRoutes:
         try:
             await form.read(request.headers.get("content-type"), request.stream())
             _check(form)
+            await self._uploads.keep_part(part_id)
             part = self._uploads.add_part(upload_id, part_id, form.size)
         except BaseException:
             path.unlink(missing_ok=True)

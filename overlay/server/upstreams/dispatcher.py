@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from overlay.server.answers.source import Work
+from overlay.server.answers.source import WAITS_FOR_KEY, Work
 from overlay.server.refusals import error_body
 from overlay.server.upstreams.circuit import LONGEST_PROBE, Circuit
 from overlay.server.upstreams.feed import Entry, Feed
@@ -56,7 +56,7 @@ class Dispatcher:
 
     async def run(self, work: Work) -> None:
         """Return when every line of the work is answered and written. Cancelled, it leaves no line half written."""
-        feed = Feed(work)
+        feed = Feed(work, self.pump)
         self._feeds.append(feed)
         try:
             if work.caller.token_lost:
@@ -68,7 +68,7 @@ class Dispatcher:
         finally:
             self._feeds.remove(feed)
             if feed.held:
-                feed.caller.say(None)
+                feed.caller.say(None, WAITS_FOR_KEY)
             tasks = [each for each in feed.tasks if not each.done()]
             for each in tasks:
                 each.cancel()
@@ -120,7 +120,7 @@ class Dispatcher:
         if len(feeds) > 1:
             feeds = sorted(feeds, key=_turn)
         for feed in feeds:
-            if feed.held is not None or feed.done.done():
+            if feed.held is not None or feed.no_room or feed.done.done():
                 continue
             try:
                 if found := self._next_of(feed):
@@ -352,7 +352,7 @@ class Dispatcher:
         no line waits, the list of models.
         """
         number = circuit.probes_again()
-        feeds = [each for each in self._feeds if each.held is None and not each.done.done()]
+        feeds = [each for each in self._feeds if each.held is None and not (each.no_room or each.done.done())]
         if number % _EVERY == 1:
             for feed in feeds:
                 if entry := self._untried(feed, model):
@@ -413,14 +413,14 @@ class Dispatcher:
         """Send nothing of a batch until a key is known."""
         if feed.held is None:
             feed.held = why
-            feed.caller.say(why)
+            feed.caller.say(why, WAITS_FOR_KEY)
             logger.warning("batch %s waits for a key: %s", feed.caller.batch_id, why)
             self._start(self._try_key(feed))
 
     def _release(self, feed: Feed) -> None:
         if feed.held is not None:
             feed.held = None
-            feed.caller.say(None)
+            feed.caller.say(None, WAITS_FOR_KEY)
             logger.info("batch %s goes on", feed.caller.batch_id)
             self._pump_soon()
 

@@ -1,19 +1,26 @@
 """The lines of one batch on their way to servers: fresh ones, and those that wait for their turn."""
 
 import asyncio
+import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from overlay.server.answers.source import Head, Outcome, Work, outcome
+from overlay.server.answers.source import WAITS_FOR_ROOM, Head, Outcome, Work, outcome
+from overlay.server.disk import NoRoomError
 from overlay.server.refusals import error_body
 from overlay.server.upstreams.circuit import Circuit
 from overlay.server.upstreams.verdicts import Verdict
 
+logger = logging.getLogger("overlay.server")
+
 # Answers are written together, in seconds and in bytes.
 _WRITE_EVERY = 0.02
 _WRITE_BYTES = 1 << 20
+# How often a disk without room is tried again, in seconds.
+_ROOM_EVERY = 1.0
 
 
 class _Wishes(msgspec.Struct):
@@ -61,8 +68,9 @@ class Entry:
 class Feed:
     """Belongs to the dispatcher's loop."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, on_room: Callable[[], None] = lambda: None) -> None:
         self.work = work
+        self._on_room = on_room
         self.caller = work.caller
         self.in_flight = 0
         self.waiting: dict[str, deque[Entry]] = {}
@@ -71,6 +79,8 @@ class Feed:
         """Entries that failed and are not due yet."""
         self.held: str | None = None
         """Why nothing is sent: its key is not known, or refused."""
+        self.no_room = False
+        """The disk is full: nothing is sent until what is answered is written."""
         self.exhausted = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -81,8 +91,12 @@ class Feed:
     def fresh(self) -> Entry | None:
         """The next line that was not tried. One that no server could answer is settled here."""
         while (number := self.work.take()) is not None:
-            head = _head.decode(self.work.line(number))
-            wishes = _wishes.decode(head.body)
+            try:
+                head = _head.decode(self.work.line(number))
+                wishes = _wishes.decode(head.body)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                self._keep(number, self.work.damaged(number))
+                continue
             model = wishes.model if isinstance(wishes.model, str) else ""
             entry = Entry(self, number, model, head)
             if not wishes.stream:
@@ -95,7 +109,11 @@ class Feed:
     def open_up(self, entry: Entry) -> Head:
         """The line itself, read again where it was put away."""
         if entry.head is None:
-            entry.head = _head.decode(self.work.line(entry.number))
+            try:
+                entry.head = _head.decode(self.work.line(entry.number))
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                self.fail(error)  # it could be read before: the disk fails as one looks
+                raise
         return entry.head
 
     def put(self, entry: Entry) -> None:
@@ -104,9 +122,11 @@ class Feed:
 
     def settle(self, entry: Entry, status: int, body: bytes, request_id: str | None) -> None:
         """The line has its answer."""
-        settled = outcome(self.open_up(entry).custom_id, status, body, request_id)
+        self._keep(entry.number, outcome(self.open_up(entry).custom_id, status, body, request_id))
+
+    def _keep(self, number: int, settled: Outcome) -> None:
         numbers, outcomes = self._written
-        numbers.append(entry.number)
+        numbers.append(number)
         outcomes.append(settled)
         self._bytes += len(settled.line)
         if self._bytes > _WRITE_BYTES:
@@ -120,12 +140,33 @@ class Feed:
             self._timer.cancel()
             self._timer = None
         (numbers, outcomes), self._written, self._bytes = self._written, ([], []), 0
-        if not numbers:
+        if not numbers and not self.no_room:
             return
         try:
             self.work.write(numbers, outcomes)
+        except NoRoomError as error:
+            self._wait_for_room(error)
         except Exception as error:  # noqa: BLE001  whatever stops the writing ends this batch's work
             self.fail(error)
+        else:
+            self._has_room()
+
+    def _wait_for_room(self, error: NoRoomError) -> None:
+        """What could not be written is kept by the work."""
+        if not self.no_room:
+            self.no_room = True
+            self.caller.say(f"the batch waits: {error.strerror}", WAITS_FOR_ROOM)
+            logger.warning("batch %s waits: %s", self.caller.batch_id, error.strerror)
+        if not self.done.done():
+            self._timer = asyncio.get_running_loop().call_later(_ROOM_EVERY, self.flush)
+
+    def _has_room(self) -> None:
+        if self.no_room:
+            self.no_room = False
+            self.caller.say(None, WAITS_FOR_ROOM)
+            logger.info("batch %s goes on: the disk has room", self.caller.batch_id)
+            asyncio.get_running_loop().call_soon(self._on_room)
+            self.check_done()
 
     def fail(self, error: Exception) -> None:
         """End with an error of the service's own."""
@@ -136,7 +177,7 @@ class Feed:
         """End once every line has its answer."""
         if self.exhausted and not self.in_flight and not self.delayed and not any(self.waiting.values()):
             self.flush()
-            if not self.done.done():
+            if not self.done.done() and not self.no_room:
                 self.done.set_result(None)
 
     @property
