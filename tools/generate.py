@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TypeGuard
 
+from tools.upstream.canonical import referred, schemas_of
 from tools.upstream.decoding import decode
 from tools.upstream.writing import dump
 
@@ -57,8 +58,13 @@ def _with_described_parameters(specification: Path) -> str:
     document = decode(specification.read_bytes())
     for operation in (each for item in document["paths"].values() for each in item.values()):
         for parameter in operation.get("parameters", []):
-            if "description" in parameter and "$ref" not in parameter["schema"]:
+            if "description" not in parameter:
+                continue
+            if "$ref" not in parameter["schema"]:
                 parameter["schema"] = {"description": parameter["description"], **parameter["schema"]}
+            for name in referred(parameter["schema"]):
+                # Beside a reference the generator passes over it, and takes that of the enum.
+                schemas_of(document)[name].setdefault("description", parameter["description"])
     return dump(document)
 
 

@@ -352,3 +352,8 @@ def test_models_that_import_each_other_in_a_circle_do_so_once(tmp_path):
     assert all("        from" not in path.read_text() for path in tmp_path.glob("*.py"))
     models_folder = GENERATED / "models"
     assert all("        from ." not in path.read_text() for path in models_folder.glob("*.py"))
+
+
+def test_a_parameter_whose_values_are_listed_is_described_too():
+    described = (PROJECT / "generated" / "api" / "files" / "list_files.py").read_text()
+    assert "order (ListFilesOrder | Unset): Direction by time of creation" in described

@@ -259,3 +259,51 @@ def test_pending_decisions_are_said_every_time(present, promised):
     back = convert(encoded(base()), once, promised)
     assert pending(back, promised) == []
     assert [str(each) for each in compare(once, back, promised)] == ["+ value   Batch.status  completed"]
+
+
+@pytest.mark.parametrize(
+    ("field", "schema", "said"),
+    [
+        (
+            "request_counts",
+            {"type": "array", "items": {"type": "integer"}},
+            "BatchRequestCounts → list of integer",
+        ),
+        ("output_file_id", {"type": "array", "items": {"type": "string"}}, "string → list of string"),
+        ("errors", {"type": "string"}, "BatchErrors → string"),
+    ],
+)
+def test_what_becomes_a_list_or_ceases_to_be_an_object_is_said(field, schema, said, present, promised):
+    upstream = base()
+    upstream["components"]["schemas"]["Batch"]["properties"][field] = schema
+    report = compare(present, convert(encoded(upstream), present, promised), promised)
+    (change,) = [each for each in report if each.place == f"Batch.{field}"]
+    assert (change.sign, change.kind, change.detail) == ("~", "type", said)
+
+
+def test_moments_that_are_text_are_said_each_time(present, promised, tmp_path, capsys):
+    upstream = base()
+    upstream["components"]["schemas"]["Batch"]["properties"]["created_at"] = {
+        "type": "string",
+        "format": "date-time",
+    }
+    data = encoded(upstream)
+    target, source = tmp_path / "openapi.yaml", tmp_path / "upstream.json"
+    target.write_text(dump(present))
+    source.write_bytes(data)
+    places = {f"{name}.created_at" for name in ("createBatch", "retrieveBatch", "cancelBatch")}
+    for _ in range(2):
+        spec.main([str(source), "--output", str(target), "--json"])
+        told = json.loads(capsys.readouterr().out)
+        assert {each["place"] for each in told if each["kind"] == "type"} == places
+    assert "is text in the document, and read as an integer" in str(uncarried(upstream)[0])
+    assert uncarried(base()) == []
+
+
+def test_metadata_turned_into_a_list_is_said():
+    upstream = base()
+    upstream["components"]["schemas"]["Metadata"] = {"type": "array", "items": {"type": "string"}}
+    assert {str(each) for each in uncarried(upstream)} == {
+        f"! type    {name}.metadata  is array in the document, and read as an object"
+        for name in ("createBatch", "retrieveBatch", "cancelBatch")
+    }

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.upstream.changes import Change
+from tools.upstream.flattening import Flattener
 from tools.upstream.operations import OPERATIONS
 from tools.upstream.references import References
-from tools.upstream.slicing import prefix_of, shape_of, shapes_of
+from tools.upstream.slicing import find, prefix_of, shape_of, shapes_of
 
 _METHODS = ("get", "put", "post", "delete", "patch")
 _ROOTS = ("/batches", "/files")
@@ -14,9 +15,35 @@ _BEARER = ("http", "bearer")
 
 
 def uncarried(document: dict[str, Any]) -> list[Change]:
-    """Operations below /batches and /files that are left out, and tokens of another kind than ours."""
+    """What openapi.yaml does not have as the document has it.
+
+    Operations below /batches and /files that are left out, tokens of another kind than ours, moments that are text,
+    and metadata that is no object.
+    """
     references = References(document)
-    return [*_operations(document, references), *_security(document, references)]
+    return [
+        *_operations(document, references),
+        *_security(document, references),
+        *_retyped(document, references),
+    ]
+
+
+def _retyped(document: dict[str, Any], references: References) -> Iterator[Change]:
+    """Fields that `naming` gives the type that services send, whatever the document has."""
+    flattener = Flattener(references)
+    told: dict[str, Change] = {}
+    for name, found in find(document, references).items():
+        for form in flattener.read(found.answers).forms if found.answers is not None else ():
+            for key, raw in form.raw.get("properties", {}).items() if form.kind == "object" else ():
+                kinds = {each.kind for each in flattener.read(raw).forms}
+                place = f"{name}.{key}"
+                if key.endswith("_at") and "string" in kinds:
+                    words = "is text in the document, and read as an integer"
+                    told[place] = Change("!", "type", place, words)
+                elif key == "metadata" and (other := sorted(kinds - {"any", "object"})):
+                    words = f"is {', '.join(other)} in the document, and read as an object"
+                    told[place] = Change("!", "type", place, words)
+    yield from (told[place] for place in sorted(told))
 
 
 def _operations(document: dict[str, Any], references: References) -> Iterator[Change]:

@@ -83,7 +83,8 @@ def sync_detailed(
         after (str | Unset): Cursor; the page begins behind the file with this id.
         limit (int | Unset): Files on a page, from 1 to 10,000; the service takes 10,000 where
             none is given.
-        order (ListFilesOrder | Unset):
+        order (ListFilesOrder | Unset): Direction by time of creation; the service takes `desc`,
+            newest first, where none is given.
         purpose (str | Unset): Show files of this purpose only.
 
     Raises:
@@ -122,7 +123,8 @@ def sync(
         after (str | Unset): Cursor; the page begins behind the file with this id.
         limit (int | Unset): Files on a page, from 1 to 10,000; the service takes 10,000 where
             none is given.
-        order (ListFilesOrder | Unset):
+        order (ListFilesOrder | Unset): Direction by time of creation; the service takes `desc`,
+            newest first, where none is given.
         purpose (str | Unset): Show files of this purpose only.
 
     Raises:
@@ -156,7 +158,8 @@ async def asyncio_detailed(
         after (str | Unset): Cursor; the page begins behind the file with this id.
         limit (int | Unset): Files on a page, from 1 to 10,000; the service takes 10,000 where
             none is given.
-        order (ListFilesOrder | Unset):
+        order (ListFilesOrder | Unset): Direction by time of creation; the service takes `desc`,
+            newest first, where none is given.
         purpose (str | Unset): Show files of this purpose only.
 
     Raises:
@@ -193,7 +196,8 @@ async def asyncio(
         after (str | Unset): Cursor; the page begins behind the file with this id.
         limit (int | Unset): Files on a page, from 1 to 10,000; the service takes 10,000 where
             none is given.
-        order (ListFilesOrder | Unset):
+        order (ListFilesOrder | Unset): Direction by time of creation; the service takes `desc`,
+            newest first, where none is given.
         purpose (str | Unset): Show files of this purpose only.
 
     Raises:
