@@ -1,6 +1,6 @@
 # Kill workers of durable jobs. Included by the Makefile, which sets PY to the interpreter and READY to the file that marks a complete environment.
 
-.PHONY: soak test-dialects
+.PHONY: soak soak-upstream test-dialects
 
 KILLS ?= 100
 LANES ?= 24
@@ -10,6 +10,9 @@ TEAM ?= 5
 soak: $(READY) ## many jobs at once; then kill jobs with SIGKILL at every step and at random moments: make soak KILLS=2000 TEAM=20
 	@PYTHONPATH=tests $(PY) -m soak.many --jobs $(JOBS)
 	@PYTHONPATH=tests $(PY) -m soak --kills $(KILLS) --lanes $(LANES) --team $(TEAM)
+
+soak-upstream: $(READY) ## batches at a server that is in trouble of ten kinds, restarted, killed: 0 lines lost, failed, or there twice
+	@PYTHONPATH=tests $(PY) -m soak.upstream
 
 test-dialects: $(READY) ## a job at each service's dialect, blocking, asyncio and by the command, killed five times
 	@PYTHONPATH=tests $(PY) -m soak.dialects

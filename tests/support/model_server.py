@@ -7,6 +7,7 @@ and started again.
 
 import asyncio
 import json
+import socket
 import threading
 from collections import Counter
 from contextlib import suppress
@@ -47,7 +48,9 @@ class ModelServer:
         self.key, self.headers = None, {}
         self.left = 0
         self._times = Counter()
-        self._port = 0
+        # Bound and never listened at, so that nothing else gets the port while the server is stopped.
+        self._place = _bound(0)
+        self._port = self._place.getsockname()[1]
         self._loop = self._thread = None
 
     @property
@@ -60,6 +63,7 @@ class ModelServer:
 
     def __exit__(self, *_):
         self.stop()
+        self._place.close()
 
     def start(self):
         ready = threading.Event()
@@ -86,8 +90,7 @@ class ModelServer:
     async def _serve(self, ready):
         self._ending = asyncio.Event()
         self._writers = set()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", self._port)
-        self._port = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._connection, sock=_bound(self._port))
         ready.set()
         await self._ending.wait()
         server.close()
@@ -169,6 +172,13 @@ class ModelServer:
             else:
                 await asyncio.to_thread(each.wait, 10)
         writer.write(b"0\r\n\r\n")
+
+
+def _bound(port):
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
 
 
 def _id(body):
