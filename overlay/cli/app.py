@@ -30,8 +30,8 @@ app = typer.Typer(
     name="overlay",
     help="The OpenAI Batch API, and every service that speaks it, from a shell.",
     epilog=EXPLAINED,
-    add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     # Typer's own would show local variables, including tokens.
     pretty_exceptions_enable=False,
@@ -112,9 +112,15 @@ def run(stopping: Stopping) -> int:
     return status
 
 
+_MISUSE: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for arguments that cannot be understood: it exports only this child of it."""
+
+
 def _run(stopping: Stopping) -> int:
     try:
-        app(obj=stopping)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
-    return 0
+        status: object = app(obj=stopping, prog_name="overlay", standalone_mode=False)
+    except SystemExit as end:  # of a shell's completion
+        status = end.code
+    except _MISUSE as error:
+        return endings.misused(error)
+    return status if isinstance(status, int) else 0

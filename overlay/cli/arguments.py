@@ -71,7 +71,17 @@ def fields(texts: list[str] | None) -> dict[str, Any]:
 
 BatchId = Annotated[str, typer.Argument(metavar="BATCH_ID", show_default=False)]
 FileId = Annotated[str, typer.Argument(metavar="FILE_ID", show_default=False)]
-RequestsFile = Annotated[Path, typer.Argument(metavar="FILE", help="A JSONL file of requests.")]
+RequestsFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="A JSONL file of requests, also packed as .gz or .zst; - is standard input."
+    ),
+]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="JOB_ID", show_default=False, help="The job's id, or as much of it as is unique."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the id alone.", show_default=False)]
 Endpoint = Annotated[
     str | None,
     typer.Option(help="The endpoint that each line must name, such as /v1/chat/completions."),

@@ -22,12 +22,14 @@ from overlay.cli.arguments import (
     Most,
     Output,
     Poll,
+    Quiet,
     Timeout,
     Window,
     fields,
     pairs,
     seconds,
 )
+from overlay.cli.columns import Column
 from overlay.cli.delivery import deliver
 from overlay.cli.destination import STDOUT, Destination
 from overlay.cli.endings import Exit
@@ -36,7 +38,18 @@ from overlay.cli.shell import Shell, command
 from overlay.lines import is_object
 from overlay.models import Batch
 
-app = typer.Typer(help="Create, watch and cancel batches, and fetch their results.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Create, watch and cancel batches, and fetch their results.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+_COLUMNS = (
+    *map(Column, ("ID", "STATUS", "DONE")),
+    Column("TOTAL", wide=True),
+    Column("CREATED"),
+    Column("ENDPOINT", gives_way=True),
+)
 
 
 @command(app)
@@ -60,6 +73,7 @@ def create(
         typer.Option(help="The model of all requests, where a batch names it: at Mistral, for one."),
     ] = None,
     field: Field = None,
+    quiet: Quiet = False,
 ) -> None:
     """Create a batch from an uploaded file. This is the step that costs money."""
     shell.advise("a batch may have been created; check with: " + shell.again("batches", "list"))
@@ -73,7 +87,7 @@ def create(
             model=model,
             extra_body=fields(field),
         )
-    shell.show(batch, facts)
+    shell.show(batch, facts, quiet=quiet)
 
 
 @command(app)
@@ -101,8 +115,7 @@ def list_(
             created_after=created_after,
             created_before=created_before,
         )
-        header = ("ID", "STATUS", "DONE", "TOTAL", "CREATED", "ENDPOINT")
-        output.listing(found, header, _row, most=None if everything else limit, as_json=bool(shell.json))
+        output.listing(found, _COLUMNS, _row, most=None if everything else limit, as_json=bool(shell.json))
 
 
 @command(app)
@@ -182,9 +195,8 @@ def facts(batch: Batch) -> Iterator[tuple[str, object]]:
         yield "error", f"{place}{problem.message} ({problem.code})"
 
 
-def _row(batch: Batch) -> tuple[str, ...]:
+def _row(batch: Batch) -> tuple[object, ...]:
     counts = batch.request_counts
     done = (counts.completed or 0) + (counts.failed or 0) if counts is not None else None
     total = counts.total if counts is not None else None
-    cells = (batch.id, batch.status, done, total, batch.created, batch.endpoint)
-    return tuple(output.shown(each) for each in cells)
+    return batch.id, batch.status, done, total, batch.created, batch.endpoint

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
@@ -12,6 +15,7 @@ from overlay.cli import output
 from overlay.cli.arguments import Endpoint, MaxTokens, RequestsFile
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell, command
+from overlay.cli.standard_input import STDIN, standard_input
 from overlay.errors import InvalidInputError, Problem
 from overlay.jobs.checking import JobCheck, check_job
 from overlay.requests.schema_check import can_check
@@ -41,7 +45,7 @@ def register(app: typer.Typer) -> None:
         """Check a file of requests without sending anything. Shows up to a hundred problems, each with its line."""
         with_bodies = can_check() if bodies is None else bodies
         try:
-            found = check_job(
+            found = _check(
                 file, service=shell.profile, bodies=with_bodies, max_enqueued_tokens=max_enqueued_tokens
             )
             _check_endpoint(found, endpoint)
@@ -58,6 +62,16 @@ def register(app: typer.Typer) -> None:
         if bodies is None and not with_bodies:
             shell.say("bodies were not checked: pip install 'openai-batch-overlay[check]'")
         return Exit.OK
+
+
+def _check(file: Path, **options: Any) -> JobCheck:
+    if file != STDIN:
+        return check_job(file, **options)
+    with tempfile.TemporaryDirectory(prefix="overlay-") as folder:
+        copy = Path(folder) / "requests.jsonl"
+        with copy.open("wb") as there:
+            shutil.copyfileobj(standard_input(), there)
+        return check_job(copy, **options)
 
 
 def _check_endpoint(found: JobCheck, endpoint: str | None) -> None:

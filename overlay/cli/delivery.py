@@ -40,7 +40,9 @@ def deliver(shell: Shell, results: Results, destination: Destination) -> Exit:
     return Exit.OK if batch.succeeded and not failed else Exit.INCOMPLETE
 
 
-def deliver_job(shell: Shell, client: Client, job: Job, destination: Destination) -> Exit:
+def deliver_job(
+    shell: Shell, client: Client, job: Job, destination: Destination, *, quiet: bool = False
+) -> Exit:
     """The same for a job that has ended."""
     results = client.jobs.results(job.id)
     with results, destination.writing(client.jobs.folder(job.id)) as write:
@@ -48,7 +50,7 @@ def deliver_job(shell: Shell, client: Client, job: Job, destination: Destination
             write(result.raw + b"\n")
     if shell.json and not destination.is_stdout:
         output.document({"job": job.to_dict(), "output": destination.path})
-    else:
+    elif not quiet:
         text = f"{destination}: {job.requests:,} results, {job.ok:,} ok, {job.failed:,} failed"
         if job.missing:
             text += f", {job.missing:,} of them missing"

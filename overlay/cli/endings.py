@@ -7,7 +7,7 @@ import sys
 import traceback
 from contextlib import suppress
 from enum import IntEnum
-from typing import TextIO
+from typing import Any, TextIO
 
 from overlay.errors import (
     APIConnectionError,
@@ -103,6 +103,18 @@ def report(error: Exception) -> Exit:
         with suppress(OSError, ValueError):
             traceback.print_exception(error)
     return exit_status(error)
+
+
+def misused(error: Any) -> Exit:
+    """The same for arguments that cannot be understood, by typer's error; where there are none, it is help."""
+    text: str = error.format_message()
+    context = getattr(error, "ctx", None)
+    if context is not None and text == context.get_help():
+        sys.stderr.write(f"{text}\n")
+        return Exit.USAGE
+    text = text[:1].lower() + text[1:].rstrip(".")
+    complain(text if context is None else f"{text} (see {context.command_path} -h)")
+    return Exit.USAGE
 
 
 def complain(text: str) -> None:

@@ -20,17 +20,25 @@ from overlay.cli.arguments import (
     Force,
     Most,
     Output,
+    Quiet,
     fields,
     seconds,
 )
+from overlay.cli.columns import Column
 from overlay.cli.destination import STDOUT, Destination
 from overlay.cli.progress import Progress
 from overlay.cli.shell import Shell, command
 from overlay.models import File
 
-app = typer.Typer(help="Upload, list, download and delete files.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Upload, list, download and delete files.", rich_markup_mode=None, no_args_is_help=True
+)
 
 _CHUNK = 1024 * 1024
+_COLUMNS = (
+    *map(Column, ("ID", "PURPOSE", "BYTES", "CREATED")),
+    Column("NAME", gives_way=True),
+)
 
 
 @command(app)
@@ -49,10 +57,12 @@ def upload(
         typer.Option(parser=seconds, metavar="TIME", help="After this time, the service deletes it."),
     ] = None,
     field: Field = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Upload a file, and print its id."""
+    """Upload a file, and show it; with -q, print its id alone."""
     with shell.client() as client, Progress() as progress:
-        progress.step(f"uploading {path}")
+        if not quiet:
+            progress.step(f"uploading {path}")
         sent = client.files.upload(
             path,
             purpose=purpose,
@@ -60,7 +70,7 @@ def upload(
             expires_after=expires_after,
             extra_body=fields(field),
         )
-    shell.show(sent, facts)
+    shell.show(sent, facts, quiet=quiet)
 
 
 @command(app)
@@ -92,8 +102,7 @@ def list_(
             created_after=created_after,
             created_before=created_before,
         )
-        header = ("ID", "PURPOSE", "BYTES", "CREATED", "NAME")
-        output.listing(found, header, _row, most=None if everything else limit, as_json=bool(shell.json))
+        output.listing(found, _COLUMNS, _row, most=None if everything else limit, as_json=bool(shell.json))
 
 
 @command(app)
@@ -130,6 +139,5 @@ def facts(file: File) -> Iterator[tuple[str, object]]:
     yield "expires", file.expires
 
 
-def _row(file: File) -> tuple[str, ...]:
-    cells = (file.id, file.purpose, file.bytes, file.created, file.filename)
-    return tuple(output.shown(each) for each in cells)
+def _row(file: File) -> tuple[object, ...]:
+    return file.id, file.purpose, file.bytes, file.created, file.filename

@@ -35,6 +35,12 @@ def check_new(shell: Shell, client: Client, job_id: str) -> None:
     refuse_to_pay_again(shell, client, job_id)
 
 
+def refuse_elsewhere(shell: Shell, client: Client, job_id: str) -> None:
+    """Raise WouldPayAgainError if only the service has batches of this job; one that is here is compared later."""
+    if _known(client, job_id) is None:
+        refuse_to_pay_again(shell, client, job_id)
+
+
 def _known(client: Client, job_id: str) -> Job | None:
     try:
         return client.jobs.retrieve(job_id)

@@ -27,6 +27,7 @@ from overlay.cli.arguments import (
 )
 from overlay.cli.destination import Destination
 from overlay.cli.shell import Shell, command
+from overlay.errors import ConfigurationError
 from overlay.jobs.records import JobOptions
 
 P = ParamSpec("P")
@@ -37,8 +38,9 @@ class JobFlags:
     """The options as they were typed. Raises ConfigurationError for bad metadata, before any call."""
 
     output_path: Annotated[
-        str, typer.Option("--output", "-o", metavar="PATH", help="Where results go; - is standard output.")
-    ]
+        str | None,
+        typer.Option("--output", "-o", metavar="PATH", help="Where results go; - is standard output."),
+    ] = None
     force: Force = False
     completion_window: Window = None
     metadata: Metadata = None
@@ -53,6 +55,12 @@ class JobFlags:
     again: Annotated[
         bool, typer.Option("--again", help="Send it even if it was sent before, and pay again.")
     ] = False
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Show no progress, only errors; of a new job, print the id alone."
+        ),
+    ] = False
 
     def __attrs_post_init__(self) -> None:
         JobOptions(metadata=self.pairs)
@@ -64,7 +72,9 @@ class JobFlags:
 
     @property
     def destination(self) -> Destination:
-        """A new one: it notes what it has seen there."""
+        """A new one: it notes what it has seen there. Raises ConfigurationError if there is none."""
+        if self.output_path is None:
+            raise ConfigurationError("where do the results go? -o PATH, or -o - for standard output")
         return Destination(self.output_path, self.force)
 
     @property
@@ -81,7 +91,7 @@ class JobFlags:
 
     def again_with(self, *words: str) -> list[str]:
         """The words of a command that goes on with the same job, and writes to the same place."""
-        return [*words, "-o", self.output_path, *["--force"] * self.force]
+        return [*words, "-o", self.output_path or "", *["--force"] * self.force]
 
 
 def job_command(

@@ -37,7 +37,8 @@ _SPOKEN = frozenset(
 class JobProgress:
     """Use it in a `with` block, with `watch` as a job's `on_change`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._live: Live | None = None
         self._event: JobEvent | None = None
         self._began = time.monotonic()
@@ -45,7 +46,7 @@ class JobProgress:
         self._tenth = -1
 
     def __enter__(self) -> Self:
-        if sys.stderr is not None and sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty() and not self._quiet:
             from rich.console import Console  # noqa: PLC0415 - not loaded where there is no terminal
             from rich.live import Live  # noqa: PLC0415
 
@@ -74,7 +75,7 @@ class JobProgress:
         if self._at_first is None:
             self._at_first = event.job.answered
         self._event = event
-        if self._live is not None:
+        if self._live is not None or self._quiet:
             return
         if event.kind in _SPOKEN:
             endings.say(str(event))

@@ -6,10 +6,10 @@ import errno
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
+from overlay.cli.columns import Column, fitted, shown, terminal_width
 from overlay.cli.endings import PipeClosedError, say, silence
 from overlay.errors import StorageError, one_line
 
@@ -79,15 +79,6 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
     table(("", ""), [(name, shown(value)) for name, value in pairs if value is not None])
 
 
-def shown(value: object) -> str:
-    """A value for people: times in the local time zone, numbers with commas."""
-    if isinstance(value, datetime):
-        return value.astimezone().isoformat(sep=" ", timespec="seconds")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return "" if value is None else str(value)
-
-
 def size(count: int) -> str:
     """A number of bytes for people, in powers of 1,000."""
     for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
@@ -104,8 +95,8 @@ def lines(texts: Iterable[str]) -> None:
 
 def listing(
     items: Iterable[Any],
-    header: Sequence[str],
-    row: Callable[[Any], Sequence[str]],
+    columns: Sequence[Column],
+    row: Callable[[Any], Sequence[object]],
     *,
     most: int | None,
     as_json: bool,
@@ -118,7 +109,7 @@ def listing(
             document(document_)
             finish()
     else:
-        table(header, _each(shown_items, row))
+        table(*fitted(columns, list(_each(shown_items, row)), terminal_width()))
     if most is not None and next(rest, None) is not None:
         say(f"only the first {most} are shown; for more, use --limit N or --all")
 

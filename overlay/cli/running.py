@@ -8,11 +8,11 @@ from typing import Any
 
 from overlay.cli.advice import advising, both
 from overlay.cli.arguments import named
+from overlay.cli.columns import shown
 from overlay.cli.destination import Destination
-from overlay.cli.intake import KnownJobError, check_new, unused
+from overlay.cli.intake import KnownJobError, check_new, refuse_elsewhere, unused
 from overlay.cli.job_options import JobFlags
 from overlay.cli.job_progress import JobProgress
-from overlay.cli.output import shown
 from overlay.cli.shell import Shell
 from overlay.client import Client
 from overlay.jobs.views import Job
@@ -25,29 +25,37 @@ def run_job(
     requests: Path | Iterable[Request],
     *,
     flags: JobFlags,
-    destination: Destination,
-    go_on: Callable[[], str],
+    destination: Destination | None,
+    go_on: Callable[[str], str],
     extra_body: Mapping[str, Any] | None = None,
+    job_id: str | None = None,
 ) -> Job:
-    """The job of these requests, when it has ended. `go_on` gives the command that goes on with it.
+    """The job of these requests, when it has ended or, without a destination, when it has been started.
+
+    `go_on` gives the command that goes on with the job of an id; `job_id` is the one that it is to have, by default
+    it derives from the requests.
 
     Raises WouldPayAgainError if only the service knows of it, ConfigurationError if the destination is taken, both
     before anything is sent; and what `submit` and `wait` raise.
     """
-    with JobProgress() as progress:
+    with JobProgress(quiet=flags.quiet) as progress:
         chosen: list[str] = []
 
-        def name(job_id: str) -> str:
+        def name(derived: str) -> str:
             """The id to send the requests under, or KnownJobError, or why they must not be sent."""
-            chosen.append(unused(client, job_id) if flags.again else job_id)
+            wanted = job_id or derived
+            chosen.append(unused(client, wanted) if flags.again else wanted)
             # Before anything is paid for.
-            destination.check_free(*map(client.jobs.folder, {job_id, chosen[-1]}))
-            if not flags.again:
+            if destination is not None:
+                destination.check_free(*map(client.jobs.folder, {wanted, chosen[-1]}))
+            if job_id is not None and not flags.again:
+                refuse_elsewhere(shell, client, job_id)
+            elif not flags.again:
                 check_new(shell, client, chosen[-1])
             return chosen[-1]
 
         def command(job_id: str) -> str:
-            return shell.again("jobs", "resume", job_id) if flags.again else go_on()
+            return shell.again("jobs", "resume", job_id) if flags.again else go_on(job_id)
 
         with advising(shell, client, lambda: next(iter(chosen), None), command) as note:
             on_change = both(progress.watch, note)
@@ -63,8 +71,9 @@ def run_job(
                 )
             except KnownJobError as known:
                 job = known.job
-                progress.note(_continuing(job))
-            if not job.ended:
+                if not flags.quiet:
+                    progress.note(_continuing(job))
+            if destination is not None and not job.ended:
                 note(job)
                 job = client.jobs.wait(
                     job.id, timeout=flags.timeout, poll=flags.poll, on_change=on_change, **flags.changes

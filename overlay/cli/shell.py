@@ -12,6 +12,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 
 import attrs
 import typer
+from typer.core import TyperCommand
 
 from overlay.cli import endings, output
 from overlay.cli.signals import Stopping
@@ -87,9 +88,12 @@ class Shell:
     allow_insecure: bool | None = None
     json: bool | None = None
 
-    def client(self, **options: Any) -> Client:
-        """A client of the service, with more options of its own. Raises ConfigurationError if there is no token."""
-        token = self._token()
+    def client(self, *, local: bool = False, **options: Any) -> Client:
+        """A client of the service, with more options of its own. Raises ConfigurationError if there is no token.
+
+        With `local`, for what is on this machine's disk, it may lack one.
+        """
+        token = self._token(needed=not local)
         return Client(
             token=token,
             base_url=self.base_url,
@@ -99,10 +103,12 @@ class Shell:
             allow_insecure=bool(self.allow_insecure),
         )
 
-    def _token(self) -> str | TokenProvider:
+    def _token(self, *, needed: bool) -> str | TokenProvider:
         if self.token_file is not None:
             return _token_from(self.token_file)
         chosen = chosen_service(self.service, self.base_url)
+        if chosen.key is None and not needed:
+            return str  # a provider of no token: the service refuses nothing that it is not asked
         if chosen.key is None:
             raise ConfigurationError(f"no token: set {chosen.profile.key_variable}, or use --token-file PATH")
         return chosen.key
@@ -156,9 +162,13 @@ class Shell:
         """An error line, on stderr."""
         endings.complain(text)
 
-    def show(self, value: Any, pairs: Callable[[Any], Any]) -> None:
-        """One object of the API on stdout: as JSON, or as the names and values that `pairs` gives."""
-        if self.json:
+    def show(self, value: Any, pairs: Callable[[Any], Any], *, quiet: bool = False) -> None:
+        """One object of the API on stdout: as JSON, or as the names and values that `pairs` gives; if `quiet`, its
+        id alone.
+        """
+        if quiet:
+            output.lines([value.id])
+        elif self.json:
             output.document(value.to_dict())
         else:
             output.facts(pairs(value))
@@ -192,12 +202,19 @@ def _token_from(path: Path) -> str | TokenProvider:
     return read if rereadable else first
 
 
+class _Plain(TyperCommand):
+    """A command whose usage names its arguments as manuals do, without braces."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+
 def command(
-    app: typer.Typer, **settings: Any
+    app: typer.Typer, *, alias: str | None = None, hidden_alias: bool = False, **settings: Any
 ) -> Callable[[Callable[Concatenate[Shell, P], int | None]], Callable[..., None]]:
     """Make a function a command: it is given the shell first, and returns its exit status, None for 0.
 
-    The options that every command has may come before or after the command's name.
+    `alias` is a second name. The options that every command has may come before or after the command's name.
     """
 
     def register(function: Callable[Concatenate[Shell, P], int | None]) -> Callable[..., None]:
@@ -213,7 +230,12 @@ def command(
         del run.__wrapped__  # type: ignore[attr-defined]
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         _set_parameters(run, own)
-        return app.command(**settings)(run)
+        settings.setdefault("cls", _Plain)
+        app.command(**settings)(run)
+        if alias is not None:
+            settings.update(name=alias, hidden=hidden_alias)
+            app.command(**settings)(run)
+        return run
 
     return register
 

@@ -196,7 +196,7 @@ def _answer(
                 asked.requests(),
                 flags=flags,
                 destination=destination,
-                go_on=lambda: shell.again(*flags.again_with(*words)),
+                go_on=lambda _: shell.again(*flags.again_with(*words)),
             )
         except InvalidInputError as error:
             raise asked.in_rows(error) from None

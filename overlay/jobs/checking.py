@@ -12,9 +12,9 @@ from pathlib import Path
 import attrs
 
 from overlay.errors import Problem
-from overlay.jobs.preparing import file_lines
 from overlay.jobs.spool import Spool
 from overlay.lines import BUFFER_BYTES, open_lines
+from overlay.requests.request_files import file_lines
 from overlay.services import Limits, ServiceProfile, service_named
 
 _CHUNK = 256

@@ -117,6 +117,11 @@ def _seventh(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE job ADD COLUMN counted_by TEXT")
 
 
+def _names_and_retries(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE job ADD COLUMN source TEXT")
+    db.execute("ALTER TABLE unit ADD COLUMN attempts_from INTEGER")
+
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _first,
     _second,
@@ -125,6 +130,7 @@ MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _seals_everywhere,
     _sixth,
     _seventh,
+    _names_and_retries,
 ]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 

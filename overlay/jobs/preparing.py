@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,9 +21,10 @@ from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.records import JobOptions, JobRecord, Unit
 from overlay.jobs.spool import Spool, Spooled
-from overlay.lines import BOM, MIB, open_lines, split, storage_errors, sync_folder
+from overlay.lines import MIB, storage_errors, sync_folder
 from overlay.private import make_folder
 from overlay.requests.request import Request
+from overlay.requests.request_files import file_lines
 from overlay.services import Limits, ServiceProfile
 from overlay.wire.connection import Settings
 
@@ -79,9 +79,14 @@ def prepare(
             options=options,
             home=(yield Work(partial(home_id, settings.home))),
             counted_by=spooled.counted_by,
+            source=_file_name(requests) if isinstance(requests, str | os.PathLike) else None,
         )
         yield Work(partial(_publish, settings, folder, record, spooled.units))
     return record.id
+
+
+def _file_name(path: str | os.PathLike[str]) -> str:
+    return os.fsencode(Path(path).name).decode("utf-8", "replace")
 
 
 def identify(settings: Settings, requests: Requests, *, limits: Limits | None = None) -> Flow[str]:
@@ -139,15 +144,6 @@ def _iterator(requests: Requests, line_bytes: int) -> Iterator[Request | bytes] 
         raise ConfigurationError(
             f"requests must be an iterable of Request, or a path, not {type(requests).__name__}"
         ) from None
-
-
-def file_lines(path: Path, line_bytes: int) -> Iterator[bytes]:
-    """The lines of a file of requests, without a byte order mark."""
-    with open_lines(path) as file:
-        lines = split(file, line_bytes)
-        # What is sent is written anew: only what is uploaded as it is must have no byte order mark.
-        yield from (line.removeprefix(BOM) for line in islice(lines, 1))
-        yield from lines
 
 
 def _spool_folder(settings: Settings, stack: ExitStack) -> Path:

@@ -77,6 +77,8 @@ class Unit:
     trouble: Literal["stuck", "refused", "given_up"] | None = None
     """`stuck`: no waiting is known to help; `refused`: the service refused all of it, and nothing ran; `given_up`:
     the caller has given up what was not answered. `problem` says why."""
+    attempts_from: int | None = None
+    """The generation from which its attempts count, where a retry by the caller began them anew."""
 
     @property
     def key(self) -> UnitKey:
@@ -219,3 +221,5 @@ class JobRecord:
     """What last stopped it."""
     counted_by: CountedBy | None = None
     """How tokens were estimated; None for a job begun by an earlier version, which knew only bytes."""
+    source: str | None = None
+    """The name of the file that its requests came from, without its folder."""

@@ -118,6 +118,8 @@ class Job:
     """Whether every request has its final answer on disk."""
     last_error: str | None
     """What last stopped it, or held it up."""
+    source: str | None = None
+    """The name of the file that its requests came from, if it was one."""
     disk_bytes: int | None = None
     """What its folder takes on this machine's disk, where it was looked up: by `list`, `retrieve` and `prune`."""
     shards: tuple[Shard, ...] = attrs.field(repr=False)
@@ -136,6 +138,11 @@ class Job:
         if self.refused:
             return "failed"
         return "ended" if self.ended else "open"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that its requests name."""
+        return tuple(dict.fromkeys(shard.model for shard in self.shards if shard.model))
 
     @property
     def stuck(self) -> tuple[Shard, ...]:
@@ -214,6 +221,7 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         refused=record.state == "failed",
         ended=ended,
         last_error=record.last_error,
+        source=record.source,
         shards=tuple(_shard(latest[lineage]) for lineage in sorted(latest)),
         tokens_by_model=by_model,
     )

@@ -175,7 +175,7 @@ def test_old_jobs_are_pruned_and_what_each_takes_is_shown(overlay, service, job_
 
 def test_much_that_jobs_take_is_mentioned(overlay, job_id, tmp_path):
     assert "prune" not in overlay("jobs", "list").stderr
-    lowered = "import overlay.cli.jobs as j; j._MUCH_BYTES = 1000; " + OVERLAY[2]
+    lowered = "import overlay.cli.job_tables as j; j._MUCH_BYTES = 1000; " + OVERLAY[2]
     done = subprocess.run(
         [sys.executable, "-c", lowered, "jobs", "list"],
         env=overlay.env,

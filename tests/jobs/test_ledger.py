@@ -133,10 +133,10 @@ def test_one_of_an_older_version_is_brought_up_to_date(tmp_path, monkeypatch):
 def _put_of_version_1(self, table, row):
     values = attrs.asdict(row)
     if table == "job":
-        del values["swept"], values["home"], values["last_error"], values["counted_by"]
+        del values["swept"], values["home"], values["last_error"], values["counted_by"], values["source"]
         values["options"] = '{"metadata": {"run": "7"}, "max_attempts": 5, "grace": 12.5}'
     else:
-        for name in ("part", "adopted", "nonce", "looks", "problem", "inputs", "trouble"):
+        for name in ("part", "adopted", "nonce", "looks", "problem", "inputs", "trouble", "attempts_from"):
             del values[name]
     marks = ", ".join(f":{name}" for name in values)
     self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
