@@ -39,6 +39,8 @@ from overlay.jobs.ledger import Ledger
 _MEMORY = Path("/dev/shm")  # commits take no time there
 _GRACE = 180.0
 REQUESTS = chats(5)
+ROOM_FOR_ONE = 1 + max(len(request.to_line()) // 4 + 1 for request in REQUESTS)
+"""Tokens of a model that an account may hold at a time."""
 
 
 STUCK = (NotFoundError, BadRequestError, BatchFailedError)
@@ -167,7 +169,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(dies=dying)
     def another_home_runs_a_job_of_that_name(self, dies):
-        with suppress(CrashError, RateLimitError, UnknownOutcomeError):
+        with suppress(CrashError, RateLimitError, UnknownOutcomeError, *STUCK):
             self.submit(self.jobs(dies, self.settings_for("other")))
 
     @rule(delete=st.booleans())
@@ -259,6 +261,11 @@ class JobMachine(RuleBasedStateMachine):
             if not batch.answered:
                 self.fake.fail(batch)
 
+    @rule(tokens=st.sampled_from([None, ROOM_FOR_ONE, 2 * ROOM_FOR_ONE]), stated=st.booleans())
+    def the_account_holds(self, tokens, stated):
+        """A shard of two requests is split where there is room for one, and the limit may be raised again."""
+        self.fake.enqueued_tokens, self.fake.states_limit = tokens, stated
+
     @rule(which=which)
     def a_duplicate_appears(self, which):
         for batch in self.some_live(which):
@@ -312,7 +319,7 @@ class JobMachine(RuleBasedStateMachine):
                 fake.complete(batch)
         with suppress(*STUCK):
             self.submit(self.jobs())
-        for _ in range(20):
+        for _ in range(40):
             for batch in fake.live():
                 fake.complete(batch)
             try:

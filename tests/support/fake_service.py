@@ -99,6 +99,8 @@ class FakeService:
         """Until when the list is stale, and what it shows until then."""
         self.enqueued_tokens = None
         """How many prompt tokens of a model may be waiting; a batch over it fails."""
+        self.states_limit = False
+        """Whether the refusal says how many."""
         self.most_enqueued = 0
         """Of one model, at any time."""
         self.late = []
@@ -205,7 +207,8 @@ class FakeService:
         model = batch.lines[0]["body"]["model"]
         enqueued = sum(other.tokens for other in self.live() if other.lines[0]["body"]["model"] == model)
         if self.enqueued_tokens is not None and enqueued > self.enqueued_tokens:
-            self.fail(batch, "token_limit_exceeded")
+            limit = f"Enqueued token limit reached. Limit: {self.enqueued_tokens:,} enqueued tokens."
+            self.fail(batch, "token_limit_exceeded", **({"message": limit} if self.states_limit else {}))
         else:
             self.most_enqueued = max(self.most_enqueued, enqueued)
         return batch
