@@ -25,6 +25,18 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         AsyncClient as AsyncClient,
         Client as Client,
     )
+    from overlay.costs.estimate import (
+        Estimate as Estimate,
+        ModelEstimate as ModelEstimate,
+    )
+    from overlay.costs.prices import (
+        Price as Price,
+        Prices as Prices,
+    )
+    from overlay.costs.receipt import (
+        ModelReceipt as ModelReceipt,
+        Receipt as Receipt,
+    )
     from overlay.errors import (
         APIConnectionError as APIConnectionError,
         APIError as APIError,
@@ -36,6 +48,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         BatchNotEndedError as BatchNotEndedError,
         ConfigurationError as ConfigurationError,
         ConflictError as ConflictError,
+        CostLimitError as CostLimitError,
         FileGoneError as FileGoneError,
         IncompleteResultsError as IncompleteResultsError,
         InternalServerError as InternalServerError,
@@ -69,7 +82,6 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         Cost as Cost,
         Job as Job,
         JobEvent as JobEvent,
-        Price as Price,
         Shard as Shard,
     )
     from overlay.models import (

@@ -369,6 +369,18 @@ class JobNotFoundError(OverlayError):
         self.job_id = job_id
 
 
+class CostLimitError(OverlayError):
+    """The requests may cost more than `max_cost`, or nobody can tell what they cost (`cost` is None).
+
+    Nothing was sent.
+    """
+
+    def __init__(self, message: str, *, cost: float | None, max_cost: float) -> None:
+        super().__init__(message)
+        self.cost = cost
+        self.max_cost = max_cost
+
+
 class JobMismatchError(OverlayError):
     """A job with this id exists, but with different requests or at another service."""
 

@@ -10,6 +10,7 @@ import typer
 from overlay.cli import (
     batches,
     check,
+    costs,
     doctor,
     endings,
     files,
@@ -57,6 +58,7 @@ def overlay(
 
 
 check.register(app)
+costs.register(app)
 run_command.register(app)
 tables.register(app)
 app.add_typer(batches.app, name="batches")

@@ -69,6 +69,24 @@ def fields(texts: list[str] | None) -> dict[str, Any]:
     return read
 
 
+def prices(texts: list[str] | None) -> dict[str, tuple[float, float]] | None:
+    """`MODEL=INPUT,OUTPUT` texts as prices by model; None without any. Raises typer.BadParameter."""
+    read: dict[str, tuple[float, float]] = {}
+    for text in texts or ():
+        model, _, amounts = text.rpartition("=")
+        try:
+            came_in, went_out = map(float, amounts.split(","))
+        except ValueError:
+            model = ""
+        else:
+            read[model] = came_in, went_out
+        if not model:
+            raise typer.BadParameter(
+                f"{text!r} is not MODEL=INPUT,OUTPUT, such as gpt-4o-mini=0.075,0.3", param_hint="--price"
+            )
+    return read or None
+
+
 BatchId = Annotated[str, typer.Argument(metavar="BATCH_ID", show_default=False)]
 FileId = Annotated[str, typer.Argument(metavar="FILE_ID", show_default=False)]
 RequestsFile = Annotated[
@@ -148,6 +166,27 @@ MatchBy = Annotated[
         "--match",
         help="How answers find their requests: `order` for those that name none, if the service keeps the order.",
     ),
+]
+Price = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--price",
+        metavar="MODEL=INPUT,OUTPUT",
+        help="What a million tokens cost at batch rates; may be repeated. Otherwise genai-prices says.",
+    ),
+]
+ExpectedOutput = Annotated[
+    int | None,
+    typer.Option(
+        "--expected-output-tokens",
+        min=0,
+        metavar="N",
+        help="Of each answer; by default the most it may have.",
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", min=0, metavar="AMOUNT", help="Send nothing if it may cost more than this."),
 ]
 Most = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 Everything = Annotated[bool, typer.Option("--all", help="Show all, ignoring --limit.")]

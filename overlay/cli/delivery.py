@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from overlay.cli import output
+from overlay.cli.costs import receipt
 from overlay.cli.destination import Destination
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell
@@ -41,9 +42,15 @@ def deliver(shell: Shell, results: Results, destination: Destination) -> Exit:
 
 
 def deliver_job(
-    shell: Shell, client: Client, job: Job, destination: Destination, *, quiet: bool = False
+    shell: Shell,
+    client: Client,
+    job: Job,
+    destination: Destination,
+    *,
+    prices: dict[str, tuple[float, float]] | None = None,
+    quiet: bool = False,
 ) -> Exit:
-    """The same for a job that has ended."""
+    """The same for a job that has ended, and what it took, by these prices or those that are known."""
     results = client.jobs.results(job.id)
     with results, destination.writing(client.jobs.folder(job.id)) as write:
         for result in results:
@@ -57,6 +64,8 @@ def deliver_job(
         if job.cancelled:
             text += "; the job was cancelled"
         shell.say(text)
+        if job.input_tokens or job.output_tokens:
+            shell.say(receipt(job, prices))
     if job.strays:
         shell.say(f"warning: {job.strays:,} answers match no request of the input and were left out")
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE

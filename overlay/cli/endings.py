@@ -15,6 +15,7 @@ from overlay.errors import (
     BatchFailedError,
     BatchNotEndedError,
     ConfigurationError,
+    CostLimitError,
     InvalidInputError,
     JobLockedError,
     JobMismatchError,
@@ -50,7 +51,7 @@ Exit status:
 \b
   0    done
   1    some lines failed, or the batch did not complete
-  2    wrong usage, bad input, or a local file that cannot be read or written
+  2    wrong usage, bad input, more than --max-cost, or a local file that cannot be read or written
   3    an error of the service, the network or the token
   4    would pay again: these requests were already sent from elsewhere
   130  stopped by Ctrl-C; 143 by SIGTERM. Batches that were created keep running.
@@ -70,7 +71,7 @@ _STATUSES: tuple[tuple[tuple[type[OverlayError], ...], Exit], ...] = (
         (BatchFailedError, BatchNotEndedError, JobNotEndedError, WaitTimeoutError, ResultError),
         Exit.INCOMPLETE,
     ),
-    ((ConfigurationError, InvalidInputError, StorageError), Exit.USAGE),
+    ((ConfigurationError, CostLimitError, InvalidInputError, StorageError), Exit.USAGE),
     ((JobLockedError, JobMismatchError, JobNotFoundError), Exit.USAGE),
     ((WouldPayAgainError,), Exit.WOULD_PAY_AGAIN),
 )

@@ -12,18 +12,22 @@ import typer
 
 from overlay.cli.arguments import (
     DeleteFiles,
+    ExpectedOutput,
     Force,
     MatchBy,
     MaxAttempts,
     MaxBatches,
+    MaxCost,
     MaxCreates,
     MaxTokens,
     Metadata,
     Poll,
+    Price,
     Timeout,
     Window,
     named,
     pairs,
+    prices,
 )
 from overlay.cli.destination import Destination
 from overlay.cli.shell import Shell, command
@@ -49,6 +53,9 @@ class JobFlags:
     max_creates_per_hour: MaxCreates = None
     max_attempts: MaxAttempts = None
     delete_files: DeleteFiles = None
+    max_cost: MaxCost = None
+    price: Price = None
+    expected_output_tokens: ExpectedOutput = None
     timeout: Timeout = None
     poll: Poll = 5.0
     match: MatchBy = None
@@ -64,11 +71,27 @@ class JobFlags:
 
     def __attrs_post_init__(self) -> None:
         JobOptions(metadata=self.pairs)
+        if self.max_cost is None and self.expected_output_tokens is not None:
+            raise typer.BadParameter("it goes with --max-cost", param_hint="--expected-output-tokens")
 
     @property
     def pairs(self) -> dict[str, str]:
         """The metadata."""
         return pairs(self.metadata)
+
+    @property
+    def prices(self) -> dict[str, tuple[float, float]] | None:
+        """By model."""
+        return prices(self.price)
+
+    @property
+    def limits_of_cost(self) -> dict[str, Any]:
+        """What a new job may cost."""
+        if self.max_cost is None:
+            return {}
+        return named(
+            max_cost=self.max_cost, prices=self.prices, expected_output_tokens=self.expected_output_tokens
+        )
 
     @property
     def destination(self) -> Destination:

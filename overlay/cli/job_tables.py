@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from overlay.cli import output
 from overlay.cli.columns import Column
+from overlay.cli.costs import money
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell
 from overlay.jobs.views import Job, Shard
@@ -44,6 +45,8 @@ def facts(job: Job) -> Iterator[tuple[str, object]]:
         "tokens",
         f"{job.input_tokens:,} in, {job.output_tokens:,} out; {job.estimated_tokens:,} in estimated {rule}",
     )
+    cost = job.receipt().cost
+    yield "cost", None if cost is None else f"{money(cost)} at batch rates"
     yield "created", job.created
     yield "service", job.base_url
     yield "disk", None if job.disk_bytes is None else output.size(job.disk_bytes)

@@ -63,4 +63,4 @@ def register(app: typer.Typer) -> None:
             # The live view is gone by now: on the same terminal, it and the results would overwrite each other.
             if destination is None:
                 return started(shell, job, quiet=flags.quiet)
-            return deliver_job(shell, client, job, destination, quiet=flags.quiet)
+            return deliver_job(shell, client, job, destination, prices=flags.prices, quiet=flags.quiet)

@@ -66,6 +66,7 @@ def run_job(
                     metadata=flags.pairs,
                     **named(completion_window=flags.completion_window, extra_body=extra_body or None),
                     **flags.changes,
+                    **flags.limits_of_cost,
                     poll=flags.poll,
                     on_change=on_change,
                 )

@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from overlay.costs.estimate import Tally
 from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
 from overlay.flows.steps import Flow, Pull, Work
+from overlay.jobs.budget import Budget
 from overlay.jobs.home import SPOOLING, check_service, checked_job_id, home_id, ready
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
@@ -51,13 +53,14 @@ def prepare(
     options: JobOptions,
     limits: Limits | None,
     bodies: bool = False,
+    budget: Budget | None = None,
 ) -> Flow[str]:
-    """Make sure that there is a job of these requests, and return its id."""
+    """Make sure that there is a job of these requests, and return its id. A new one must stay within the budget."""
     given = None if callable(job_id) or job_id is None else checked_job_id(job_id)
     known = given is not None and (yield Work((settings.home / "jobs" / given).exists))
     with ExitStack() as stack:
-        folder: Path = yield Work(partial(_spool_folder, settings, stack))
-        spooled = yield from _take_in(
+        folder: Path = yield Work(partial(spool_folder, settings, stack))
+        spooled = yield from take_in(
             settings.service,
             requests,
             folder,
@@ -66,10 +69,16 @@ def prepare(
             max_tokens=options.max_enqueued_tokens,
             keep=not known,
             bodies=bodies,
+            tally=budget.tally if budget is not None else None,
         )
         name = given or _derived_id(settings, spooled)
         if callable(job_id):
             name = checked_job_id((yield Work(partial(job_id, name))))
+        if budget is not None and not (yield Work((settings.home / "jobs" / name).exists)):
+            limit = partial(
+                budget.check, window=options.completion_window, max_tokens=options.max_enqueued_tokens
+            )
+            yield Work(partial(limit, settings, spooled))
         record = JobRecord(
             id=name,
             digest=spooled.digest,
@@ -95,8 +104,8 @@ def identify(settings: Settings, requests: Requests, *, limits: Limits | None = 
     Raises InvalidInputError with every bad request.
     """
     with ExitStack() as stack:
-        folder: Path = yield Work(partial(_spool_folder, settings, stack))
-        spooled = yield from _take_in(
+        folder: Path = yield Work(partial(spool_folder, settings, stack))
+        spooled = yield from take_in(
             settings.service, requests, folder, stack, limits=limits, max_tokens=None, keep=False
         )
     return _derived_id(settings, spooled)
@@ -107,7 +116,7 @@ def _derived_id(settings: Settings, spooled: Spooled) -> str:
     return f"{spooled.digest[:20]}-{place[:8]}"
 
 
-def _take_in(
+def take_in(
     service: ServiceProfile,
     requests: Requests,
     folder: Path,
@@ -117,11 +126,23 @@ def _take_in(
     max_tokens: int | None,
     keep: bool,
     bodies: bool = False,
+    tally: Tally | None = None,
 ) -> Flow[Spooled]:
+    """Put requests on disk; or, with `keep=False`, only check them, and add them up where there is a tally."""
     limits = service.limits if limits is None else limits
     path = Path(requests) if isinstance(requests, str | os.PathLike) else None
     source = _iterator(requests, limits.line_bytes)
-    spool = Spool(folder, limits, service, max_tokens=max_tokens, source=path, keep=keep, bodies=bodies)
+    spool = Spool(
+        folder,
+        limits,
+        service,
+        max_tokens=max_tokens,
+        source=path,
+        keep=keep,
+        counts=tally is not None,
+        bodies=bodies,
+        tally=tally,
+    )
     stack.callback(spool.close)
     at_most = _FIRST_CHUNK
     while chunk := (yield Pull(source, at_most)):
@@ -146,7 +167,7 @@ def _iterator(requests: Requests, line_bytes: int) -> Iterator[Request | bytes] 
         ) from None
 
 
-def _spool_folder(settings: Settings, stack: ExitStack) -> Path:
+def spool_folder(settings: Settings, stack: ExitStack) -> Path:
     """A new folder, removed with the stack unless it has become a job's. Removes those of dead processes, too."""
     spools = settings.home / "spool"
     with storage_errors(settings.home):

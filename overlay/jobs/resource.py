@@ -14,7 +14,18 @@ from typing import Any, Concatenate, ParamSpec
 
 from overlay.flows.binding import AsyncResource, Resource, awaiting, blocking, presented_as
 from overlay.flows.steps import Flow
-from overlay.jobs import cleaning, deleting, giving_up, origins, preparing, pruning, reading, recovery, verbs
+from overlay.jobs import (
+    cleaning,
+    deleting,
+    estimating,
+    giving_up,
+    origins,
+    preparing,
+    pruning,
+    reading,
+    recovery,
+    verbs,
+)
 from overlay.jobs.home import job_folder
 from overlay.jobs.views import Job
 from overlay.results.iterables import AsyncResults, Opened, Opener, Results
@@ -57,6 +68,7 @@ class Jobs(Resource):
     """Any number of requests as one durable job."""
 
     identify = blocking(preparing.identify)
+    estimate = blocking(estimating.estimate)
     submit = blocking(verbs.submit)
     resume = blocking(verbs.resume)
     wait = blocking(verbs.wait)
@@ -94,6 +106,7 @@ class AsyncJobs(AsyncResource):
     """Any number of requests as one durable job, awaited."""
 
     identify = awaiting(preparing.identify)
+    estimate = awaiting(estimating.estimate)
     submit = awaiting(verbs.submit)
     resume = awaiting(verbs.resume)
     wait = awaiting(verbs.wait)

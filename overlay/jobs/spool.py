@@ -18,6 +18,7 @@ from typing import BinaryIO
 import attrs
 import msgspec
 
+from overlay.costs.estimate import Tally
 from overlay.costs.tokens import CountedBy, TokenCounter
 from overlay.errors import InvalidInputError, Problem, StorageError
 from overlay.jobs.records import Unit
@@ -129,6 +130,7 @@ class Spool:
         keep: bool,
         counts: bool = False,
         bodies: bool = False,
+        tally: Tally | None = None,
     ) -> None:
         self._folder = folder
         self._limits = limits
@@ -138,6 +140,7 @@ class Spool:
         self._keep = keep
         self._counts = counts
         self._tokens = TokenCounter()
+        self._tally = tally
         of_lines = attrs.evolve(limits, requests=None, bytes=None, embedding_inputs=None)
         self._check = _Check(limits=of_lines, service=service, bodies=bodies)
         self._digest = hashlib.sha256()
@@ -221,6 +224,8 @@ class Spool:
                 number = len(self._units) + len(self._writers) + (writer is None)
                 writer = self._writers[group] = _Writer(self._shard(number), number, *group)
             writer.write(line, inputs, tokens)
+            if self._tally is not None:
+                self._tally.add(line, endpoint=endpoint, model=model, tokens=tokens)
             order.append(writer.unit.shard)
         self._order.write(order.tobytes())
 

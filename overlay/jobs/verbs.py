@@ -17,8 +17,10 @@ from typing import Any
 
 import attrs
 
+from overlay.costs.prices import Prices
 from overlay.errors import JobMismatchError, WaitTimeoutError
 from overlay.flows.steps import Flow, Work, deadline
+from overlay.jobs.budget import budget
 from overlay.jobs.giving_up import reopen
 from overlay.jobs.home import OnChange, OpenJob, existing, opened_job, view_of
 from overlay.jobs.preparing import JobName, Requests, prepare
@@ -54,6 +56,9 @@ def submit(
     grace: Seconds | EllipsisType = ...,
     poll: Seconds | EllipsisType = ...,
     match: Match | None = None,
+    max_cost: float | None = None,
+    prices: Prices | None = None,
+    expected_output_tokens: int | None = None,
     on_change: OnChange | None = None,
     extra_body: Mapping[str, Any] | EllipsisType | None = ...,
     extra_query: Mapping[str, Any] | EllipsisType | None = ...,
@@ -85,6 +90,8 @@ def submit(
     - `delete_files` removes input and result files from the service once all results are on disk.
     - `grace` (180 seconds) is how long a lost create is searched for; `poll` (5 seconds) is the initial polling
       interval while waiting, which grows to a minute: timedeltas or seconds.
+    - A new job is refused if it may cost more than `max_cost`, in dollars or the currency of `prices`, or if nobody
+      can tell: see `estimate`, which takes `prices` and `expected_output_tokens`, too.
     - `on_change` is called with a JobEvent for everything that happens.
     - `extra_body` and `extra_query`, which must be JSON, are sent with the create of each batch, for what this SDK
       does not know. The job keeps them on disk, so that a resumed one sends the same. Headers are not kept, since
@@ -94,9 +101,9 @@ def submit(
     has as many answers that name no request as requests without an answer, these get those, each in their order.
     It is recorded, also for a job that exists already; see UnclaimedAnswersError.
 
-    Raises InvalidInputError with every bad request, and nothing is sent; JobMismatchError if the id belongs to
-    other requests, another service or other fixed options; JobLockedError if another process is working on it;
-    StorageError.
+    Raises, with nothing sent, InvalidInputError with every bad request, and CostLimitError; JobMismatchError if the
+    id belongs to other requests, another service or other fixed options; JobLockedError if another process is
+    working on it; StorageError.
     """
     given = given_options(
         completion_window=completion_window,
@@ -117,7 +124,15 @@ def submit(
     service = settings.service
     usual: dict[str, Any] = {"completion_window": service.window, "max_batches": service.live_batches}
     options = JobOptions(**{**usual, **given})
-    job_id = yield from prepare(settings, requests, job_id=id, options=options, limits=limits, bodies=bodies)
+    job_id = yield from prepare(
+        settings,
+        requests,
+        job_id=id,
+        options=options,
+        limits=limits,
+        bodies=bodies,
+        budget=budget(max_cost, prices, expected_output_tokens),
+    )
     return (yield from _resume(settings, job_id, given, on_change, anew=True))
 
 

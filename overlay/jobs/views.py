@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
+from overlay.costs.prices import Price, PriceList, Prices
+from overlay.costs.receipt import ModelReceipt, Receipt
 from overlay.costs.tokens import CountedBy
 from overlay.errors import one_line
 
@@ -32,7 +34,36 @@ EventKind: TypeAlias = Literal[
     "outage",
     "ended",
 ]
-_MILLION = 1_000_000
+
+
+@attrs.define
+class ModelTokens:
+    """What the requests of one model have taken."""
+
+    requests: int = 0
+    estimated: int = 0
+    """Prompt tokens."""
+    input: int = 0
+    output: int = 0
+
+    def add(self, unit: Unit) -> None:
+        """One batch's worth."""
+        if unit.generation == unit.part == 0:
+            self.requests += unit.requests
+            self.estimated += unit.tokens
+        self.input += unit.input_tokens
+        self.output += unit.output_tokens
+
+
+def _receipt(model: str, tokens: ModelTokens, prices: PriceList) -> ModelReceipt:
+    price = prices.price(model)
+    return ModelReceipt(
+        model=model or None,
+        requests=tokens.requests,
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        cost=None if price is None else price.of(tokens.input, tokens.output),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -64,14 +95,6 @@ class Shard:
     def name(self) -> str:
         """What messages call it."""
         return f"shard {self.number}, part {self.part}" if self.part else f"shard {self.number}"
-
-
-@attrs.frozen
-class Price:
-    """What a million tokens cost, in any currency: the batch price, usually half the regular one."""
-
-    input: float
-    output: float = 0.0
 
 
 @attrs.frozen
@@ -123,7 +146,7 @@ class Job:
     disk_bytes: int | None = None
     """What its folder takes on this machine's disk, where it was looked up: by `list`, `retrieve` and `prune`."""
     shards: tuple[Shard, ...] = attrs.field(repr=False)
-    _tokens_by_model: Mapping[str, tuple[int, int, int]] = attrs.field(repr=False, alias="tokens_by_model")
+    _tokens_by_model: Mapping[str, ModelTokens] = attrs.field(repr=False, alias="tokens_by_model")
 
     @property
     def progress(self) -> float:
@@ -162,11 +185,22 @@ class Job:
     def cost(self, prices: Mapping[str, Price]) -> Cost:
         """What the job costs, given prices by model. Raises KeyError for a model without one."""
         estimated = actual = 0.0
-        for model, (expected, came_in, went_out) in self._tokens_by_model.items():
+        for model, tokens in self._tokens_by_model.items():
             price = prices[model]
-            estimated += expected * price.input / _MILLION
-            actual += (came_in * price.input + went_out * price.output) / _MILLION
+            estimated += price.of(tokens.estimated, 0)
+            actual += price.of(tokens.input, tokens.output)
         return Cost(estimated, actual)
+
+    def receipt(self, prices: Prices | None = None) -> Receipt:
+        """What it has taken so far, by model: requests, tokens, and what they cost at batch rates.
+
+        `prices` by model, each a `Price` or what a million input and a million output tokens cost, come before
+        those of genai-prices (extra `prices`). Raises ConfigurationError for prices that are none.
+        """
+        known = PriceList(self.base_url, prices)
+        return Receipt(
+            models=tuple(_receipt(model, each, known) for model, each in self._tokens_by_model.items())
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -192,14 +226,9 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
             latest[unit.lineage] = unit
     ended = all(unit.state == "done" for unit in latest.values())
     ok = sum(unit.ok for unit in units)
-    by_model: dict[str, tuple[int, int, int]] = {}
+    by_model: dict[str, ModelTokens] = {}
     for unit in units:
-        expected, came_in, went_out = by_model.get(unit.model or "", (0, 0, 0))
-        by_model[unit.model or ""] = (
-            expected + (unit.tokens if unit.generation == unit.part == 0 else 0),
-            came_in + unit.input_tokens,
-            went_out + unit.output_tokens,
-        )
+        by_model.setdefault(unit.model or "", ModelTokens()).add(unit)
     return Job(
         id=record.id,
         created=datetime.fromtimestamp(record.created_at, UTC),
