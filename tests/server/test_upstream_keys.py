@@ -1,5 +1,6 @@
 """Which key a server behind is sent, and what becomes of lines while it is not known or not accepted."""
 
+import json
 import time
 from dataclasses import replace
 
@@ -152,6 +153,24 @@ def test_the_services_own_key_is_read_again_when_it_is_refused(tmp_path):
             assert until(http, batch)["request_counts"] == {"total": 10, "completed": 10, "failed": 0}
             assert source.health()[0].key_refused >= 5
     assert set(others) == {"old"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"type": "no_db_connection", "code": "400"}),
+        (403, {"type": "x", "code": "invalid_api_key"}),
+        (403, {"type": "authentication_error"}),
+    ],
+)
+def test_gateways_refuse_a_key_with_other_statuses_as_well(status, error):
+    refusal = Reply(status, json.dumps({"error": {"message": "no", **error}}).encode())
+    with (
+        ModelServer(lambda path, body, times: answer(body) if times else refusal) as model,
+        Service(upstream(model.url, api_key="k", hurry=HURRY)) as service,
+        http_to(service) as http,
+    ):
+        assert run(http, 10)["request_counts"]["completed"] == 10
 
 
 def test_a_line_with_a_key_of_its_own_in_the_middle_of_a_batch():

@@ -30,6 +30,8 @@ _PATIENCE = 600.0
 _MOST_PROBES = 4
 # Lines that are looked through in one go for one that a server has room for.
 _LOOK_AHEAD = 256
+# Beyond so many that wait, memory counts for more than lines of other models behind them.
+_MOST_WAITING = 100_000
 _LONGEST_LIST = 30.0
 _KEY_PROBES = 30.0
 _EVERY = 4
@@ -101,7 +103,7 @@ class Dispatcher:
 
     def pump(self) -> None:
         """Send what there is room for."""
-        while any(server.has_room for server in self._servers):
+        while self._has_room():
             found = self._next()
             if found is None:
                 return
@@ -155,11 +157,19 @@ class Dispatcher:
         self._pump_soon()
         return None
 
+    def _has_room(self) -> bool:
+        for server in self._servers:  # noqa: SIM110  any() with a generator costs more, and this is asked for each line
+            if server.has_room:
+                return True
+        return False
+
     def _may_look_ahead(self, feed: Feed) -> bool:
         """Not where all that is to come would only wait as well."""
-        if not any(server.has_room for server in self._servers):
+        if not self._has_room():
             return False
-        return not (feed.caller.one_model and any(feed.waiting.values()))
+        if feed.caller.one_model:
+            return not any(feed.waiting.values())
+        return feed.waiting_entries < _MOST_WAITING
 
     def _pump_soon(self) -> None:
         if self._again is None or self._again.cancelled():
@@ -204,7 +214,10 @@ class Dispatcher:
         found: tuple[Entry, Upstream] | None = (entry, server)
         while found:
             await self._send(*found)
-            found = self._next() if any(each.has_room for each in self._servers) else None
+            found = self._next() if self._has_room() else None
+            if found and self._has_room():
+                # A server has come to do with more at once.
+                self._pump_soon()
 
     async def _send(
         self, entry: Entry, server: Upstream, *, probe: bool = False, keyless: bool = False

@@ -14,6 +14,11 @@ _TIMED_OUT = 504
 _UNAUTHORIZED = 401
 _FIRST_REDIRECT, _FIRST_REFUSAL, _FIRST_FAILURE = 300, 400, 500
 # 407 is a proxy's, in between.
+_MAY_BE_THE_KEY = frozenset({400, 403})
+# What gateways call a key that they do not know, with another status than 401: litellm's proxy, for one, says 400.
+_KEY_WORDS = frozenset(
+    {"invalid_api_key", "authentication_error", "auth_error", "no_db_connection", "token_expired"}
+)
 _MAY_PASS = frozenset({407, 408, 425, 429})
 
 
@@ -55,7 +60,7 @@ def judged(reply: Reply, host: str, call: str) -> Verdict:
         status if status >= _FIRST_REDIRECT else _BAD_GATEWAY, headers, content, host=host, call=call
     )
     reason, wait = str(error), error.retry_after
-    if status == _UNAUTHORIZED:
+    if status == _UNAUTHORIZED or (status in _MAY_BE_THE_KEY and {error.code, error.type} & _KEY_WORDS):
         return Verdict(Meaning.KEY, status, body or error_body(reason), request_id, wait, reason)
     if status < _FIRST_REFUSAL or (body is None and status >= _FIRST_FAILURE):
         # A page of a proxy, or of another server: no answer that a client of the API could read.
