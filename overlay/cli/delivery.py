@@ -6,11 +6,13 @@ from overlay.cli import output
 from overlay.cli.costs import receipt
 from overlay.cli.destination import Destination
 from overlay.cli.endings import Exit
+from overlay.cli.job_tables import say_failures
 from overlay.cli.shell import Shell
 from overlay.client import Client
 from overlay.jobs.views import Job
 from overlay.lines import BOM
 from overlay.models import Batch
+from overlay.results.failures import FailureTally
 from overlay.results.iterables import Results
 from overlay.results.shapes import MISSING, NOT_YET
 
@@ -49,12 +51,18 @@ def deliver_job(
     *,
     prices: dict[str, tuple[float, float]] | None = None,
     quiet: bool = False,
+    failed_only: bool = False,
 ) -> Exit:
-    """The same for a job that has ended, and what it took, by these prices or those that are known."""
-    results = client.jobs.results(job.id)
+    """The same for a job that has ended, and what it took, by these prices or those that are known; with
+    `failed_only`, the lines of what failed.
+    """
+    results, tally = client.jobs.results(job.id), FailureTally()
     with results, destination.writing(client.jobs.folder(job.id)) as write:
         for result in results:
-            write(result.raw + b"\n")
+            if job.failed:
+                tally.add(result)
+            if not failed_only or not result.ok:
+                write(result.raw + b"\n")
     if shell.json and not destination.is_stdout:
         output.document({"job": job.to_dict(), "output": destination.path})
     elif not quiet:
@@ -66,19 +74,23 @@ def deliver_job(
         shell.say(text)
         if job.input_tokens or job.output_tokens:
             shell.say(receipt(job, prices))
+        say_failures(shell, job, tally.failures())
     if job.strays:
         shell.say(f"warning: {job.strays:,} answers match no request of the input and were left out")
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
 
 
-def deliver_partial(shell: Shell, job_id: str, results: Results, destination: Destination) -> Exit:
+def deliver_partial(
+    shell: Shell, job_id: str, results: Results, destination: Destination, *, failed_only: bool = False
+) -> Exit:
     """What there is of a job's results so far; INCOMPLETE if any are still to come, or failed."""
     total = waiting = failed = 0
     with results, destination.writing() as write:
         for result in results:
-            write(result.raw + b"\n")
-            total += 1
             error = result.error
+            if not failed_only or (error is not None and error.code != NOT_YET):
+                write(result.raw + b"\n")
+            total += 1
             if error is not None:
                 waiting += error.code == NOT_YET
                 failed += error.code != NOT_YET

@@ -9,7 +9,9 @@ from overlay.cli.columns import Column
 from overlay.cli.costs import money
 from overlay.cli.endings import Exit
 from overlay.cli.shell import Shell
+from overlay.client import Client
 from overlay.jobs.views import Job, Shard
+from overlay.results.failures import Failure
 
 _SHARDS_SHOWN = 20
 _MUCH_BYTES = 10 * 10**9
@@ -26,6 +28,14 @@ _COLUMNS = (
     Column("DISK", wide=True),
     Column("SERVICE", wide=True),
 )
+
+_FAILURE_COLUMNS = (
+    *map(Column, ("COUNT", "CODE")),
+    Column("EXAMPLE", gives_way=True),
+    Column("MESSAGE", gives_way=True),
+)
+_FAILURES_SHOWN = 5
+_FAILURE_KEPT = 300
 
 
 def list_jobs(shell: Shell, found: list[Job]) -> None:
@@ -72,9 +82,29 @@ def shard_text(shard: Shard) -> str:
     return f"{text}, {shard.batch_id}" if shard.batch_id else text
 
 
-def ended(shell: Shell, job: Job) -> Exit:
+def list_failures(shell: Shell, found: list[Failure]) -> None:
+    """Print failures by their code, as a table or as JSON lines."""
+    output.listing(found, _FAILURE_COLUMNS, _failure_row, most=None, as_json=bool(shell.json))
+
+
+def say_failures(shell: Shell, job: Job, found: list[Failure]) -> None:
+    """Sum up what failed in a job, and say how to send it again."""
+    for failure in found[:_FAILURES_SHOWN]:
+        shell.say(f"failed: {failure}"[:_FAILURE_KEPT])
+    if len(found) > _FAILURES_SHOWN:
+        more = shell.again("jobs", "failures", job.id)
+        shell.say(f"and {len(found) - _FAILURES_SHOWN:,} more kinds; to see all: {more}")
+    if found:
+        shell.say(f"to send them again, and pay for that: {shell.again('jobs', 'retry', job.id)}")
+
+
+def ended(shell: Shell, client: Client, job: Job, *, quiet: bool = False) -> Exit:
     """Show a job that was worked on, and what to do next."""
-    shell.show(job, facts)
+    shell.show(job, facts, quiet=quiet)
+    if quiet:
+        return Exit.OK if job.ended and not job.failed and not job.cancelled else Exit.INCOMPLETE
+    if job.ended and job.failed:
+        say_failures(shell, job, client.jobs.failures(job.id))
     if job.ended:
         shell.say(f"to get its results: {shell.again('jobs', 'results', job.id, '-o', 'results.jsonl')}")
     else:
@@ -97,6 +127,10 @@ def warn_of_size(shell: Shell, found: list[Job]) -> None:
     if total > _MUCH_BYTES:
         again = shell.again("jobs", "prune", "--older-than", "30d")
         shell.say(f"warning: jobs take {output.size(total)} of this disk; remove old ones with: {again}")
+
+
+def _failure_row(failure: Failure) -> tuple[object, ...]:
+    return failure.count, failure.code, failure.custom_id, failure.message
 
 
 def _row(job: Job) -> tuple[object, ...]:

@@ -29,7 +29,7 @@ def give_up(shell: Shell, job_id: JobId, shard: OneShard = None) -> Exit:
     """Give up what is stuck: its unanswered requests become failures. Other shards are not touched."""
     with shell.client() as client:
         job = client.jobs.give_up(whole_id(client, job_id), shard=shard)
-    return ended(shell, job)
+        return ended(shell, client, job)
 
 
 @command(app, name="send-again")

@@ -35,7 +35,7 @@ from overlay.cli.endings import Exit
 from overlay.cli.job_ids import whole_id
 from overlay.cli.job_options import JobFlags
 from overlay.cli.job_progress import JobProgress
-from overlay.cli.job_tables import ended, facts, list_jobs, started, warn_of_size
+from overlay.cli.job_tables import ended, facts, list_failures, list_jobs, started, warn_of_size
 from overlay.cli.running import run_job
 from overlay.cli.shell import Shell, command
 from overlay.cli.standard_input import requests_of
@@ -144,7 +144,45 @@ def wait(
             job = client.jobs.wait(
                 job_id, timeout=timeout, poll=poll, on_change=both(progress.watch, note), **changes
             )
-    return ended(shell, job)
+        return ended(shell, client, job)
+
+
+@command(app)
+def retry(
+    shell: Shell,
+    job_id: JobId,
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Send it, and do not wait.")] = False,
+    timeout: Timeout = None,
+    poll: PollAgain = None,
+    quiet: Quiet = False,
+) -> Exit:
+    """Send again what failed, whatever the reason, and pay for that. What was answered stays as it is."""
+    with shell.client() as client:
+        job_id = whole_id(client, job_id)
+        with advising(shell, client, lambda: job_id) as note, JobProgress(quiet=quiet) as progress:
+            on_change = both(progress.watch, note)
+            job = client.jobs.retry(job_id, on_change=on_change)
+            if detach:
+                return started(shell, job, quiet=quiet)
+            if not job.ended:
+                note(job)
+                job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=on_change)
+        return ended(shell, client, job, quiet=quiet)
+
+
+@command(app)
+def failures(shell: Shell, job_id: JobId) -> Exit:
+    """Show what failed so far, by error code, with an example of each."""
+    with shell.client(local=True) as client:
+        job_id = whole_id(client, job_id)
+        found = client.jobs.failures(job_id)
+    list_failures(shell, found)
+    if found:
+        shell.say(f"to send them again, and pay for that: {shell.again('jobs', 'retry', job_id)}")
+    else:
+        shell.say("nothing has failed")
+    return Exit.INCOMPLETE if found else Exit.OK
 
 
 @command(app)
@@ -177,6 +215,10 @@ def results(
             "--partial", help="What has been answered so far; the other lines have the error code not_yet."
         ),
     ] = False,
+    failed_only: Annotated[
+        bool,
+        typer.Option("--failed-only", help="Only the lines of requests that failed.", show_default=False),
+    ] = False,
 ) -> Exit:
     """Write the results of a job that has ended: one line per request, in the order of the requests."""
     destination = Destination(output_path, force)
@@ -184,11 +226,12 @@ def results(
     with shell.client(local=match is None) as client:
         job_id = whole_id(client, job_id)
         if partial:
-            return deliver_partial(shell, job_id, client.jobs.results(job_id, partial=True), destination)
+            found = client.jobs.results(job_id, partial=True)
+            return deliver_partial(shell, job_id, found, destination, failed_only=failed_only)
         job = client.jobs.retrieve(job_id)
         if match is not None and not job.ended:
             job = client.jobs.resume(job_id, match=match)
-        return deliver_job(shell, client, job, destination)
+        return deliver_job(shell, client, job, destination, failed_only=failed_only)
 
 
 app.add_typer(job_upkeep.app)

@@ -17,6 +17,7 @@ from overlay.cli.arguments import Field, fields, typed
 from overlay.cli.destination import Destination
 from overlay.cli.endings import Exit
 from overlay.cli.job_options import JobFlags, job_command
+from overlay.cli.job_tables import say_failures
 from overlay.cli.running import run_job
 from overlay.cli.shell import Shell
 from overlay.client import Client
@@ -216,6 +217,8 @@ def _deliver(
     else:
         text = f"{destination}: {rows:,} rows, {rows - failed:,} ok, {failed:,} failed"
         shell.say(text + ("; the job was cancelled" if job.cancelled else ""))
+        if job.failed:
+            say_failures(shell, job, client.jobs.failures(job.id))
     return Exit.OK if not failed and not job.cancelled else Exit.INCOMPLETE
 
 

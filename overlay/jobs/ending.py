@@ -128,7 +128,7 @@ def finish(
         context.folder,
         unit,
         answers,
-        again=is_open and unanswered is None and unit.generation + 1 < int(options.max_attempts),
+        again=is_open and unanswered is None and _attempts(unit) < int(options.max_attempts),
         completed=is_open and completed,
         match=options.match,
         unanswered=unanswered,
@@ -146,6 +146,11 @@ def finish(
             following,
             f"shard {unit.shard}: {following.requests:,} requests will be sent again",
         )
+
+
+def _attempts(unit: Unit) -> int:
+    """How often its requests have been sent, with this time; a retry by the caller began anew."""
+    return unit.generation + 1 - (unit.attempts_from or 0)
 
 
 def refuse(context: JobContext, units: Sequence[Unit]) -> Flow[None]:

@@ -205,6 +205,7 @@ def _following(unit: Unit) -> Unit:
         shard=unit.shard,
         generation=unit.generation + 1,
         part=unit.part,
+        attempts_from=unit.attempts_from,
         endpoint=unit.endpoint,
         model=unit.model,
         requests=0,

@@ -14,6 +14,7 @@ from overlay.jobs.home import existing, view_of
 from overlay.jobs.merging import never_ran, results_path
 from overlay.jobs.spool import lines_of, read_in_order, shard_path
 from overlay.jobs.views import Job
+from overlay.results.failures import Failure, failures_in
 from overlay.results.files import read_results
 from overlay.results.iterables import Opened
 from overlay.results.result import Result, failed_result
@@ -45,6 +46,20 @@ def list_jobs(settings: Settings) -> Flow[list[Job]]:
 
     jobs: list[Job] = yield Work(read)
     return jobs
+
+
+def failures(settings: Settings, job_id: str) -> Flow[list[Failure]]:
+    """The failures of a job so far by their code, each with how many there are and an example, most frequent first.
+
+    From this machine's disk: neither the service nor the job's lock is needed. Raises JobNotFoundError.
+    """
+    folder: Path = yield Work(partial(existing, settings, job_id))
+
+    def count() -> list[Failure]:
+        return failures_in(_so_far(folder, _unfinished(folder)))
+
+    found: list[Failure] = yield Work(count)
+    return found
 
 
 def open_results(job_id: str, settings: Settings, stack: ExitStack, *, whole: bool = True) -> Flow[Opened]:

@@ -103,8 +103,10 @@ def _chosen(folder: Path, job_id: str, batches: Sequence[Batch]) -> dict[UnitKey
         chosen[key] = fitting[0]
     for shard, generation, part in chosen:
         earlier = [key[2] for key in chosen if key[:2] == (shard, generation - 1)]
-        # A part that a split has made in this generation has none before it: the unit that was split has.
-        if generation and part not in earlier and not (part and any(other < part for other in earlier)):
+        # A part that a split has made in this generation has none before it: the unit that was split has. A retry
+        # of a shard that was split is of the whole shard.
+        before = any(other < part for other in earlier) if part else bool(earlier)
+        if generation and part not in earlier and not before:
             raise LedgerError(
                 f"job {job_id} cannot be rebuilt: the service no longer has the batch of shard {shard}, "
                 f"generation {generation - 1}",

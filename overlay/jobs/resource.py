@@ -24,6 +24,7 @@ from overlay.jobs import (
     pruning,
     reading,
     recovery,
+    retrying,
     verbs,
 )
 from overlay.jobs.home import job_folder
@@ -82,6 +83,8 @@ class Jobs(Resource):
     recover = blocking(recovery.recover)
     sent_before = blocking(origins.sent_before)
     prune = blocking(pruning.prune)
+    retry = blocking(retrying.retry)
+    failures = blocking(reading.failures)
     run = running(verbs.submit)
 
     def folder(self, job_id: str) -> Path:
@@ -120,6 +123,8 @@ class AsyncJobs(AsyncResource):
     recover = awaiting(recovery.recover)
     sent_before = awaiting(origins.sent_before)
     prune = awaiting(pruning.prune)
+    retry = awaiting(retrying.retry)
+    failures = awaiting(reading.failures)
     run = arunning(verbs.submit)
 
     def folder(self, job_id: str) -> Path:

@@ -69,6 +69,7 @@ def _empty(unit: Unit, part: int) -> Unit:
         shard=unit.shard,
         generation=unit.generation,
         part=part,
+        attempts_from=unit.attempts_from,
         endpoint=unit.endpoint,
         model=unit.model,
         requests=0,

@@ -12,7 +12,7 @@ from backports import zstd
 from support.command_line import OVERLAY, CommandLine
 
 from overlay import Request, write_requests
-from overlay.server import Service
+from overlay.server import Service, echo
 
 COUNT = 12
 SOON = ("--poll", "0.1")
@@ -217,3 +217,42 @@ def test_a_reader_that_stops_early_ends_it_quietly(overlay):
     assert custom_ids(done.stdout) == IDS[:1]
     assert done.stderr == ""
     assert done.returncode in {0, 141}
+
+
+@pytest.fixture
+def busy():
+    """The ids whose requests fail."""
+    return set()
+
+
+@pytest.fixture
+def failing(tmp_path, busy):
+    def answer(request):
+        if request["custom_id"] in busy:
+            return 422, {"error": {"code": "bad_picture", "message": "cannot read the picture"}}
+        return echo(request)
+
+    write_requests(tmp_path / "r.jsonl", (Request(name, {"model": "m", "messages": []}) for name in IDS))
+    with Service(answer=answer) as service:
+        yield CommandLine(tmp_path, service.base_url)
+
+
+def test_failures_are_counted_shown_and_sent_again(failing, busy):
+    busy |= {"id-3", "id-7"}
+    done = failing("run", "r.jsonl", "-o", "out.jsonl", *SOON)
+    assert done.returncode == 1
+    assert "failed: 2 bad_picture, such as id-3: cannot read the picture" in done.stderr
+    (job_id,) = re.findall(r"overlay jobs retry (\S+)", done.stderr)
+    (found,) = map(json.loads, failing("jobs", "failures", job_id, "--json").stdout.splitlines())
+    assert (found["code"], found["count"], found["custom_id"]) == ("bad_picture", 2, "id-3")
+    assert custom_ids(failing("jobs", "results", job_id, "--failed-only").stdout) == ["id-3", "id-7"]
+    busy.discard("id-3")
+    again = failing("jobs", "retry", job_id, *SOON)
+    assert again.returncode == 1
+    assert "failed: 1 bad_picture, such as id-7" in again.stderr
+    busy.clear()
+    assert failing("jobs", "retry", job_id, "-q", *SOON).stdout.split() == [job_id]
+    assert failing("jobs", "failures", job_id).stderr == "nothing has failed\n"
+    # Written again by the same command, they show the new outcomes, and nothing else is sent.
+    assert failing("run", "r.jsonl", "-o", "out.jsonl", *SOON).returncode == 0
+    assert custom_ids((failing.folder / "out.jsonl").read_text()) == IDS
