@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +11,7 @@ import attrs
 from overlay.errors import ConfigurationError, InvalidInputError, Problem
 from overlay.requests.request import Request
 from overlay.requests.rows import Template
+from overlay.tables.arrow import pa
 from overlay.tables.columns import AnswerColumns
 from overlay.tables.keys import check_key, key_text
 from overlay.tables.spool import Rows
@@ -33,7 +35,10 @@ class Asked(Generic[A_co]):
         self.template = template
         self._key = key
         names = rows.schema.names
-        template.check(names)
+        try:
+            template.check(names)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}{_hint(names)}") from None
         if key is not None:
             _check_named(key, names)
             check_key(rows.schema, key)
@@ -50,7 +55,9 @@ class Asked(Generic[A_co]):
             except InvalidInputError as error:
                 count += 1
                 if len(problems) < _KEPT:
-                    problems.append(Problem(number, error.reason, unit="row"))
+                    # It names the row by its id.
+                    reason = re.sub(r"^row \"(?:[^\"\\]|\\.)*\": ", "", error.reason)
+                    problems.append(Problem(number, reason, unit="row"))
         if problems:
             raise InvalidInputError(None, problems, count=count, place=self.rows.name)
 
@@ -71,7 +78,7 @@ class Asked(Generic[A_co]):
         number = 0
         for batch in self.rows.batches(columns):
             names = batch.schema.names
-            for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            for cells in zip(*map(_cells, batch.columns), strict=True):
                 number += 1
                 yield number, dict(zip(names, cells, strict=True))
 
@@ -101,6 +108,30 @@ class Asked(Generic[A_co]):
         if problem.same_as is not None and self._key is not None:
             reason = f"the key {self._key} is the same as in row {problem.same_as:,}; keys must differ"
         return attrs.evolve(problem, reason=reason, unit="row")
+
+
+def _cells(column: Any) -> list[Any]:
+    try:
+        cells: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError, ImportError):
+        # Times with nanoseconds are beyond what Python has, unless pandas is there.
+        cells = column.cast(_micro(column.type), safe=False).to_pylist()
+    return cells
+
+
+def _micro(kind: Any) -> Any:
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", tz=kind.tz)
+    return pa.duration("us") if pa.types.is_duration(kind) else pa.string()
+
+
+def _hint(names: list[str]) -> str:
+    """A table of one column whose name holds several is a CSV that was read with the wrong delimiter."""
+    split = next((each for each in ";\t|" if len(names) == 1 and each in names[0]), None)
+    if split is None:
+        return ""
+    shown = "a tab" if split == "\t" else repr(split)
+    return f"; if the columns are separated by {shown}, say so with csv={{'delimiter': {split!r}}}, or --csv"
 
 
 def _check_named(key: str, names: list[str]) -> None:

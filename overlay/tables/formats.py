@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -13,7 +14,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from overlay.errors import ConfigurationError, InvalidInputError, Problem
+from overlay.errors import ConfigurationError, InvalidInputError, OverlayError, Problem
 from overlay.lines import BOM, LINE_BYTES, MIB, is_object, split
 from overlay.tables.arrow import Batch, Schema, csv as arrow_csv, pa, parquet
 from overlay.tables.places import Place
@@ -26,9 +27,10 @@ _ROW = re.compile(r"(?:In CSV column #(?P<column>\d+): )?(?:Row #(?P<row>\d+): )
 
 @attrs.frozen
 class Piece:
-    """Some rows of a table."""
+    """Some rows of a table, or before the first of them its schema alone."""
 
-    batch: Any
+    schema: Schema
+    batch: Batch | None = None
     loose: frozenset[str] = frozenset()
     """Columns of text whose types are still to be found."""
 
@@ -42,6 +44,11 @@ def pieces(place: Place, options: Mapping[str, Any]) -> Iterator[Piece | list[di
         yield from _READERS[place.format](place, options)
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InvalidInputError(place.name, [Problem(None, _told(place, error))]) from None
+    except OSError as error:
+        if error.errno is not None or isinstance(error, OverlayError):
+            raise  # a disk's, or a network's
+        # What Parquet's reader and those of packed files raise for bytes that make no sense to them.
+        raise InvalidInputError(place.name, [Problem(None, _told(place, error))]) from None
 
 
 def _told(place: Place, error: Exception) -> str:
@@ -51,9 +58,9 @@ def _told(place: Place, error: Exception) -> str:
 
 def _parquet(place: Place, _: Mapping[str, Any]) -> Iterator[Piece]:
     with place.open() as file, parquet.ParquetFile(file, pre_buffer=False) as table:
-        yield Piece(_empty(table.schema_arrow))
+        yield Piece(table.schema_arrow)
         for batch in table.iter_batches(batch_size=_BATCH, use_threads=False):
-            yield Piece(batch)
+            yield Piece(batch.schema, batch)
 
 
 def _arrow(place: Place, _: Mapping[str, Any]) -> Iterator[Piece]:
@@ -63,16 +70,18 @@ def _arrow(place: Place, _: Mapping[str, Any]) -> Iterator[Piece]:
         except pa.ArrowInvalid:
             file.seek(0)
             reader = pa.ipc.open_stream(file)
-            yield Piece(_empty(reader.schema))
-            yield from map(Piece, reader)
+            yield from read(reader)
             return
-        yield Piece(_empty(reader.schema))
+        yield Piece(reader.schema)
         for number in range(reader.num_record_batches):
-            yield Piece(reader.get_batch(number))
+            yield Piece(reader.schema, reader.get_batch(number))
 
 
-def _empty(schema: Schema) -> Batch:
-    return pa.RecordBatch.from_pylist([], schema=schema)
+def read(reader: Any) -> Iterator[Piece]:
+    """What a reader of record batches gives."""
+    yield Piece(reader.schema)
+    for batch in reader:
+        yield Piece(reader.schema, batch)
 
 
 def _json_lines(place: Place, _: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
@@ -123,7 +132,7 @@ def _csv(place: Place, options: Mapping[str, Any]) -> Iterator[Piece]:
         done = False
         try:
             for piece in settings.read(place):
-                done = done or piece.batch.num_rows > 0
+                done = done or piece.batch is not None
                 yield piece
         except pa.ArrowInvalid as error:
             if "straddling" in str(error) and blocks and not done:
@@ -171,9 +180,8 @@ class _Csv:
         loose = frozenset(names) - typed.keys()
         convert = {**self.convert, "column_types": {**dict.fromkeys(loose, pa.string()), **typed}}
         with place.stream() as stream, closing(self._open(stream, convert)) as reader:
-            yield Piece(_empty(reader.schema), loose)
-            for batch in reader:
-                yield Piece(batch, loose & set(batch.schema.names))
+            for piece in read(reader):
+                yield attrs.evolve(piece, loose=loose)
 
     def _open(self, stream: Any, convert: Mapping[str, Any]) -> Any:
         return arrow_csv.open_csv(
@@ -194,10 +202,13 @@ class _Csv:
         found = _ROW.fullmatch(text)
         assert found is not None
         reason = found["reason"].replace("CSV conversion error to ", "not a ").splitlines()[0]
+        reason = reason[:1].lower() + reason[1:]
         if "invalid UTF8" in text:
             reason = (
                 'not UTF-8; name the encoding, as in csv={"encoding": "latin-1"} or --csv encoding=latin-1'
             )
+        elif _is_utf16(place):
+            reason = 'UTF-16, not UTF-8; say so with csv={"encoding": "utf-16"} or --csv encoding=utf-16'
         elif "straddling" in text:
             reason = (
                 f"a row is longer than {self.read_options.block_size // MIB:,} MiB; is a quote left open?"
@@ -224,6 +235,11 @@ class _Csv:
             except csv.Error:
                 return None
             return rows.line_num + 1
+
+
+def _is_utf16(place: Place) -> bool:
+    with place.stream() as stream:
+        return bytes(stream.read(2)) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
 
 
 _READERS: dict[str, Any] = {

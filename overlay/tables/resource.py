@@ -6,6 +6,7 @@ Light to load: what needs pyarrow is loaded by the first `map`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from overlay.flows.steps import Flow
@@ -13,6 +14,7 @@ from overlay.jobs import resource
 from overlay.jobs.home import OnChange
 from overlay.jobs.preparing import JobName
 from overlay.jobs.reading import retrieve
+from overlay.jobs.verbs import submit
 from overlay.requests.cells import Row
 from overlay.requests.rows import Template
 from overlay.results.matching import Match
@@ -202,6 +204,9 @@ def _prepare(settings: Settings, table: Any, template: Any, **how: Any) -> Flow[
 def _map(settings: Settings, preparing: Flow[Asked[Any]], options: SubmitOptions) -> Flow[Answers[Any]]:
     from overlay.tables.mapping import map_table  # noqa: PLC0415 - needs pyarrow
 
+    unknown = sorted(options.keys() - signature(submit).parameters.keys())
+    if unknown:
+        raise TypeError(f"map() got an unexpected keyword argument {unknown[0]!r}")
     asked = yield from preparing
     return (yield from map_table(settings, asked, options))
 

@@ -12,7 +12,7 @@ from overlay.errors import ConfigurationError, InvalidInputError, Problem
 from overlay.lines import is_array, is_object
 from overlay.requests.request import Request
 from overlay.tables.arrow import pa
-from overlay.tables.formats import Piece, pieces
+from overlay.tables.formats import Piece, pieces, read
 from overlay.tables.places import is_address, places
 from overlay.tables.spool import RowSpool
 
@@ -42,7 +42,8 @@ def source_of(table: Any, csv: Mapping[str, Any] | None) -> Source:
     if hasattr(table, "__arrow_c_stream__"):
         return Source("the table", _of_stream(table))
     if hasattr(table, "__arrow_c_array__"):
-        return Source("the table", iter([Piece(pa.record_batch(table))]))
+        batch = pa.record_batch(table)
+        return Source("the table", iter([Piece(batch.schema, batch)]))
     if hasattr(table, "scanner"):  # a data set of pyarrow's
         return Source("the table", _of_stream(table.scanner(batch_size=_FEW).to_reader()))
     if callable(getattr(table, "collect", None)):
@@ -72,8 +73,7 @@ def _of_stream(table: Any) -> Iterator[Piece]:
         reason = f"it cannot be read: {str(error).splitlines()[0]}"
         raise InvalidInputError(None, [Problem(None, reason)], place="the table") from None
     with reader:
-        yield Piece(pa.RecordBatch.from_pylist([], schema=reader.schema))
-        yield from map(Piece, reader)
+        yield from read(reader)
 
 
 def add(spool: RowSpool, items: list[Any]) -> None:
@@ -81,10 +81,9 @@ def add(spool: RowSpool, items: list[Any]) -> None:
     rows: list[Any] = []
     for item in items:
         if isinstance(item, Piece):
-            if item.batch.num_rows:
+            spool.note(item.schema)
+            if item.batch is not None and item.batch.num_rows:
                 spool.add(item.batch, item.loose)
-            else:
-                spool.note(item.batch.schema)
         elif is_array(item):
             _add_rows(spool, item)
         elif hasattr(item, "__arrow_c_array__"):

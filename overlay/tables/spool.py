@@ -11,7 +11,7 @@ import io
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from overlay.errors import InvalidInputError, Problem
 from overlay.lines import MIB, storage_errors
 from overlay.tables.arrow import Batch, Schema, Type, pa
 from overlay.tables.text_types import TextTypes
+from overlay.tables.words import Words
 
 MOST_ROWS = 8192
 """Rows of a batch, as it is stored and as it is given out."""
@@ -44,6 +45,7 @@ class RowSpool:
         self._writer: Any = None
         self._segments: list[_Segment] = []
         self._types: dict[str, TextTypes] = {}
+        self._words: dict[str, Words] = {}
         self._given: Schema | None = None
 
     def add(self, batch: Batch, loose: frozenset[str] = frozenset()) -> None:
@@ -51,13 +53,22 @@ class RowSpool:
         self.note(batch.schema)
         for name in loose:
             self._types.setdefault(name, TextTypes(whole=name == self._key)).add(batch.column(name))
-        stored = _stored(batch)
+        stored = _stored(self._recoded(batch))
         with storage_errors("the table's copy on disk"):
             self._segment(batch.schema, stored.schema, loose)
             step = _step(stored)
             for start in range(0, stored.num_rows, step):
                 self._writer.write_batch(stored.slice(start, step))
         self.count += batch.num_rows
+
+    def _recoded(self, batch: Batch) -> Batch:
+        """With the places of words in place of dictionaries, which may differ from batch to batch."""
+        for place, field in enumerate(batch.schema):
+            if pa.types.is_dictionary(field.type):
+                words = self._words.setdefault(field.name, Words())
+                stored = pa.field(field.name, pa.int32())
+                batch = batch.set_column(place, stored, words.places_of(batch.column(place)))
+        return batch
 
     def note(self, schema: Schema) -> None:
         """Note the schema of a table that may have no rows."""
@@ -96,7 +107,9 @@ class RowSpool:
         schema = _unified(self.name, self._segments, found)
         handle = os.dup(self._file.fileno())
         self.close()
-        return Rows(schema, self.count, self._segments, handle, self.name)
+        words = {name: each.array(schema.field(name).type) for name, each in self._words.items()}
+        schema = _wide_enough(schema, words)
+        return Rows(schema, self._segments, words=words, count=self.count, handle=handle, name=self.name)
 
     def close(self) -> None:
         """Drop what came in."""
@@ -117,13 +130,21 @@ class Rows:
     """The rows of a table, to be read as often as they are needed, by any number of readers."""
 
     def __init__(
-        self, schema: Schema, count: int, segments: Sequence[_Segment], handle: int, name: str
+        self,
+        schema: Schema,
+        segments: Sequence[_Segment],
+        *,
+        words: Mapping[str, Any],
+        count: int,
+        handle: int,
+        name: str,
     ) -> None:
         self.schema = schema
         self.count = count
         self.name = name
         self._segments = tuple(segments)
         self._handle = handle
+        self._words = words
         # Closed, and thereby gone, when nobody has these rows any more.
         weakref.finalize(self, os.close, handle)
 
@@ -144,7 +165,24 @@ class Rows:
                         batch = reader.read_next_batch()
                     except StopIteration:
                         break
-                yield _restored(batch, schema)
+                yield self._restored(batch, schema)
+
+    def _restored(self, batch: Batch, schema: Schema) -> Batch:
+        """As the schema has it: columns that a segment lacks are null."""
+        if batch.schema.equals(schema, check_metadata=True):
+            return batch
+        columns: list[Any] = []
+        for field in schema:
+            place, kind = batch.schema.get_field_index(field.name), field.type
+            if place < 0:
+                columns.append(pa.nulls(batch.num_rows, kind))
+            elif field.name in self._words and pa.types.is_dictionary(kind):
+                places = batch.column(place).cast(kind.index_type)
+                words = self._words[field.name]
+                columns.append(pa.DictionaryArray.from_arrays(places, words, ordered=kind.ordered))
+            else:
+                columns.append(_cast(batch.column(place), kind))
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 class _Held(io.RawIOBase):
@@ -177,10 +215,7 @@ def _unified(name: str, segments: Sequence[_Segment], found: dict[str, Type]) ->
     """One schema for all segments."""
 
     def typed(segment: _Segment) -> Schema:
-        fields = [
-            each.with_type(found[each.name]) if each.name in segment.loose else each
-            for each in segment.schema
-        ]
+        fields = [each.with_type(_final(each, segment, found)) for each in segment.schema]
         return pa.schema(fields, metadata=segment.schema.metadata)
 
     whole = typed(segments[0])
@@ -190,6 +225,13 @@ def _unified(name: str, segments: Sequence[_Segment], found: dict[str, Type]) ->
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             raise _invalid(name, _conflict(whole, typed(segment), segment.first)) from None
     return whole
+
+
+def _final(field: Any, segment: _Segment, found: dict[str, Type]) -> Type:
+    if field.name in segment.loose:
+        return found[field.name]
+    # Neither Parquet nor CSV is written from dictionaries of views.
+    return _without_views(field.type) if pa.types.is_dictionary(field.type) else field.type
 
 
 def _conflict(before: Schema, after: Schema, rows: int) -> str:
@@ -218,27 +260,19 @@ def _stored(batch: Batch) -> Batch:
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
-def _restored(batch: Batch, schema: Schema) -> Batch:
-    """As the schema has it: columns that a segment lacks are null."""
-    if batch.schema.equals(schema, check_metadata=True):
-        return batch
-    columns: list[Any] = []
-    for field in schema:
-        place = batch.schema.get_field_index(field.name)
-        if place < 0:
-            columns.append(pa.nulls(batch.num_rows, field.type))
-        else:
-            columns.append(_cast(batch.column(place), field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+def _cast(column: Any, wanted: Type) -> Any:
+    return column if column.type == wanted else column.cast(wanted)
 
 
-def _cast(column: Any, wanted: Any) -> Any:
-    if column.type == wanted:
-        return column
-    if pa.types.is_dictionary(wanted) and pa.types.is_dictionary(column.type):
-        words = _cast(column.dictionary, wanted.value_type)
-        return pa.DictionaryArray.from_arrays(column.indices, words, ordered=wanted.ordered)
-    return column.cast(wanted)
+def _wide_enough(schema: Schema, words: Mapping[str, Any]) -> Schema:
+    """With places that reach to the last word: each batch alone may have had fewer."""
+    for name, array in words.items():
+        at = schema.get_field_index(name)
+        kind = schema.field(at).type
+        if pa.types.is_dictionary(kind) and len(array) > 2 ** (kind.index_type.bit_width - 1):
+            wider = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
+            schema = schema.set(at, schema.field(at).with_type(wider))
+    return schema
 
 
 def _has_views(kind: Any) -> bool:

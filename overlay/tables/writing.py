@@ -15,7 +15,7 @@ import msgspec
 from overlay.errors import ConfigurationError, StorageError
 from overlay.jobs.outputs import is_own_output, note_output
 from overlay.lines import MIB, remove_stale_parts, replacing, storage_errors
-from overlay.tables.arrow import Schema, csv as arrow_csv, fs as arrow_fs, pa, parquet
+from overlay.tables.arrow import Schema, Type, csv as arrow_csv, fs as arrow_fs, pa, parquet
 from overlay.tables.places import file_system, format_of, is_address
 
 _GROUP_ROWS = 65_536
@@ -164,13 +164,23 @@ def _csv_writer(delimiter: str) -> Callable[[Any, Schema, Batches], None]:
 def _flat_type(kind: Any) -> Any:
     if pa.types.is_dictionary(kind):
         return _flat_type(kind.value_type)
+    if _is_binary(kind):
+        return pa.large_string()
     return pa.large_string() if pa.types.is_nested(kind) or pa.types.is_string_view(kind) else kind
+
+
+def _is_binary(kind: Type) -> bool:
+    types = pa.types
+    checks = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
+    return any(check(kind) for check in checks)
 
 
 def _flat(column: Any) -> Any:
     kind = _flat_type(column.type)
     if column.type == kind:
         return column
+    if _is_binary(column.type):
+        return pa.array([None if each is None else _text(each) for each in column.to_pylist()], type=kind)
     if pa.types.is_nested(column.type):
         cells = [None if each is None else _encode(each).decode() for each in column.to_pylist()]
         return pa.array(cells, type=kind)
