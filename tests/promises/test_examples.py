@@ -1,9 +1,9 @@
 """The examples, run: the demo as a process, killed too; the token providers against a service that checks."""
 
 import contextlib
-import json
 import os
 import pty
+import re
 import runpy
 import signal
 import subprocess
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 import azure.identity
+import polars as pl
 import pytest
 from azure.core.credentials import AccessToken
 from azure.identity.aio import get_bearer_token_provider as async_token_provider
@@ -59,32 +60,37 @@ def files_of(folder):
     return {path.name for path in (folder / "demo-output").iterdir()}
 
 
-ALL_FILES = {"requests.jsonl", "results.jsonl", "answers.txt"}
+ALL_FILES = {"docstrings.csv", "ten.csv", "answers.parquet", "answers.csv"}
 
 
 def test_the_demo_does_the_main_job(tmp_path):
+    """A table in, a table out, with a worker killed half way, and nothing sent twice."""
     printed = finished(demo(tmp_path, "--most", "300"))
-    assert "300 requests, 300 answered, 0 failed" in printed
-    assert f"overlay run {tmp_path}/demo-output/ten.jsonl" in printed
-    assert files_of(tmp_path) == ALL_FILES
-    asked, answered = (
-        [json.loads(line)["custom_id"] for line in (tmp_path / "demo-output" / name).read_text().splitlines()]
-        for name in ("requests.jsonl", "results.jsonl")
+    assert "300 rows, 300 answered, 0 failed" in printed
+    assert "It is killed, with" in printed
+    before, after = map(
+        int, re.search(r"(\d+) batches were created before .* and (\d+) after", printed).groups()
     )
-    assert asked == answered
+    assert before + after == 8
+    assert f"overlay map {tmp_path}/demo-output/ten.csv" in printed
+    assert files_of(tmp_path) == ALL_FILES
+    asked = pl.read_csv(tmp_path / "demo-output" / "docstrings.csv")
+    answered = pl.read_parquet(tmp_path / "demo-output" / "answers.parquet")
+    assert answered[:, :3].equals(asked)
+    assert answered["summary"].null_count() == answered["audience"].null_count() == 0
     assert len(asked) == 300
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_demo_killed_half_way_runs_again(tmp_path, number):
     with demo(tmp_path, "--most", "4000", env=os.environ | {"TMPDIR": str(tmp_path)}) as process:
-        lines_until(process.stdout, "created as")
+        lines_until(process.stdout, "created")
         process.send_signal(number)
         _, complained = process.communicate(timeout=30)
     assert "Traceback" not in complained
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
-    assert files_of(tmp_path) == {"requests.jsonl"}
-    (tmp_path / "demo-output" / ".requests.jsonl.0123abcd.part").write_text("what a kill leaves")
+    assert files_of(tmp_path) == {"docstrings.csv", "ten.csv", "jobs"}
+    (tmp_path / "demo-output" / ".docstrings.csv.part").write_text("what a kill leaves")
     finished(demo(tmp_path, "--most", "20"))
     assert files_of(tmp_path) == ALL_FILES
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import azure.identity
+import polars as pl
 import pytest
 from azure.core.credentials import AccessToken
 from support.command_line import CommandLine
@@ -24,8 +25,9 @@ README = (PROJECT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 WRITING = next(text for text in PYTHON if "write_requests(" in text)
+BATCH = next(text for text in PYTHON if "batches.create(" in text)
 AZURE = "https://RESOURCE.openai.azure.com/openai/v1/"
-FRIENDLY = '{"friendly": true}'
+FRIENDLY = '{"friendly": true, "topic": "price"}'
 
 
 def heading(text):
@@ -48,8 +50,22 @@ class FakeCredential:
 
 @pytest.fixture
 def service():
-    with Service(lambda _: {"choices": [{"message": {"content": FRIENDLY}}]}) as service:
+    def answer(line):
+        if "input" in line["body"]:
+            return {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]}
+        return {"choices": [{"message": {"content": FRIENDLY}}]}
+
+    with Service(answer) as service:
         yield service
+
+
+def write_tables(folder):
+    """What the README's examples read."""
+    (folder / "reviews.csv").write_text('review_id,text\nreview-1,"Oh, I\nloved it. 🙂"\nreview-2,\n')
+    (folder / "review.schema.json").write_text(
+        '{"type": "object", "properties": {"friendly": {"type": "boolean"}, "topic": {"type": "string"}}}'
+    )
+    pl.DataFrame({"text": ["a", "b"]}).write_parquet(folder / "texts.parquet")
 
 
 @pytest.fixture
@@ -63,13 +79,14 @@ def _ready(service, monkeypatch, tmp_path):
     monkeypatch.setattr(SystemClock, "sleep", lambda _, seconds: time.sleep(min(seconds, 0.05)))
     monkeypatch.setattr(SystemClock, "asleep", lambda _, seconds: anyio.sleep(min(seconds, 0.05)))
     run(WRITING)
+    write_tables(tmp_path)
 
 
 @pytest.mark.usefixtures("_ready")
 @pytest.mark.parametrize("code", [each for each in blocks("python") if "def test_" not in each.values[0]])
 def test_python(code, service, capsys):
     if heading(code) == "Results":
-        run(PYTHON[1])
+        run(BATCH)
         capsys.readouterr()
     run(code.replace(AZURE, service.base_url))
     printed = capsys.readouterr().out
@@ -78,14 +95,23 @@ def test_python(code, service, capsys):
     if ".results(" in code or ".run(" in code:
         answer = "True" if "parse(" in code else FRIENDLY
         assert [f"review-{number} {answer}" for number in (1, 2, 3)] == printed.splitlines()[-3:]
+    if "row.answer" in code:
+        assert printed.splitlines() == [f"review-{number} {FRIENDLY}" for number in (1, 2)]
+    if "answers.write(" in code:
+        assert pl.read_parquet("answers.parquet")["topic"].cast(pl.String).to_list() == ["price"] * 2
 
 
 @pytest.mark.parametrize("code", blocks("sh"))
 def test_shell(code, tmp_path, monkeypatch, service):
     monkeypatch.chdir(tmp_path)
     run(WRITING)
+    write_tables(tmp_path)
     done = CommandLine(tmp_path, service.base_url).shell(f"set -e\n{code}")
     assert done.returncode == 0, done.stderr
+    if "overlay map" in code:
+        assert pl.read_parquet(tmp_path / "answers.parquet")["friendly"].to_list() == [True, True]
+        assert pl.read_parquet(tmp_path / "vectors.parquet")["embedding"].to_list() == [[0.5, 0.25]] * 2
+        return
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 3
 
 
