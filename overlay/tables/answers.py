@@ -62,7 +62,11 @@ class Answers(Generic[A_co]):
         return pa.RecordBatchReader.from_batches(self._asked.columns.schema, self._batches())
 
     def _batches(self) -> Generator[Any]:
-        with closing(self._read()) as results:
+        # Read from now on, so that what is wrong with the job is raised here, and not inside another library.
+        return self._beside(self._read())
+
+    def _beside(self, read: Generator[Result]) -> Generator[Any]:
+        with closing(read) as results:
             yield from self._asked.columns.beside(self._asked.rows, results)
 
     def to_arrow(self) -> Any:

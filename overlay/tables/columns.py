@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from overlay.errors import ConfigurationError, ResultError, StorageError
-from overlay.lines import is_object
+from overlay.lines import MIB, is_object
 from overlay.requests.rows import Template
 from overlay.results.result import Result
 from overlay.tables.arrow import Batch, Schema, pa
@@ -21,6 +21,8 @@ from overlay.tables.spool import Rows
 
 TEXT = "answer"
 EMBEDDING = "embedding"
+_MOST_BYTES = 8 * MIB
+"""Of result lines whose answers are in memory at once."""
 MISFIT = "unexpected_value"
 """The code of an answer that its column cannot hold, such as a number beyond 64 bits."""
 _OURS = (
@@ -69,11 +71,15 @@ class AnswerColumns:
     def beside(self, rows: Rows, results: Iterator[Result]) -> Iterator[Batch]:
         """The rows with their answers, in the order of the rows. Raises StorageError if there are not as many."""
         for batch in rows.batches():
-            taken = list(islice(results, batch.num_rows))
-            if len(taken) < batch.num_rows:
-                raise StorageError(f"the job has fewer results than {rows.name} has rows")
-            outcomes = [self._outcome(result) for result in taken]
-            yield pa.RecordBatch.from_arrays([*batch.columns, *self._arrays(outcomes)], schema=self.schema)
+            start = 0
+            while start < batch.num_rows:
+                outcomes = [self._outcome(result) for result in _some(results, batch.num_rows - start)]
+                if not outcomes:
+                    raise StorageError(f"the job has fewer results than {rows.name} has rows")
+                asked = batch.slice(start, len(outcomes))
+                columns = [*asked.columns, *self._arrays(outcomes)]
+                yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+                start += len(outcomes)
 
     def _outcome(self, result: Result) -> _Outcome:
         usage = result.usage
@@ -110,6 +116,16 @@ class AnswerColumns:
         return outcome
 
 
+def _some(results: Iterator[Result], most: int) -> Iterator[Result]:
+    """Up to so many results; fewer where they are long, as those with embeddings are."""
+    size = 0
+    for result in islice(results, most):
+        yield result
+        size += len(result.raw)
+        if size > _MOST_BYTES:
+            return
+
+
 def _shape(template: Template[Any]) -> Struct:
     if template.endpoint.endswith("/embeddings") and template.answer is None:
         return Struct({EMBEDDING: Vector(template.dimensions)})
@@ -124,7 +140,16 @@ def _plain(answer: Any, shape: Struct) -> dict[str, Any]:
     if isinstance(answer, str) or not hasattr(answer, "__class__") or EMBEDDING in shape.parts:
         return {next(iter(shape.parts)): answer}
     value = msgspec.to_builtins(answer, builtin_types=_NATIVE, enc_hook=_dumped)
-    return value if is_object(value) else {TEXT: value}
+    if not is_object(value):
+        return {TEXT: value}
+    if isinstance(answer, msgspec.Struct) and answer.__struct_config__.omit_defaults:
+        # What was left out is what it is by default.
+        for name, field in zip(answer.__struct_encode_fields__, answer.__struct_fields__, strict=True):
+            if name not in value:
+                value[name] = msgspec.to_builtins(
+                    getattr(answer, field), builtin_types=_NATIVE, enc_hook=_dumped
+                )
+    return value
 
 
 def _dumped(value: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
+from overlay.costs.prices import Prices
 from overlay.flows.steps import Flow
 from overlay.jobs import resource
 from overlay.jobs.home import OnChange
@@ -48,6 +49,9 @@ class SubmitOptions(TypedDict, total=False):
     grace: Seconds
     poll: Seconds
     match: Match | None
+    max_cost: float | None
+    prices: Prices | None
+    expected_output_tokens: int | None
     on_change: OnChange | None
     extra_body: Mapping[str, Any] | None
     extra_query: Mapping[str, Any] | None

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from support.calling import TOKEN
 
-from benchmarks import calls, importing, jobs, memory, million, peers, transfers
+from benchmarks import calls, importing, jobs, memory, million, peers, tables, transfers
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.measuring import Comparison, Growth, Side, compare, table
 from benchmarks.server import BATCHES, OUTPUT, PAGE
@@ -63,6 +63,17 @@ def test_the_benchmark_of_imports(setting):
 def test_the_benchmarks_of_jobs(setting):
     assert measured(jobs.spool(setting), 4)
     assert measured(jobs.job_results(setting), 1)
+
+
+def test_the_benchmark_of_tables(setting):
+    assert measured(tables.mapped(setting), 3)
+
+
+def test_a_table_is_shown_as_it_goes():
+    shown = []
+    tables.run(500, shown.append)
+    assert sum("for 100,000 rows, memory" in line for line in shown) == 4
+    assert shown[-1].startswith("500 rows in ")
 
 
 def test_many_requests_are_shown_as_they_go():

@@ -7,7 +7,7 @@ what came of that.
 import random
 
 import pytest
-from soak import campaign
+from soak import campaign, tables
 from soak.lane import Lane
 from soak.plan import STRETCHES
 from soak.verdict import KINDS
@@ -61,6 +61,11 @@ def test_a_create_that_is_accepted_after_its_sender_died(careless):
     assert not life.errors
     assert bool(life.faults.duplicates) == careless
     assert not life.faults.lost
+
+
+def test_a_table_is_mapped_by_processes_that_are_killed():
+    """With emoji, commas, line ends and empty cells; `python -m soak.tables` does it with 30,000 rows."""
+    assert tables.run(2_000) == []
 
 
 def test_a_batch_that_hides_for_longer_than_the_grace_is_found_cancelled_and_reported(tmp_path):

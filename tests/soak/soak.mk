@@ -6,9 +6,11 @@ KILLS ?= 100
 LANES ?= 24
 JOBS ?= 50
 TEAM ?= 5
+ROWS ?= 30000
 
-soak: $(READY) ## many jobs at once; then kill jobs with SIGKILL at every step and at random moments: make soak KILLS=2000 TEAM=20
+soak: $(READY) ## many jobs at once; a table, killed half way; then kill jobs with SIGKILL at every step and at random moments: make soak KILLS=2000 TEAM=20
 	@PYTHONPATH=tests $(PY) -m soak.many --jobs $(JOBS)
+	@PYTHONPATH=tests $(PY) -m soak.tables --rows $(ROWS)
 	@PYTHONPATH=tests $(PY) -m soak --kills $(KILLS) --lanes $(LANES) --team $(TEAM)
 
 soak-upstream: $(READY) ## batches at a server that is in trouble of ten kinds, restarted, killed: 0 lines lost, failed, or there twice
