@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import logging
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from overlay.cli import output
+from overlay.cli.accepted_tokens import AcceptedTokens
+from overlay.cli.config_file import read_config
+from overlay.cli.server_log import set_up
 from overlay.cli.shell import Shell, command
 from overlay.cli.upstreams import Behind
-from overlay.errors import ConfigurationError, StorageError
+from overlay.errors import StorageError
+
+logger = logging.getLogger("overlay.server")
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +29,16 @@ def register(app: typer.Typer) -> None:
     def serve(
         shell: Shell,
         *,
+        config: Annotated[  # noqa: ARG001 - its callback makes what stands there the other options' defaults
+            Path | None,
+            typer.Option(
+                "--config",
+                metavar="FILE",
+                help="A TOML file with these options by their names; the command line wins.",
+                callback=read_config,
+                is_eager=True,
+            ),
+        ] = None,
         host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
         port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8080,
         state: Annotated[
@@ -79,6 +95,32 @@ def register(app: typer.Typer) -> None:
             str | None,
             typer.Option(help="Accept only this token; `ps` shows it, so pass a real one with --token-file."),
         ] = None,
+        allow_host: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--allow-host",
+                metavar="NAME",
+                help="A name by which a proxy on this machine passes requests on to a loopback --host; may be"
+                " repeated.",
+            ),
+        ] = None,
+        drain: Annotated[
+            float,
+            typer.Option(
+                min=0,
+                metavar="SECONDS",
+                help="How long requests to --upstream may take to end after SIGTERM.",
+            ),
+        ] = 10.0,
+        verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each request, too.")] = False,
+        log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON, one object a line.")] = False,
+        control: Annotated[
+            bool,
+            typer.Option(
+                "--control",
+                help="Serve /_control/, by which tests move time and set faults; on loopback only.",
+            ),
+        ] = False,
         pace: Annotated[
             str | None,
             typer.Option(
@@ -126,6 +168,9 @@ def register(app: typer.Typer) -> None:
         in OVERLAY_UPSTREAM_API_KEY or --upstream-key-file. Where there is none, and no --token-file, it is sent the
         token that a batch was created with, which is not stored: after a restart such a batch waits for it. Its
         list of models is passed on, and a file may name any endpoint and several models.
+
+        / is a page that shows the batches; /metrics is for Prometheus, /health and /ready for orchestrators.
+        SIGTERM lets requests end; SIGHUP reads --token-file and --upstream-key-file again.
         """
         try:
             from overlay.server import Pace  # noqa: PLC0415 - the extra may not be installed
@@ -141,6 +186,7 @@ def register(app: typer.Typer) -> None:
             faults = [read_fault(each) for each in fault or ()]
         accepted = _tokens(shell, token)
         _guard(host, accepted, open_=open_)
+        _guard_control(host, upstream, control=control)
         answer = None
         if upstream:
             behind = Behind(
@@ -161,8 +207,9 @@ def register(app: typer.Typer) -> None:
             if shell.json:
                 output.document({"base_url": url})
                 output.finish()
-            shell.say(f"serving at {url}; for clients: export OPENAI_BASE_URL={url}")
+            logger.info("serving at %s; for clients: export OPENAI_BASE_URL=%s", url, url)
 
+        set_up(as_json=log_json, requests=verbose)
         # It handles signals itself, and ends once the answers in progress are done.
         shell.stopping.disarm()
         try:
@@ -176,6 +223,10 @@ def register(app: typer.Typer) -> None:
                 tokens=accepted,
                 state=state,
                 faults=faults,
+                control=control,
+                allow_hosts=allow_host or (),
+                drain=drain,
+                on_reload=_reloading(accepted, answer),
                 on_ready=ready,
             )
         except (OSError, ValueError, StateInUseError) as error:
@@ -193,6 +244,25 @@ def _guard(host: str, tokens: Any, *, open_: bool) -> None:
             " anybody in",
             param_hint="--host",
         )
+
+
+def _reloading(accepted: Any, answer: Any) -> Callable[[], None]:
+    def reload() -> None:
+        if isinstance(accepted, AcceptedTokens):
+            accepted.reload()
+        if answer is not None:
+            answer.reload_key()
+
+    return reload
+
+
+def _guard_control(host: str, upstream: list[str] | None, *, control: bool) -> None:
+    """Whoever reaches the paths for tests can do as they like with the service."""
+    from overlay.server.upstreams.address import is_loopback  # noqa: PLC0415 - the extra may not be installed
+
+    if control and (upstream or not is_loopback(host)):
+        reason = "with --upstream" if upstream else f"at {host}, which other machines can reach"
+        raise typer.BadParameter(f"the paths for tests are not served {reason}", param_hint="--control")
 
 
 def _dialect(name: str | None) -> Any:
@@ -228,12 +298,4 @@ def _tokens(shell: Shell, token: str | None) -> Any:
         return token
     if token is not None:
         raise typer.BadParameter("use --token or --token-file, not both", param_hint="--token")
-    try:
-        accepted = shell.token_file.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"--token-file {shell.token_file}: {getattr(error, 'strerror', 'not text')}"
-        ) from None
-    if not accepted:
-        raise ConfigurationError(f"--token-file {shell.token_file}: contains no token")
-    return accepted
+    return AcceptedTokens(shell.token_file)

@@ -6,14 +6,15 @@
 connection need.
 """
 
+import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -37,6 +38,7 @@ from overlay.server.engine.uploads import Uploads
 from overlay.server.faults.matching import Faults
 from overlay.server.faults.middleware import FaultMiddleware
 from overlay.server.http.authentication import Authentication, Tokens
+from overlay.server.http.hosts import Hosts
 from overlay.server.http.paths import keep_slashes, normalize, sent_path
 from overlay.server.http.recorder import Recorder, RequestLog
 from overlay.server.refusals import Refusal, refused
@@ -48,6 +50,9 @@ from overlay.server.routes.uploads import UploadRoutes
 from overlay.server.settings import Limits, Pace, Traits
 from overlay.server.upstreams.forwarding import Forwarding
 from overlay.server.upstreams.passing import Passing
+
+if TYPE_CHECKING:
+    from overlay.server.monitoring.routes import Monitoring
 
 logger = logging.getLogger("overlay.server")
 
@@ -71,6 +76,8 @@ class Application:
         clock: Clock | None = None,
         wrap: Wrap | None = None,
         control: bool = True,
+        hosts: Collection[str] | None = None,
+        monitored: bool = False,
         faults: Faults | None = None,
         requests: RequestLog | None = None,
     ) -> None:
@@ -115,19 +122,40 @@ class Application:
             if control
             else None
         )
+        self._monitoring: Monitoring | None = None
+        self._app: ASGIApp = self._route
+        if monitored:
+            # Imported here: the services of tests need not wait for what they do not have.
+            from overlay.server.monitoring import routes as monitoring  # noqa: PLC0415
+            from overlay.server.monitoring.survey import Survey  # noqa: PLC0415
+            from overlay.server.monitoring.traffic import Traffic  # noqa: PLC0415
+
+            self._app = traffic = Traffic(self._route)
+            self._monitoring = monitoring.Monitoring(Survey(self.engine, source, folder), traffic, tokens)
+        if hosts is not None:
+            self._app = Hosts(self._app, hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         keep_slashes(scope)
         if scope["type"] == "lifespan":
             await self._routes(scope, receive, send)
         elif self._control and scope["path"].startswith(PREFIX):
             await self._control(scope, receive, send)
+        elif self._monitoring and self._monitoring.takes(scope["path"]):
+            await self._monitoring(scope, receive, send)
         elif scope["type"] == "http":
             if self.dialect is None:
                 normalize(scope)
             else:
                 enter(scope, self.dialect)
             await self._recorder(scope, receive, send)
+
+    async def drain(self, within: float) -> None:
+        """Let lines under way end, and begin no others: the service ends."""
+        await self.engine.drain(within)
 
     def leave(self) -> None:
         """End what waits on purpose, because the service ends."""
@@ -136,6 +164,8 @@ class Application:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:
         del app
+        if self._monitoring:
+            self.engine.tallies.ended.update(await asyncio.to_thread(self.store.final_statuses))
         await self.engine.start()
         self._uploads.start()
         try:

@@ -2,14 +2,16 @@
 
 import asyncio
 import ipaddress
+import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from os import PathLike
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -45,16 +47,22 @@ def serve(
     tokens: Tokens = None,
     state: str | PathLike[str] | None = None,
     faults: Iterable[Fault] = (),
+    control: bool = False,
+    allow_hosts: Collection[str] = (),
+    drain: float = 10.0,
+    on_reload: Callable[[], object] | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then let answers that have begun end, for up to 5 seconds, and return.
+    """Serve until SIGINT or SIGTERM; then let lines under way end, for up to `drain` seconds, and answers to
+    clients that have begun, for up to 5, and return. Lines that did not end are asked again by the next run.
 
     `answer` is what answers lines: a callable, `upstream(url)`, or None for the echo. `state` is a folder; batches
     that were interrupted go on when a service is started with it again. None keeps everything until the end.
     `faults` go wrong from the start. `dialect` is another service whose ways it has: its name, or a `Dialect`.
     `on_ready` is given the base URL once the service answers. Raises `OSError` where the address is taken,
-    `StateInUseError` where the folder is, and `ValueError` where it holds something else. The paths for tests,
-    /_control/, are only served on a loopback address.
+    `StateInUseError` where the folder is, and `ValueError` where it holds something else.
+    `control` serves the paths for tests, /_control/. On a loopback address, requests must name a host that is this
+    machine, or one of `allow_hosts`. SIGHUP calls `on_reload`, in a thread of its own.
     """
     # Lines are forwarded in a thread beside that of the API, whose answers would wait 5 ms for each of their turns.
     sys.setswitchinterval(_TURN)
@@ -73,11 +81,14 @@ def serve(
             tokens=tokens,
             state=state,
             synced=True,
-            control=is_loopback(host),
+            control=control,
+            hosts=allow_hosts if is_loopback(host) else None,
+            monitored=True,
             faults=trouble,
             requests=RequestLog(most=1000),
         )
-        asyncio.run(Server(app, lambda: on_ready(url) if on_ready else None).serve(sockets=[listener]))
+        server = Server(app, lambda: on_ready(url) if on_ready else None, drain=drain, on_reload=on_reload)
+        asyncio.run(server.serve(sockets=[listener]))
 
 
 def _dated(app: Application) -> ASGIApp:
@@ -94,11 +105,19 @@ def _dated(app: Application) -> ASGIApp:
 
 
 class Server(uvicorn.Server):
-    """uvicorn with four differences: it says when it is ready, `stop_now` waits for nobody, a signal that ends
-    it is not raised again afterwards, and answers are dated by the service's clock, as what they tell of is.
+    """uvicorn, with differences: lines end before it does, SIGHUP is no end, it says when it is ready, `stop_now`
+    waits for nobody, a signal that ends it is not raised again afterwards, and answers are dated by the service's
+    clock, as what they tell of is.
     """
 
-    def __init__(self, app: Application, on_ready: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        app: Application,
+        on_ready: Callable[[], object],
+        *,
+        drain: float = 0.0,
+        on_reload: Callable[[], object] | None = None,
+    ) -> None:
         options: dict[str, Any] = {
             "http": WireProtocol,
             "ws": "none",
@@ -114,6 +133,9 @@ class Server(uvicorn.Server):
         super().__init__(uvicorn.Config(_dated(app), **options))
         self._app = app
         self._on_ready = on_ready
+        self._drain = drain
+        self._on_reload = on_reload
+        self._terminal = _has_terminal()
         self._leave = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -130,6 +152,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.leave()
+        if self._drain and not self._leave.is_set():
+            await self._let_lines_end()
         if not self._leave.is_set():
             await super().shutdown(sockets)
             return
@@ -143,6 +167,13 @@ class Server(uvicorn.Server):
                 each.cancel()
         await self.lifespan.shutdown()
 
+    async def _let_lines_end(self) -> None:
+        draining = asyncio.ensure_future(self._app.drain(self._drain))
+        # A second Ctrl-C waits for nothing.
+        while not draining.done() and not self.force_exit:
+            await asyncio.wait([draining], timeout=_TICK)
+        draining.cancel()
+
     def stop_now(self) -> None:
         """Break every connection and end. For the thread of the loop."""
         self._leave.set()
@@ -152,12 +183,30 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
+        before: dict[signal.Signals, Any] = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
+        # What nohup has ignored stays so.
+        if self._on_reload and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
         try:
             yield
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        """Read keys again or, where it was the terminal that went away, end."""
+        if self._terminal and not _has_terminal():
+            self.handle_exit(number, frame)
+        elif self._on_reload:
+            threading.Thread(target=self._on_reload, name="overlay-reload", daemon=True).start()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def listen(host: str, port: int) -> socket.socket:

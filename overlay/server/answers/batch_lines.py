@@ -10,7 +10,7 @@ a disk has damaged costs itself: of the input, it ends up in the error file; of 
 import asyncio
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -47,8 +47,9 @@ _ROOM_EVERY = 1.0
 class BatchLines:
     """The state of the lines: which are answered, and where the next ones come from.
 
-    `counts` and `usage` are the batch's own objects and move as lines are answered. `never_run` is the part of the
-    lines that no source is asked for, from 0 to 1; which they are follows from `seed`.
+    `counts`, `usage` and `failures`, by code, are the batch's own and move as lines are answered; `tally` is told
+    of those that this run answers. `never_run` is the part of the lines that no source is asked for, from 0 to 1;
+    which they are follows from `seed`.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class BatchLines:
         usage: Usage,
         *,
         disk: Disk,
+        failures: dict[str, int],
+        tally: Callable[[Outcome], None] = lambda _: None,
         never_run: float = 0.0,
         seed: str = "",
     ) -> None:
@@ -72,6 +75,8 @@ class BatchLines:
         picked = Random(seed).sample(range(len(self._lines)), round(never_run * len(self._lines)))  # noqa: S311
         self._never_run = frozenset(picked)
         self._disk = disk
+        self._failures = failures
+        self._tally = tally
         self._unwritten: list[tuple[int, Outcome]] = []
         self._recover()
         self._output, self._errors = Growing(output, disk), Growing(errors, disk)
@@ -104,8 +109,7 @@ class BatchLines:
         self.write([], [])
         left = (number for number, answered in enumerate(self._answered) if not answered)
         while piece := list(islice(left, _PIECE)):
-            lines = [not_run(self._custom_id(number), code, message) for number in piece]
-            self.write(piece, [Outcome(each, ok=False) for each in lines])
+            self.write(piece, [not_run(self._custom_id(number), code, message) for number in piece])
 
     def sync(self) -> None:
         """Return when all answers outlive a power cut. Raises `NoRoomError`. Blocks."""
@@ -127,7 +131,7 @@ class BatchLines:
     def damaged(self, number: int) -> Outcome:
         """The answer to a line that cannot be read any more."""
         message = f"Line {number + 1} of the input file can no longer be read: the service's disk damaged it."
-        return Outcome(not_run(self._custom_id(number), "server_error", message), ok=False)
+        return not_run(self._custom_id(number), "server_error", message)
 
     def write(self, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         """Put outcomes of lines into their files. From one thread at a time.
@@ -142,6 +146,7 @@ class BatchLines:
                 for number, outcome in written:
                     self._answered[number] = 1
                     self._count(outcome)
+                    self._tally(outcome)
 
     async def _write(self, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         """The same, waiting for room."""
@@ -167,6 +172,7 @@ class BatchLines:
     def _recover(self) -> None:
         """Take over what an earlier run wrote, and cut out what it did not finish, or a disk damaged."""
         self.counts.completed = self.counts.failed = 0
+        self._failures.clear()
         written = [
             path for path in (self._output_path, self._errors_path) if path.exists() and path.stat().st_size
         ]
@@ -232,6 +238,7 @@ class BatchLines:
     def _count(self, each: Outcome) -> None:
         if not each.ok:
             self.counts.failed += 1
+            self._failures[each.code] = self._failures.get(each.code, 0) + 1
             return
         self.counts.completed += 1
         usage = self.usage

@@ -40,6 +40,8 @@ class Outcome(msgspec.Struct):
 
     line: bytes
     ok: bool
+    code: str = ""
+    """Of a failure: its status, or the code of its error."""
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -107,6 +109,10 @@ class Forwards(Protocol):
 
     def keys_changed(self) -> None:
         """A token is known that was not."""
+        ...
+
+    async def drain(self, within: float) -> None:
+        """Begin nothing more, and return when all that is under way is answered, or after so many seconds."""
         ...
 
 
@@ -184,6 +190,7 @@ class _OutputLine(msgspec.Struct):
 class _Reread(msgspec.Struct):
     custom_id: str
     response: _Answered | None
+    error: _NotRun | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -212,12 +219,14 @@ def never_ran(custom_id: str) -> Outcome:
 def reread(line: bytes) -> tuple[str, Outcome]:
     """The custom_id and the outcome of a line that was written before."""
     written = _line_decoder.decode(line)
-    return written.custom_id, _measured(line, written.response)
+    return written.custom_id, _measured(line, written.response, written.error)
 
 
-def _measured(line: bytes, answered: _Answered | None) -> Outcome:
-    if answered is None or not 0 < answered.status_code < _FIRST_ERROR_STATUS:
-        return Outcome(line, ok=False)
+def _measured(line: bytes, answered: _Answered | None, error: _NotRun | None = None) -> Outcome:
+    if answered is None:
+        return Outcome(line, ok=False, code=error.code if error else "unknown")
+    if not 0 < answered.status_code < _FIRST_ERROR_STATUS:
+        return Outcome(line, ok=False, code=str(answered.status_code))
     try:
         usage = _body_decoder.decode(answered.body).usage
     except msgspec.MsgspecError:
@@ -236,10 +245,10 @@ def _measured(line: bytes, answered: _Answered | None) -> Outcome:
     )
 
 
-def not_run(custom_id: str, code: str, message: str) -> bytes:
+def not_run(custom_id: str, code: str, message: str) -> Outcome:
     """The line of a request that was never run."""
     line = _OutputLine(new_id("batch_req_"), _named(custom_id), None, _NotRun(code, message))
-    return _encoder.encode(line) + b"\n"
+    return Outcome(_encoder.encode(line) + b"\n", ok=False, code=code)
 
 
 def _named(custom_id: str) -> str | msgspec.Raw:

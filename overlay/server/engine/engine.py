@@ -1,11 +1,12 @@
 """The batches there are: created, found, cancelled, and each driven by a background task of its own."""
 
 import asyncio
+import logging
 import math
 from collections import deque
 from itertools import takewhile
 
-from overlay.server.answers.source import Source
+from overlay.server.answers.source import Forwards, Source
 from overlay.server.clock import Timeline
 from overlay.server.engine import transitions
 from overlay.server.engine.callers import Callers
@@ -15,11 +16,14 @@ from overlay.server.engine.ids import ids
 from overlay.server.engine.lifecycle import Lifecycle, Live
 from overlay.server.engine.pending import PendingFiles
 from overlay.server.engine.store import Progress, Store
+from overlay.server.engine.tallies import Tallies
 from overlay.server.engine.validation import Report, inspect, no_file
 from overlay.server.models import snapshot
 from overlay.server.objects import FINAL, Batch, Problem
 from overlay.server.refusals import Refusal
 from overlay.server.settings import Limits, Pace, Traits, window_seconds
+
+logger = logging.getLogger("overlay.server")
 
 _HOUR = 3600.0
 
@@ -43,6 +47,8 @@ class Engine:
         self.traits = traits or Traits()
         self.new_id = ids(self.traits.ids)
         self.pending = PendingFiles()
+        self.tallies = Tallies()
+        self.draining = False
         self._source = source
         self._lifecycle = Lifecycle(
             store,
@@ -53,6 +59,7 @@ class Engine:
             traits=self.traits,
             new_id=self.new_id,
             over_caps=self._over_caps,
+            tallies=self.tallies,
         )
         self._callers = Callers(source)
         self._live: dict[str, Live] = {}
@@ -71,6 +78,12 @@ class Engine:
         for live in lives:
             self._launch(live)
 
+    async def drain(self, within: float) -> None:
+        """Begin no more lines, and return when those under way are answered, or after so many seconds."""
+        self.draining = True
+        if isinstance(self._source, Forwards):
+            await self._source.drain(within)
+
     async def close(self) -> None:
         """Stop where everything stands; a later start goes on from there."""
         await self.timeline.close()
@@ -86,6 +99,17 @@ class Engine:
     def batch(self, batch_id: str) -> Batch | None:
         live = self._live.get(batch_id)
         return live.batch if live else self.store.batch(batch_id)
+
+    @property
+    def live(self) -> list[Live]:
+        """The batches that are not final, oldest first."""
+        return list(self._live.values())
+
+    def failures(self, batch_id: str) -> tuple[dict[str, int], str]:
+        """How many lines of a batch failed, by code, and the id of the file that they are written to."""
+        live = self._live.get(batch_id)
+        progress = live.progress if live else self.store.progress(batch_id)
+        return (progress.failures, progress.error_id) if progress else ({}, "")
 
     def unfinished(self, batch_id: str) -> Batch | None:
         """The batch, if it is not final: its stored document lags behind its counts."""
@@ -152,6 +176,8 @@ class Engine:
             self.store.input_of(batch.id).unlink(missing_ok=True)
             raise
         self._created.append(now)
+        fields = {"event": "batch", "batch": batch.id, "status": batch.status, "endpoint": batch.endpoint}
+        logger.info("batch %s: created for %s", batch.id, batch.endpoint, extra={"fields": fields})
         self._launch(Live(batch, progress, caller))
         return batch
 

@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from overlay.server.answers.batch_lines import BatchLines
@@ -20,6 +21,7 @@ from overlay.server.disk import NoRoomError
 from overlay.server.engine import transitions
 from overlay.server.engine.short_lines import fill_lines
 from overlay.server.engine.store import Progress, Store
+from overlay.server.engine.tallies import Tallies
 from overlay.server.engine.validation import Report, inspect, no_input
 from overlay.server.models import snapshot
 from overlay.server.objects import FINAL, Batch, File, Problem, Problems, Usage
@@ -64,7 +66,9 @@ class Lifecycle:
         traits: Traits,
         new_id: Callable[[Kind], str],
         over_caps: Callable[[Live, Report], Problem | None],
+        tallies: Tallies,
     ) -> None:
+        self._tallies = tallies
         self._store = store
         self._timeline = timeline
         self._source = source
@@ -130,6 +134,26 @@ class Lifecycle:
             for now_, then in zip((live.batch, live.progress), before, strict=True):
                 _restore(now_, then)
             raise
+        self._tell(live.batch)
+
+    def _tell(self, batch: Batch) -> None:
+        counts = batch.request_counts
+        self._tallies.entered(batch.status)
+        fields = {
+            "event": "batch",
+            "batch": batch.id,
+            "status": batch.status,
+            **msgspec.structs.asdict(counts),
+        }
+        logger.info(
+            "batch %s: %s, %d of %d completed, %d failed",
+            batch.id,
+            batch.status,
+            counts.completed,
+            counts.total,
+            counts.failed,
+            extra={"fields": fields},
+        )
 
     async def _wait_for_room(self, live: Live, error: NoRoomError) -> None:
         """The step that met it can be taken again: nothing of it is stored, or all that it needs is."""
@@ -220,6 +244,8 @@ class Lifecycle:
                 live.batch.request_counts,
                 live.batch.usage,
                 disk=self._store.disk,
+                failures=live.progress.failures,
+                tally=self._tallies.line,
                 never_run=self._limits.never_run,
                 seed=live.batch.id,
             )

@@ -64,6 +64,8 @@ class Progress(msgspec.Struct):
     """By which the token that the batch was created with is known again; empty where none is sent on."""
     output_id: str = ""
     error_id: str = ""
+    failures: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    """Lines that failed, by the code of their failure."""
 
 
 # Of the database: it is full, or its disk fails.
@@ -253,6 +255,16 @@ class Store:
             "SELECT id, document FROM batches WHERE seq < ? AND born <= ? ORDER BY seq DESC LIMIT ?",
             (after if after is not None else 2**62, born_by, limit),
         ).fetchall()
+
+    def progress(self, batch_id: str) -> Progress | None:
+        row = self.execute("SELECT progress FROM batches WHERE id = ?", (batch_id,)).fetchone()
+        return msgspec.json.decode(row[0], type=Progress) if row else None
+
+    def final_statuses(self) -> dict[str, int]:
+        """How many batches ended in each status. Reads all of them."""
+        status = "json_extract(CAST(document AS TEXT), '$.status')"
+        query = f"SELECT {status}, COUNT(*) FROM batches WHERE final = 1 GROUP BY 1"  # noqa: S608  a column
+        return dict(self.execute(query).fetchall())
 
     def batch_place(self, batch_id: str) -> int | None:
         return self._place("batches", batch_id)

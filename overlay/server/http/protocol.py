@@ -3,19 +3,26 @@
 ASGI gives an application no way to harm its connection, and lets a server offer more in `scope["extensions"]`. So
 the protocol below is uvicorn's own, whose application is wrapped to find a `Wire` there; nothing of uvicorn is
 patched or copied. It is the h11 one on purpose: it comes with uvicorn everywhere, where httptools is an option.
+
+Who sends half a request must not hold the connection for ever: a head has 30 seconds to arrive, and a body must go
+on, by at least 4 KiB in each 30 seconds. Heads are bounded by h11, to 64 KiB.
 """
 
+import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import h11
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 Pause = Callable[[float | None], Awaitable[None]]
 
 _EXTENSION = "overlay.wire"
+_LEAST = 4096
+_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class Wire:
@@ -50,9 +57,16 @@ class WireProtocol(H11Protocol):
     """uvicorn's protocol, with a `Wire` among the extensions of each scope."""
 
     doomed = False
+    patience = 30.0
+    """Seconds for half a request."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._cycle: Callable[[], RequestResponseCycle | None] = lambda: (
+            self.cycle
+        )  # None before the first request
+        self._taken = 0
+        self._timer: asyncio.TimerHandle | None = None
         app, wire = self.app, Wire(self)
 
         async def wired(scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,11 +75,52 @@ class WireProtocol(H11Protocol):
 
         self.app = wired
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._watch()
+
     def data_received(self, data: bytes) -> None:
         if self.doomed:
             Wire(self).reset()
-        else:
-            super().data_received(data)
+            return
+        self._taken += len(data)
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if not self._is_half():
+            self._forget()
+        elif self._timer is None:
+            self._taken = 0
+            self._timer = self.loop.call_later(self.patience, self._look)
+
+    def _forget(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _is_half(self) -> bool:
+        """Whether the rest of a request is to come, or the first one."""
+        if self.conn.their_state is h11.IDLE:
+            return self._cycle() is None or bool(self.conn.trailing_data[0])
+        return self.conn.their_state is h11.SEND_BODY
+
+    def _look(self) -> None:
+        self._timer = None
+        if self.transport.is_closing() or not self._is_half():
+            return
+        # A body that nobody reads at the moment is not read from the network either.
+        if self.conn.their_state is h11.SEND_BODY and (self.flow.read_paused or self._taken >= _LEAST):
+            self._watch()
+            return
+        cycle = self._cycle()
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            self.transport.write(_TIMEOUT)
+        self.transport.close()
 
 
 def wire_of(scope: Scope) -> Wire:

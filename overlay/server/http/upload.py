@@ -16,6 +16,10 @@ from overlay.server.disk import write_whole
 from overlay.server.refusals import Refusal
 
 _LARGEST_FIELD = 1 << 16
+_LARGEST_HEADER = 1 << 13
+_MOST_PARTS = 32
+# What a form may hold beside its file.
+_REST = 1 << 20
 
 
 class Form:
@@ -35,6 +39,7 @@ class Form:
         self._name = ""
         self._in_file = False
         self._text = bytearray()
+        self._parts = 0
         self._ended = False
 
     async def read(self, content_type: str | None, stream: AsyncIterator[bytes]) -> None:
@@ -58,7 +63,11 @@ class Form:
                         "on_end": self._on_end,
                     },
                 )
+                received = 0
                 async for piece in stream:
+                    received += len(piece)
+                    if received > self._largest + _REST:
+                        raise Refusal(413, f"The form is larger than {self._largest + _REST} bytes.")
                     if piece:
                         parser.write(piece)
         except FormParserError:
@@ -70,12 +79,21 @@ class Form:
         self._disposition = b""
         self._text.clear()
         self._in_file = False
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise Refusal(413, f"The form has more than {_MOST_PARTS} parts.")
 
     def _on_header(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
+        self._check_header()
 
     def _on_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
+        self._check_header()
+
+    def _check_header(self) -> None:
+        if len(self._header) + len(self._value) > _LARGEST_HEADER:
+            raise Refusal(413, "A header within the form is too large.")
 
     def _on_header_end(self) -> None:
         if self._header.lower() == b"content-disposition":

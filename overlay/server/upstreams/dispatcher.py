@@ -35,6 +35,7 @@ _MOST_WAITING = 100_000
 _LONGEST_LIST = 30.0
 _KEY_PROBES = 30.0
 _EVERY = 4
+_DRAIN_LOOK = 0.02
 
 _T = TypeVar("_T")
 
@@ -55,6 +56,7 @@ class Dispatcher:
         self._feeds: list[Feed] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._again: asyncio.Handle | None = None
+        self._draining = False
 
     async def run(self, work: Work) -> None:
         """Return when every line of the work is answered and written. Cancelled, it leaves no line half written."""
@@ -78,6 +80,15 @@ class Dispatcher:
             if tasks:
                 await asyncio.wait(tasks)
             self.pump()
+
+    async def drain(self, within: float) -> None:
+        """Send no more; return when what is under way is answered, or after so many seconds."""
+        self._draining = True
+        until = time.monotonic() + within
+        while any(each.in_flight for each in self._servers) and time.monotonic() < until:  # noqa: ASYNC110  rare
+            await asyncio.sleep(_DRAIN_LOOK)
+        for feed in self._feeds:
+            feed.flush()
 
     async def close(self) -> None:
         for each in list(self._tasks):
@@ -118,6 +129,8 @@ class Dispatcher:
     # Whose turn it is
 
     def _next(self) -> tuple[Entry, Upstream] | None:
+        if self._draining:
+            return None
         feeds = self._feeds
         if len(feeds) > 1:
             feeds = sorted(feeds, key=_turn)
@@ -347,7 +360,7 @@ class Dispatcher:
         probes: set[asyncio.Task[_Probed]] = set()
         while True:
             await asyncio.sleep(wait)
-            if not circuit.is_open:
+            if not circuit.is_open or self._draining:
                 return
             if len(probes) < _MOST_PROBES:
                 probes.add(self._start(self._next_probe(server, model, circuit)))

@@ -1,6 +1,7 @@
 """What is counted of a server, and how it is told."""
 
 import time
+from bisect import bisect_left
 from collections import deque
 from typing import Literal
 
@@ -50,11 +51,26 @@ class Health(msgspec.Struct, kw_only=True):
     last_error_at: float | None
 
 
+class Latencies:
+    """How many took how long, in seconds: up to each of the `bounds`, and longer."""
+
+    bounds = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+
 class Figures:
     """Counters that only grow, and a rate."""
 
     def __init__(self) -> None:
         self.answered = self.refused = self.trouble = self.slow = self.key_refused = self.rate_limited = 0
+        self.latencies = Latencies()
         self.last_error: str | None = None
         self.last_error_at: float | None = None
         self._buckets: deque[tuple[int, int]] = deque(maxlen=int(_SPAN) + 1)

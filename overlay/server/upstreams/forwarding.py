@@ -213,6 +213,10 @@ class Forwarding:
             raise Refusal(404, f"The model {name!r} does not exist", param="model", code="model_not_found")
         return 200, models[name]
 
+    async def drain(self, within: float) -> None:
+        """Send no more lines, and return when those under way are answered, or after so many seconds."""
+        await self._background.run(lambda: self._dispatcher.drain(within))
+
     async def close(self) -> None:
         await self._background.stop(self._dispatcher.close)
         for each in self.servers:

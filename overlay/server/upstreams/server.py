@@ -98,6 +98,7 @@ class Upstream:
             return verdict
         self.figures.add(verdict)
         now = time.monotonic()
+        self.figures.latencies.add(now - began)
         if verdict.settled:
             self.capacity.answered(now, now - began, self.in_flight + self.live)
         elif verdict.status in {429, 503}:
