@@ -188,6 +188,17 @@ MaxCost = Annotated[
     float | None,
     typer.Option("--max-cost", min=0, metavar="AMOUNT", help="Send nothing if it may cost more than this."),
 ]
+Reuse = Annotated[
+    bool,
+    typer.Option(
+        "--reuse",
+        help="Take answers to identical requests from earlier jobs on this machine.",
+        show_default=False,
+    ),
+]
+Dedupe = Annotated[
+    bool, typer.Option("--dedupe", help="Send identical requests of the file once.", show_default=False)
+]
 Most = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 Everything = Annotated[bool, typer.Option("--all", help="Show all, ignoring --limit.")]
 After = Annotated[str | None, typer.Option(metavar="ID", help="Start after this id.")]

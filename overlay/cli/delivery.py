@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from overlay.cli import output
 from overlay.cli.costs import receipt
 from overlay.cli.destination import Destination
@@ -66,18 +68,25 @@ def deliver_job(
     if shell.json and not destination.is_stdout:
         output.document({"job": job.to_dict(), "output": destination.path})
     elif not quiet:
-        text = f"{destination}: {job.requests:,} results, {job.ok:,} ok, {job.failed:,} failed"
-        if job.missing:
-            text += f", {job.missing:,} of them missing"
-        if job.cancelled:
-            text += "; the job was cancelled"
-        shell.say(text)
-        if job.input_tokens or job.output_tokens:
-            shell.say(receipt(job, prices))
+        for text in _told(job, destination, prices):
+            shell.say(text)
         say_failures(shell, job, tally.failures())
     if job.strays:
         shell.say(f"warning: {job.strays:,} answers match no request of the input and were left out")
     return Exit.OK if not job.failed and not job.cancelled else Exit.INCOMPLETE
+
+
+def _told(job: Job, destination: Destination, prices: dict[str, tuple[float, float]] | None) -> Iterator[str]:
+    """What people want to know once a job has ended."""
+    text = f"{destination}: {job.requests:,} results, {job.ok:,} ok, {job.failed:,} failed"
+    if job.missing:
+        text += f", {job.missing:,} of them missing"
+    yield f"{text}; the job was cancelled" if job.cancelled else text
+    spared = ((job.reused, "answered by earlier jobs"), (job.repeated, "the same as others of the job"))
+    if told := ", ".join(f"{count:,} {why}" for count, why in spared if count):
+        yield f"not sent: {told}"
+    if job.input_tokens or job.output_tokens:
+        yield receipt(job, prices)
 
 
 def deliver_partial(

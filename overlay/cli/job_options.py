@@ -11,6 +11,7 @@ import attrs
 import typer
 
 from overlay.cli.arguments import (
+    Dedupe,
     DeleteFiles,
     ExpectedOutput,
     Force,
@@ -23,6 +24,7 @@ from overlay.cli.arguments import (
     Metadata,
     Poll,
     Price,
+    Reuse,
     Timeout,
     Window,
     named,
@@ -56,6 +58,8 @@ class JobFlags:
     max_cost: MaxCost = None
     price: Price = None
     expected_output_tokens: ExpectedOutput = None
+    reuse: Reuse = False
+    dedupe: Dedupe = False
     timeout: Timeout = None
     poll: Poll = 5.0
     match: MatchBy = None

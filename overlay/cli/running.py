@@ -67,6 +67,8 @@ def run_job(
                     **named(completion_window=flags.completion_window, extra_body=extra_body or None),
                     **flags.changes,
                     **flags.limits_of_cost,
+                    reuse=flags.reuse,
+                    dedupe=flags.dedupe,
                     poll=flags.poll,
                     on_change=on_change,
                 )

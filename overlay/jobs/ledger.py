@@ -122,6 +122,10 @@ def _names_and_retries(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE unit ADD COLUMN attempts_from INTEGER")
 
 
+def _sources(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE unit ADD COLUMN source TEXT")
+
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _first,
     _second,
@@ -131,6 +135,7 @@ MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _sixth,
     _seventh,
     _names_and_retries,
+    _sources,
 ]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from overlay.errors import StorageError, UnclaimedAnswersError
 from overlay.jobs.attempts import NEVER_RAN, may_succeed
 from overlay.jobs.records import Unit
-from overlay.jobs.spool import shard_name, shard_path
+from overlay.jobs.spool import results_path, shard_name, shard_path
 from overlay.lines import BOM, open_lines, replacing, split, storage_errors, sync_folder
 from overlay.private import make_folder
 from overlay.results.files import join_results
@@ -30,11 +30,6 @@ _SAYS_NOTHING = frozenset({MISSING, GIVEN_UP, REFUSED})
 _SAYS_LESS = NEVER_RAN | _SAYS_NOTHING
 """Codes that do not take the place of an earlier answer."""
 _FETCHED = re.compile(r"\.?fetched-(\d+)-(\d+)(?:\.(\d+))?-")
-
-
-def results_path(folder: Path, shard: int) -> Path:
-    """Where a shard's answers are in a job's folder, one line per request, in the order of its requests."""
-    return folder / "results" / f"{shard:05}.jsonl"
 
 
 def fetched_path(folder: Path, unit: Unit, kind: str) -> Path:

@@ -19,8 +19,11 @@ from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
 from overlay.flows.steps import Flow, Pull, Work
 from overlay.jobs.budget import Budget
 from overlay.jobs.home import SPOOLING, check_service, checked_job_id, home_id, ready
+from overlay.jobs.identity import Earlier
+from overlay.jobs.known_answers import asked_earlier
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
+from overlay.jobs.reading import list_jobs
 from overlay.jobs.records import JobOptions, JobRecord, Unit
 from overlay.jobs.spool import Spool, Spooled
 from overlay.lines import MIB, storage_errors, sync_folder
@@ -54,12 +57,21 @@ def prepare(
     limits: Limits | None,
     bodies: bool = False,
     budget: Budget | None = None,
+    reuse: bool = False,
+    dedupe: bool = False,
 ) -> Flow[str]:
     """Make sure that there is a job of these requests, and return its id. A new one must stay within the budget."""
     given = None if callable(job_id) or job_id is None else checked_job_id(job_id)
     known = given is not None and (yield Work((settings.home / "jobs" / given).exists))
     with ExitStack() as stack:
         folder: Path = yield Work(partial(spool_folder, settings, stack))
+        before: Earlier | None = None
+        if (reuse or dedupe) and not known:
+            jobs = (yield from list_jobs(settings)) if reuse else []
+            look = partial(asked_earlier, settings.home, settings.base_url, folder, jobs, dedupe=dedupe)
+            found: Earlier = yield Work(look)
+            before = found
+            stack.callback(found.close)
         spooled = yield from take_in(
             settings.service,
             requests,
@@ -67,6 +79,7 @@ def prepare(
             stack,
             limits=limits,
             max_tokens=options.max_enqueued_tokens,
+            earlier=before,
             keep=not known,
             bodies=bodies,
             tally=budget.tally if budget is not None else None,
@@ -127,6 +140,7 @@ def take_in(
     keep: bool,
     bodies: bool = False,
     tally: Tally | None = None,
+    earlier: Earlier | None = None,
 ) -> Flow[Spooled]:
     """Put requests on disk; or, with `keep=False`, only check them, and add them up where there is a tally."""
     limits = service.limits if limits is None else limits
@@ -142,6 +156,7 @@ def take_in(
         counts=tally is not None,
         bodies=bodies,
         tally=tally,
+        earlier=earlier,
     )
     stack.callback(spool.close)
     at_most = _FIRST_CHUNK
@@ -207,7 +222,9 @@ def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Un
                     ledger.save(*units)
             finally:
                 ledger.close()
-            sync_folder(folder / "shards")
+            for name in ("shards", "results"):
+                if (folder / name).exists():
+                    sync_folder(folder / name)
             sync_folder(folder)
             try:
                 folder.rename(target)

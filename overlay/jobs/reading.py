@@ -11,8 +11,8 @@ from pathlib import Path
 from overlay.errors import JobNotEndedError, LedgerError, OverlayError, StorageError
 from overlay.flows.steps import Flow, Work
 from overlay.jobs.home import existing, view_of
-from overlay.jobs.merging import never_ran, results_path
-from overlay.jobs.spool import lines_of, read_in_order, shard_path
+from overlay.jobs.merging import never_ran
+from overlay.jobs.spool import lines_of, read_in_order, results_path, shard_path
 from overlay.jobs.views import Job
 from overlay.results.failures import Failure, failures_in
 from overlay.results.files import read_results

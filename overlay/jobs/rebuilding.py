@@ -17,11 +17,13 @@ from pathlib import Path
 from overlay.errors import LedgerError
 from overlay.flows.steps import Flow, Work
 from overlay.jobs.home import home_id, view_of
+from overlay.jobs.identity import canonical
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.rebuilt_units import lines_of, settle_parts, unit_of
 from overlay.jobs.records import JobOptions, JobRecord, Unit, UnitKey
-from overlay.jobs.spool import canonical, read_in_order, shard_path
+from overlay.jobs.repeats import restore
+from overlay.jobs.spool import read_in_order, shard_path
 from overlay.jobs.views import Job
 from overlay.lines import (
     storage_errors,
@@ -166,7 +168,8 @@ def _unsent(folder: Path, units: Mapping[UnitKey, Unit]) -> list[Unit]:
     """The shards that exist only on this disk."""
     known = {key[0] for key in units}
     found = sorted(int(path.name.partition("-")[0]) for path in (folder / "shards").glob("*-0.jsonl"))
-    return [unit_of(shard_path(folder, shard, 0), (shard, 0, 0)) for shard in found if shard not in known]
+    unsent = [unit_of(shard_path(folder, shard, 0), (shard, 0, 0)) for shard in found if shard not in known]
+    return [restore(folder, unit) for unit in unsent]
 
 
 def _record(settings: Settings, job_id: str, home: str, batches: Sequence[Batch]) -> JobRecord:

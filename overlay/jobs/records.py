@@ -17,8 +17,10 @@ from overlay.statuses import plain_status
 from overlay.wire.clock import seconds
 
 UnitState: TypeAlias = Literal[
-    "planned", "uploading", "uploaded", "creating", "fencing", "created", "ended", "done", "split"
+    "planned", "uploading", "uploaded", "creating", "fencing", "created", "ended", "done", "split", "repeats"
 ]
+Source: TypeAlias = Literal["reused", "repeated"] | None
+"""Where answers are from that no batch of a job gives: an earlier job, or other requests of the same."""
 UnitKey: TypeAlias = tuple[int, int, int]
 """Shard, generation and part."""
 
@@ -29,7 +31,7 @@ class Unit:
 
     The states follow each other. `creating` means that a POST may have been accepted; `fencing`, that its input
     file is being deleted so that it no longer can be. A unit that was too large for the account is `split`: other
-    units, of parts of their own, have its requests.
+    units, of parts of their own, have its requests. One that `repeats` is never sent: it gets others' answers.
     """
 
     shard: int
@@ -80,6 +82,8 @@ class Unit:
     attempts_from: int | None = None
     """The generation from which its attempts count, where a retry by the caller began them anew."""
 
+    source: Source = None
+
     @property
     def key(self) -> UnitKey:
         return self.shard, self.generation, self.part
@@ -92,7 +96,7 @@ class Unit:
     @property
     def over(self) -> bool:
         """Whether nothing is left to be done for it."""
-        return self.state in {"done", "split"}
+        return self.state in {"done", "split", "repeats"}
 
     @property
     def live(self) -> bool:

@@ -16,10 +16,9 @@ from itertools import groupby
 from overlay.errors import JobNotEndedError
 from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.home import OnChange, opened_job
-from overlay.jobs.merging import results_path
 from overlay.jobs.records import Unit
 from overlay.jobs.scheduler import work
-from overlay.jobs.spool import lines_of, shard_path
+from overlay.jobs.spool import lines_of, results_path, shard_path
 from overlay.jobs.starting import JobContext
 from overlay.jobs.views import Job
 from overlay.lines import replacing, storage_errors
@@ -52,7 +51,7 @@ def _plan(context: JobContext) -> None:
     planned: list[Unit] = []
     for _, each in groupby(units, key=lambda unit: unit.shard):
         own = list(each)
-        if all(unit.over for unit in own):
+        if all(unit.over for unit in own) and own[0].source != "repeated":
             following = _failed_part(context, own)
             if following is not None:
                 planned.append(following)
@@ -62,6 +61,9 @@ def _plan(context: JobContext) -> None:
         for unit in units:
             if any(unit.shard == other.shard for other in planned):
                 unit.missing = 0  # the next generation counts those that stay so
+                context.ledger.save(unit)
+            elif unit.source == "repeated":
+                unit.state = "repeats"  # it gets the new answers
                 context.ledger.save(unit)
         context.ledger.save(*planned)
         record.state, record.swept, record.last_error = "open", False, None

@@ -20,6 +20,7 @@ from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
 from overlay.jobs.ending import collect, finish, refuse, stop
 from overlay.jobs.polling import Poller
 from overlay.jobs.records import Unit, UnitKey
+from overlay.jobs.repeats import settle_repeats
 from overlay.jobs.splitting import split_unit
 from overlay.jobs.starting import JobContext, recover, start, stuck
 from overlay.jobs.stuck import Stuck
@@ -70,6 +71,7 @@ def _work(context: JobContext, *, until: Deadline, poll: float, once: bool, tell
             pause = poll
         yield Sleep(min(until.left, pause * random.uniform(0.8, 1.2)))  # noqa: S311 - spreads load
         pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
+    yield from settle_repeats(context)
     if not context.record.swept:
         yield from round_.poller.sweep()
     context.report("ended", None, "every request has its answer on disk")
@@ -82,6 +84,7 @@ def _stop(stuck: Stuck, units: Sequence[Unit], context: JobContext, *, tell: boo
         context.record.state, context.record.last_error = "failed", str(error)
         yield Work(partial(context.ledger.save_job, context.record))
         yield from refuse(context, units)
+        yield from settle_repeats(context)
         raise refused_error(context.record.id, error)
     if error is not None and tell:
         raise stuck.told(error)

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import attrs
 import msgspec
@@ -21,13 +21,18 @@ import msgspec
 from overlay.costs.estimate import Tally
 from overlay.costs.tokens import CountedBy, TokenCounter
 from overlay.errors import InvalidInputError, Problem, StorageError
-from overlay.jobs.records import Unit
+from overlay.jobs.identity import Earlier, Place, canonical, identity
+from overlay.jobs.records import Source, Unit
 from overlay.jobs.seen_ids import SeenIds
 from overlay.lines import BUFFER_BYTES, open_lines, split, storage_errors
 from overlay.private import make_file, make_folder
 from overlay.requests.checks import InputCheck, custom_id_of, inputs_of
 from overlay.requests.request import Request
+from overlay.results.result import Result, renamed
 from overlay.services import Limits, ServiceProfile
+
+_Group: TypeAlias = tuple[str, str | None, Source]
+"""What the requests of a shard have in common: endpoint, model, and where their answers are from."""
 
 
 def shard_path(folder: Path, shard: int, generation: int, part: int = 0) -> Path:
@@ -38,6 +43,21 @@ def shard_path(folder: Path, shard: int, generation: int, part: int = 0) -> Path
 def shard_name(shard: int, generation: int, part: int) -> str:
     """What its files are called."""
     return f"{shard:05}-{generation}.{part}" if part else f"{shard:05}-{generation}"
+
+
+def results_path(folder: Path, shard: int) -> Path:
+    """Where a shard's answers are in a job's folder, one line per request, in the order of its requests."""
+    return folder / "results" / f"{shard:05}.jsonl"
+
+
+def places_path(folder: Path, shard: int) -> Path:
+    """Where it is said, for each request of a shard of repeated ones, which shard and line it repeats."""
+    return folder / "shards" / f"{shard:05}.repeats"
+
+
+def reused_path(folder: Path, shard: int) -> Path:
+    """An empty file, beside a shard whose answers are from earlier jobs."""
+    return folder / "shards" / f"{shard:05}.reused"
 
 
 @attrs.frozen
@@ -72,11 +92,19 @@ class _Check(InputCheck):
 class _Writer:
     """A shard being filled."""
 
-    def __init__(self, path: Path | None, number: int, endpoint: str, model: str | None) -> None:
-        """Without a path, it is only counted."""
+    def __init__(
+        self, folder: Path | None, number: int, endpoint: str, model: str | None, source: Source = None
+    ) -> None:
+        """Without a folder, it is only counted."""
         self._file: BinaryIO | None = None
-        if path is not None:
-            self._file = make_file(path).open("wb", buffering=BUFFER_BYTES)
+        self._beside: BinaryIO | None = None
+        if folder is not None:
+            self._file = _new_file(shard_path(folder, number, 0))
+            if source == "reused":
+                make_file(reused_path(folder, number))
+                self._beside = _new_file(results_path(folder, number))
+            elif source == "repeated":
+                self._beside = _new_file(places_path(folder, number))
         self._digest = hashlib.sha256()
         self.unit = Unit(
             shard=number,
@@ -88,6 +116,7 @@ class _Writer:
             bytes=0,
             tokens=0,
             sha256="",
+            source=source,
         )
 
     def write(self, line: bytes, inputs: int, tokens: int) -> None:
@@ -99,19 +128,41 @@ class _Writer:
         self.unit.bytes += len(line)
         self.unit.tokens += tokens
 
+    def settle(self, found: Result | Place, custom_id: str) -> None:
+        """Note the answer of the request just written, or where it will be."""
+        if self._beside is None:
+            return
+        if isinstance(found, Result):
+            self._beside.write(renamed(found, custom_id).raw + b"\n")
+        else:
+            self._beside.write(array("I", (found.shard, found.number)).tobytes())
+
     def close(self) -> Unit:
+        unit = self.unit
+        for file in self._files():
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self.unit.sha256 = self._digest.hexdigest()
-        self.unit.shard_requests = self.unit.requests
-        return self.unit
+            unit.sha256 = self._digest.hexdigest()
+        unit.shard_requests = unit.requests
+        if unit.source == "reused":
+            unit.state, unit.ok = "done", unit.requests
+        elif unit.source == "repeated":
+            unit.state = "repeats"
+        return unit
 
     def abandon(self) -> None:
-        with suppress(OSError):  # a failed write has already been reported
-            if self._file is not None:
-                self._file.close()
+        for file in self._files():
+            with suppress(OSError):  # a failed write has already been reported
+                file.close()
+
+    def _files(self) -> list[BinaryIO]:
+        return [file for file in (self._file, self._beside) if file is not None]
+
+
+def _new_file(path: Path) -> BinaryIO:
+    return make_file(path).open("wb", buffering=BUFFER_BYTES)
 
 
 class Spool:
@@ -131,6 +182,7 @@ class Spool:
         counts: bool = False,
         bodies: bool = False,
         tally: Tally | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
         self._folder = folder
         self._limits = limits
@@ -141,14 +193,17 @@ class Spool:
         self._counts = counts
         self._tokens = TokenCounter()
         self._tally = tally
+        self._earlier = earlier
         of_lines = attrs.evolve(limits, requests=None, bytes=None, embedding_inputs=None)
         self._check = _Check(limits=of_lines, service=service, bodies=bodies)
         self._digest = hashlib.sha256()
-        self._writers: dict[tuple[str, str | None], _Writer] = {}
+        self._writers: dict[_Group, _Writer] = {}
         self._units: list[Unit] = []
-        self._groups: set[tuple[str, str | None]] = set()
+        self._groups: set[_Group] = set()
         with storage_errors(folder):
             make_folder(folder / "shards")
+            if earlier is not None:
+                make_folder(folder / "results")
             self._order: BinaryIO = make_file(folder / "order").open("wb")
             self._seen = SeenIds(folder / "seen")
 
@@ -157,7 +212,7 @@ class Spool:
 
         Problems are kept until `finish`.
         """
-        accepted: list[tuple[bytes, int, str, str | None, int]] = []
+        accepted: list[tuple[bytes, str, str, str | None, int]] = []
         ids: list[tuple[bytes, int]] = []
         longest = 1
         for request in requests:
@@ -176,7 +231,7 @@ class Spool:
                     ids.append((_short(name), check.requests))
                 continue
             self._digest.update(canonical(line))
-            accepted.append((line, check.requests, check.url, check.line_model, check.inputs))
+            accepted.append((line, check.custom_id, check.url, check.line_model, check.inputs))
             ids.append((_short(check.custom_id), check.requests))
         self._note_ids(ids)
         if (self._keep or self._counts) and not self._check.count:
@@ -211,26 +266,33 @@ class Spool:
             reason = f'"custom_id" is already used by request {first:,}'
             self._check.report(reason, line=place, same_as=first)
 
-    def _deal(self, accepted: Iterable[tuple[bytes, int, str, str | None, int]]) -> None:
+    def _deal(self, accepted: Iterable[tuple[bytes, str, str, str | None, int]]) -> None:
         order = array("I")
-        for line, _, endpoint, model, inputs in accepted:
-            group = endpoint, model if self._one_model else None
+        for line, custom_id, endpoint, model, inputs in accepted:
+            found: Result | Place | None = None
+            name = b""
+            if self._earlier is not None:
+                name = identity(line, endpoint)
+                found = self._earlier.find(name)
+            source: Source = None if found is None else "reused" if isinstance(found, Result) else "repeated"
+            group: _Group = endpoint, model if self._one_model else None, source
             writer = self._writers.get(group)
-            tokens = self._tokens.count(line, model)
+            tokens = self._tokens.count(line, model) if found is None else 0
             if writer is None or self._is_full(writer, len(line), inputs, tokens):
                 if writer is not None:
                     self._units.append(writer.close())
                 self._groups.add(group)
                 number = len(self._units) + len(self._writers) + (writer is None)
-                writer = self._writers[group] = _Writer(self._shard(number), number, *group)
+                writer = self._writers[group] = _Writer(self._folder if self._keep else None, number, *group)
+            if found is not None:
+                writer.settle(found, custom_id)
+            elif self._earlier is not None:
+                self._earlier.add(name, Place(writer.unit.shard, writer.unit.requests))
             writer.write(line, inputs, tokens)
-            if self._tally is not None:
+            if self._tally is not None and found is None:
                 self._tally.add(line, endpoint=endpoint, model=model, tokens=tokens)
             order.append(writer.unit.shard)
         self._order.write(order.tobytes())
-
-    def _shard(self, number: int) -> Path | None:
-        return shard_path(self._folder, number, 0) if self._keep else None
 
     @property
     def warnings(self) -> list[Problem]:
@@ -282,14 +344,6 @@ class Spool:
 def _short(custom_id: str) -> bytes:
     """A custom_id as the index of those seen keeps it."""
     return hashlib.blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def canonical(line: bytes) -> bytes:
-    """The same bytes for the same request, however it was written."""
-    try:
-        return msgspec.json.encode(msgspec.json.decode(line), order="sorted")
-    except msgspec.DecodeError:  # a number beyond what Python's floats hold
-        return line
 
 
 def lines_of(path: Path) -> Generator[bytes]:

@@ -83,7 +83,7 @@ class Stuck(Collection[UnitKey]):
         """Whether the service refused every batch as a whole, or would."""
         refused = self._refused_kinds()
         return self._context.record.state == "open" and all(
-            unit.state == "split"
+            unit.state in {"split", "repeats"}
             or (unit.trouble == "refused" if unit.key in self._errors else _waits(unit, refused))
             for unit in self._units.values()
         )

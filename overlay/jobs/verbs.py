@@ -59,6 +59,8 @@ def submit(
     max_cost: float | None = None,
     prices: Prices | None = None,
     expected_output_tokens: int | None = None,
+    reuse: bool = False,
+    dedupe: bool = False,
     on_change: OnChange | None = None,
     extra_body: Mapping[str, Any] | EllipsisType | None = ...,
     extra_query: Mapping[str, Any] | EllipsisType | None = ...,
@@ -92,6 +94,9 @@ def submit(
       interval while waiting, which grows to a minute: timedeltas or seconds.
     - A new job is refused if it may cost more than `max_cost`, in dollars or the currency of `prices`, or if nobody
       can tell: see `estimate`, which takes `prices` and `expected_output_tokens`, too.
+    - With `reuse`, a new job takes the good answers of identical requests (endpoint and body) from ended jobs of
+      this home folder at the same base URL, and sends only the others. With `dedupe`, identical requests of the job
+      itself are sent once, and all get that answer.
     - `on_change` is called with a JobEvent for everything that happens.
     - `extra_body` and `extra_query`, which must be JSON, are sent with the create of each batch, for what this SDK
       does not know. The job keeps them on disk, so that a resumed one sends the same. Headers are not kept, since
@@ -132,6 +137,8 @@ def submit(
         limits=limits,
         bodies=bodies,
         budget=budget(max_cost, prices, expected_output_tokens),
+        reuse=reuse,
+        dedupe=dedupe,
     )
     return (yield from _resume(settings, job_id, given, on_change, anew=True))
 

@@ -130,6 +130,10 @@ class Job:
     tokens_counted_by: CountedBy
     """`tiktoken`, where it is installed, knows the models and has its tables on this disk: it counts the first
     megabytes of each model's prompts, whose ratio then stands for the others. Else `bytes`: four for a token."""
+    reused: int
+    """Requests whose answers are those of earlier jobs."""
+    repeated: int
+    """Requests that ask the same as another of this job, and were not sent."""
     duplicates_cancelled: int
     """Second batches of the same requests that were found and cancelled."""
     strays: int
@@ -244,6 +248,8 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         output_tokens=sum(unit.output_tokens for unit in units),
         tokens_counted_by=record.counted_by or "bytes",
         estimated_tokens=sum(unit.tokens for unit in units if unit.generation == unit.part == 0),
+        reused=_from(units, "reused"),
+        repeated=_from(units, "repeated"),
         duplicates_cancelled=record.duplicates_cancelled,
         strays=sum(unit.strays for unit in units),
         cancelled=record.state == "cancelled",
@@ -254,6 +260,10 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         shards=tuple(_shard(latest[lineage]) for lineage in sorted(latest)),
         tokens_by_model=by_model,
     )
+
+
+def _from(units: list[Unit], source: str) -> int:
+    return sum(unit.requests for unit in units if unit.source == source and not unit.generation)
 
 
 def _answered(unit: Unit) -> int:

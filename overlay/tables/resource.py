@@ -52,6 +52,8 @@ class SubmitOptions(TypedDict, total=False):
     max_cost: float | None
     prices: Prices | None
     expected_output_tokens: int | None
+    reuse: bool
+    dedupe: bool
     on_change: OnChange | None
     extra_body: Mapping[str, Any] | None
     extra_query: Mapping[str, Any] | None

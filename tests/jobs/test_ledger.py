@@ -136,7 +136,17 @@ def _put_of_version_1(self, table, row):
         del values["swept"], values["home"], values["last_error"], values["counted_by"], values["source"]
         values["options"] = '{"metadata": {"run": "7"}, "max_attempts": 5, "grace": 12.5}'
     else:
-        for name in ("part", "adopted", "nonce", "looks", "problem", "inputs", "trouble", "attempts_from"):
+        for name in (
+            "part",
+            "adopted",
+            "nonce",
+            "looks",
+            "problem",
+            "inputs",
+            "trouble",
+            "attempts_from",
+            "source",
+        ):
             del values[name]
     marks = ", ".join(f":{name}" for name in values)
     self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)

@@ -12,7 +12,8 @@ from hypothesis import given, settings, strategies as st
 from overlay import InvalidInputError, Limits, Request, StorageError
 from overlay.costs.tokens import estimated_tokens
 from overlay.jobs import spool
-from overlay.jobs.spool import Spool, canonical, read_in_order, shard_path
+from overlay.jobs.identity import canonical
+from overlay.jobs.spool import Spool, read_in_order, shard_path
 from overlay.services import service_named
 
 OPENAI = service_named("openai")
