@@ -23,8 +23,8 @@ _PLAIN = {
     "integer": pa.int64(),
     "number": pa.float64(),
     "boolean": pa.bool_(),
-    "string": pa.string(),
 }
+_TIMES = (dt.date, dt.time)
 _FORMATS: dict[str, tuple[Any, Any]] = {
     "date": (pa.date32(), dt.date.fromisoformat),
     "date-time": (pa.timestamp("us", tz="UTC"), dt.datetime.fromisoformat),
@@ -57,6 +57,20 @@ class Plain(Shape):
 
     def array(self, values: Sequence[Any]) -> Any:
         return pa.array(values, type=self.type)
+
+
+@attrs.frozen
+class _Text(Shape):
+    """Texts; dates and times, where the schema does not say that they are, as ISO 8601."""
+
+    @property
+    def type(self) -> Type:
+        return pa.string()
+
+    def array(self, values: Sequence[Any]) -> Any:
+        return pa.array(
+            [each.isoformat() if isinstance(each, _TIMES) else each for each in values], type=self.type
+        )
 
 
 @attrs.frozen
@@ -202,17 +216,22 @@ def _shape(schema: Any, defs: Mapping[str, Any], above: tuple[str, ...]) -> Shap
     values = schema.get("enum") or ([schema["const"]] if "const" in schema else None)
     if is_array(values):
         return _one_of([each for each in values if each is not None])
-    kind = schema.get("type")
-    if is_array(kind):
-        kinds = [each for each in kind if each != "null"]
-        kind = "number" if {*kinds} == {"integer", "number"} else kinds[0] if len(kinds) == 1 else None
+    kind = _kind(schema.get("type"))
     if kind == "object" and schema.get("properties"):
         return Struct({name: _shape(part, defs, above) for name, part in schema["properties"].items()})
     if kind == "array" and "items" in schema:
         return List(_shape(schema["items"], defs, above))
-    if kind == "string" and schema.get("format") in _FORMATS:
-        return _Parsed(*_FORMATS[schema["format"]])
+    if kind == "string":
+        return _Parsed(*_FORMATS[schema["format"]]) if schema.get("format") in _FORMATS else _Text()
     return Plain(_PLAIN[kind]) if kind in _PLAIN else _Json()
+
+
+def _kind(given: Any) -> str | None:
+    """The one type of a schema besides null; None if there are several, or none is named."""
+    kinds = {each for each in (given if is_array(given) else [given]) if isinstance(each, str)} - {"null"}
+    if kinds == {"integer", "number"}:
+        return "number"
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _one_of(values: list[Any]) -> Shape:
