@@ -46,10 +46,10 @@ from overlay.server.routes.batches import BatchRoutes
 from overlay.server.routes.control import PREFIX, Control
 from overlay.server.routes.files import FileRoutes
 from overlay.server.routes.models import ModelRoutes
+from overlay.server.routes.passing import Passing
 from overlay.server.routes.uploads import UploadRoutes
 from overlay.server.settings import Limits, Pace, Traits
 from overlay.server.upstreams.forwarding import Forwarding
-from overlay.server.upstreams.passing import Passing
 
 if TYPE_CHECKING:
     from overlay.server.monitoring.routes import Monitoring

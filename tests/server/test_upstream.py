@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -175,17 +176,24 @@ TROUBLE = [
 ]
 
 
-@pytest.mark.parametrize("fault", TROUBLE)
-def test_trouble_that_stays_fails_no_line_before_the_window_ends(server, fault):
-    server.faults.add(CHAT, fault, times=None)
+def test_trouble_that_stays_fails_no_line_before_the_window_ends():
     limits = replace(Limits.lenient(), windows=["1s"])
-    source = upstream(server.base_url, api_key="k", hurry=0.01)
-    with Service(source, limits=limits) as service, http_to(service) as http:
-        batch = run(http, 3, completion_window="1s")
-        assert (batch["status"], batch["request_counts"]["failed"]) == ("expired", 3)
-        for each in results(http, batch["error_file_id"]).values():
-            assert (each["response"], each["error"]["code"]) == (None, "batch_expired")
-    assert server.count("POST", "/chat/completions") > 6
+    with ExitStack() as stack:
+        running = []
+        for fault in TROUBLE:
+            behind = stack.enter_context(Service())
+            behind.faults.add(CHAT, fault, times=None)
+            source = upstream(behind.base_url, api_key="k", hurry=0.01)
+            service = stack.enter_context(Service(source, limits=limits))
+            http = stack.enter_context(http_to(service))
+            batch = create(http, upload(http, jsonl(3)), completion_window="1s")
+            running.append((behind, http, batch))
+        for behind, http, created in running:
+            batch = until(http, created)
+            assert (batch["status"], batch["request_counts"]["failed"]) == ("expired", 3)
+            for each in results(http, batch["error_file_id"]).values():
+                assert (each["response"], each["error"]["code"]) == (None, "batch_expired")
+            assert behind.count("POST", "/chat/completions") > 6
 
 
 def test_an_answer_on_many_lines_becomes_one_with_its_numbers_as_they_were(server, model):

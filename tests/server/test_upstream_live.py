@@ -11,7 +11,7 @@ from support.model_server import HALF, HANG, ModelServer, Reply, answer
 from support.service_http import create, http_to, jsonl, retrieve, until, upload
 
 from overlay.server import Service, upstream
-from overlay.server.upstreams import passing
+from overlay.server.routes import passing
 
 CHAT = "/chat/completions"
 

@@ -175,7 +175,8 @@ class ModelServer:
 
 
 def _bound(port):
-    sock = socket.socket()
+    # Named, because asyncio turns Nagle's algorithm off for this protocol only.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.bind(("127.0.0.1", port))
     return sock

@@ -12,6 +12,7 @@ from overlay.server.answers.source import WAITS_FOR_ROOM, Head, Outcome, Work, o
 from overlay.server.disk import NoRoomError
 from overlay.server.refusals import error_body
 from overlay.server.upstreams.circuit import Circuit
+from overlay.server.upstreams.server import Upstream
 from overlay.server.upstreams.verdicts import Verdict
 
 logger = logging.getLogger("overlay.server")
@@ -45,6 +46,7 @@ class Entry:
         "model",
         "number",
         "outage",
+        "server",
         "slow",
         "strikes",
         "verdict",
@@ -58,8 +60,11 @@ class Entry:
         """Only while it is under way: those that wait are many."""
         self.attempts = self.strikes = self.slow = 0
         self.verdict: Verdict | None = None
+        self.server: Upstream | None = None
         self.circuit: Circuit | None = None
-        """Where it failed last, with that circuit's successes and outages then; `mark` -1 counts for nothing."""
+        """Where it failed last, with that circuit's successes before and outages then; a `mark` of -1 counts for
+        nothing.
+        """
         self.mark = -1
         self.outage = 0
         self.began = 0.0
@@ -172,6 +177,11 @@ class Feed:
         """End with an error of the service's own."""
         if not self.done.done():
             self.done.set_exception(error)
+
+    def check_alive(self) -> None:
+        """Raises `CancelledError` where nobody waits for its lines any more."""
+        if self.done.done():
+            raise asyncio.CancelledError
 
     def check_done(self) -> None:
         """End once every line has its answer."""

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from overlay.server.http.protocol import wire_of
 from overlay.server.refusals import Refusal
 from overlay.server.settings import is_plain_path
 from overlay.server.upstreams.forwarding import Forwarding
@@ -47,6 +48,7 @@ class _Named(msgspec.Struct):
 
 
 class _Live(NamedTuple):
+    scope: Scope
     method: str
     path: str
     headers: list[tuple[str, str]]
@@ -95,7 +97,7 @@ class Passing:
         for server in self._source.for_live(model):
             host = server.address.host
             try:
-                await self._pass_to(server, _Live(request.method, path, headers, body), send)
+                await self._pass_to(server, _Live(request.scope, request.method, path, headers, body), send)
             except aiohttp.ClientConnectorError:
                 # Nothing was sent: another may have it.
                 refusal = _bad_gateway(f"{host} could not be reached.")
@@ -125,8 +127,9 @@ class Passing:
             raise
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if begun:
-                # Half an answer must not look like a whole one: the connection breaks off.
-                raise ConnectionError(f"{server.address.host} broke off") from error
+                # Half an answer must not look like a whole one: the connection breaks off here too.
+                wire_of(live.scope).close()
+                await asyncio.Event().wait()
             raise _bad_gateway(
                 f"{server.address.host} could not be reached: {type(error).__name__}."
             ) from error
