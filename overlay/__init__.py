@@ -78,6 +78,10 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         Origin as Origin,
         Origins as Origins,
     )
+    from overlay.jobs.results import (
+        AsyncJobResults as AsyncJobResults,
+        JobResults as JobResults,
+    )
     from overlay.jobs.views import (
         Cost as Cost,
         Job as Job,
@@ -105,6 +109,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         write_requests as write_requests,
     )
     from overlay.requests.rows import Embed as Embed
+    from overlay.results.failures import Failure as Failure
     from overlay.results.iterables import (
         AsyncResults as AsyncResults,
         Results as Results,

@@ -55,12 +55,23 @@ def advising(
         raise
 
 
-def both(watch: Callable[[JobEvent], None], note: Note) -> Callable[[JobEvent], None]:
-    """Watch each event, and note its job."""
+def both(
+    first: Callable[[JobEvent], object], second: Callable[[JobEvent], object]
+) -> Callable[[JobEvent], None]:
+    """Tell two of each event."""
+
+    def on_change(event: JobEvent) -> None:
+        second(event)
+        first(event)
+
+    return on_change
+
+
+def noting(note: Note) -> Callable[[JobEvent], None]:
+    """Note the job of each event."""
 
     def on_change(event: JobEvent) -> None:
         note(event.job)
-        watch(event)
 
     return on_change
 

@@ -77,6 +77,8 @@ class _Said(logging.Handler):
         self._stopping = stopping
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "overlay.jobs":
+            return  # progress shows what happens to jobs
         if self._stopping.asked:
             return  # the advice comes last; threads that lose their connection have nothing to add
         text = record.getMessage()

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from overlay.cli import output
-from overlay.cli.advice import advising, both
+from overlay.cli.advice import advising, both, noting
 from overlay.cli.arguments import JobId, Quiet, seconds
 from overlay.cli.columns import Column
 from overlay.cli.endings import Exit
 from overlay.cli.job_ids import whole_id
-from overlay.cli.job_progress import JobProgress
+from overlay.cli.job_progress import job_progress
 from overlay.cli.job_tables import ended, list_jobs, started
 from overlay.cli.shell import Shell, command
 
@@ -37,8 +37,8 @@ def send_again(shell: Shell, job_id: JobId, shard: OneShard = None, quiet: Quiet
     """Send what is stuck, or was given up or refused, once more, and pay for it again."""
     with shell.client() as client:
         job_id = whole_id(client, job_id)
-        with advising(shell, client, lambda: job_id) as note, JobProgress(quiet=quiet) as progress:
-            job = client.jobs.send_again(job_id, shard=shard, on_change=both(progress.watch, note))
+        with advising(shell, client, lambda: job_id) as note, job_progress(quiet=quiet) as progress:
+            job = client.jobs.send_again(job_id, shard=shard, on_change=both(progress.watch, noting(note)))
     return started(shell, job, quiet=quiet)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from overlay.cli import job_upkeep
-from overlay.cli.advice import advising, both
+from overlay.cli.advice import advising, noting
 from overlay.cli.arguments import (
     DeleteFiles,
     Field,
@@ -34,7 +34,7 @@ from overlay.cli.destination import STDOUT, Destination
 from overlay.cli.endings import Exit
 from overlay.cli.job_ids import whole_id
 from overlay.cli.job_options import JobFlags
-from overlay.cli.job_progress import JobProgress
+from overlay.cli.job_progress import job_progress
 from overlay.cli.job_tables import ended, facts, list_failures, list_jobs, started, warn_of_size
 from overlay.cli.running import run_job
 from overlay.cli.shell import Shell, command
@@ -139,11 +139,10 @@ def wait(
     )
     with shell.client() as client:
         job_id = whole_id(client, job_id)
-        with advising(shell, client, lambda: job_id) as note, JobProgress() as progress:
+        with advising(shell, client, lambda: job_id) as note, job_progress() as progress:
             note(client.jobs.retrieve(job_id))
-            job = client.jobs.wait(
-                job_id, timeout=timeout, poll=poll, on_change=both(progress.watch, note), **changes
-            )
+            watching: dict[str, Any] = {"on_change": noting(note), "progress": progress}
+            job = client.jobs.wait(job_id, timeout=timeout, poll=poll, **watching, **changes)
         return ended(shell, client, job)
 
 
@@ -160,14 +159,14 @@ def retry(
     """Send again what failed, whatever the reason, and pay for that. What was answered stays as it is."""
     with shell.client() as client:
         job_id = whole_id(client, job_id)
-        with advising(shell, client, lambda: job_id) as note, JobProgress(quiet=quiet) as progress:
-            on_change = both(progress.watch, note)
-            job = client.jobs.retry(job_id, on_change=on_change)
+        with advising(shell, client, lambda: job_id) as note, job_progress(quiet=quiet) as progress:
+            watching: dict[str, Any] = {"on_change": noting(note), "progress": progress}
+            job = client.jobs.retry(job_id, **watching)
             if detach:
                 return started(shell, job, quiet=quiet)
             if not job.ended:
                 note(job)
-                job = client.jobs.wait(job_id, timeout=timeout, poll=poll, on_change=on_change)
+                job = client.jobs.wait(job_id, timeout=timeout, poll=poll, **watching)
         return ended(shell, client, job, quiet=quiet)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from overlay.cli.advice import advising, both
+from overlay.cli.advice import advising, noting
 from overlay.cli.arguments import named
 from overlay.cli.columns import shown
 from overlay.cli.destination import Destination
 from overlay.cli.intake import KnownJobError, check_new, refuse_elsewhere, unused
 from overlay.cli.job_options import JobFlags
-from overlay.cli.job_progress import JobProgress
+from overlay.cli.job_progress import job_progress
 from overlay.cli.shell import Shell
 from overlay.client import Client
 from overlay.jobs.views import Job
@@ -38,7 +38,7 @@ def run_job(
     Raises WouldPayAgainError if only the service knows of it, ConfigurationError if the destination is taken, both
     before anything is sent; and what `submit` and `wait` raise.
     """
-    with JobProgress(quiet=flags.quiet) as progress:
+    with job_progress(quiet=flags.quiet) as progress:
         chosen: list[str] = []
 
         def name(derived: str) -> str:
@@ -58,7 +58,7 @@ def run_job(
             return shell.again("jobs", "resume", job_id) if flags.again else go_on(job_id)
 
         with advising(shell, client, lambda: next(iter(chosen), None), command) as note:
-            on_change = both(progress.watch, note)
+            watching: dict[str, Any] = {"on_change": noting(note), "progress": progress}
             try:
                 job = client.jobs.submit(
                     requests,
@@ -70,7 +70,7 @@ def run_job(
                     reuse=flags.reuse,
                     dedupe=flags.dedupe,
                     poll=flags.poll,
-                    on_change=on_change,
+                    **watching,
                 )
             except KnownJobError as known:
                 job = known.job
@@ -79,7 +79,7 @@ def run_job(
             if destination is not None and not job.ended:
                 note(job)
                 job = client.jobs.wait(
-                    job.id, timeout=flags.timeout, poll=flags.poll, on_change=on_change, **flags.changes
+                    job.id, timeout=flags.timeout, poll=flags.poll, **watching, **flags.changes
                 )
     return job
 

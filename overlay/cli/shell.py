@@ -172,6 +172,7 @@ class Shell:
             output.document(value.to_dict())
         else:
             output.facts(pairs(value))
+        output.finish()  # what is said of it on stderr comes after it
 
 
 def _headers(given: Iterable[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ import httpx
 
 from overlay.errors import APITimeoutError, ConfigurationError, OverlayError, StorageError
 from overlay.flows.extras import ExtendedClient
+from overlay.flows.interrupting import explain
 from overlay.flows.steps import Call, Fetch, Flow, Pull, Put, Sleep, Step, Stream, Together, Work
 from overlay.flows.threads import to_the_end
 from overlay.wire.body import Body
@@ -123,6 +124,9 @@ class Blocking:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except KeyboardInterrupt as interrupt:
+            explain(interrupt)
+            raise
         except OverlayError as error:
             # Flows quote what the service sent, which may include the token.
             self.settings.tokens.scrub_error(error)

@@ -13,6 +13,7 @@ home/services.json                  what was learned of the services
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -23,11 +24,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Self, TypeAlias
 
 import attrs
 
 from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundError, StorageError
+from overlay.flows.interrupting import explain, going_on
 from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.account import Account, remove_job
 from overlay.jobs.ledger import Ledger
@@ -40,6 +43,7 @@ from overlay.jobs.views import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors, sync_folder
 from overlay.operations.marks import HOME_ID, new_home
 from overlay.private import check_owner, make_file, make_folder
+from overlay.progress.showing import Progress
 from overlay.wire.connection import Settings
 
 OnChange: TypeAlias = Callable[[JobEvent], object]
@@ -50,6 +54,8 @@ _FOLDERS = ("jobs", "spool")
 _ENTRIES = frozenset({"accounts.db", "services.json", "id", *_FOLDERS})
 SPOOLING = "spooling"
 """The name of the lock of a spool folder."""
+_log = logging.getLogger("overlay.jobs")
+"""What happens to jobs, for whoever listens; `on_change` is told the same."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -141,6 +147,11 @@ def view_of(folder: Path) -> Job:
     return attrs.evolve(job, disk_bytes=_disk_bytes(folder))
 
 
+def existing_job(settings: Settings, job_id: str) -> Job:
+    """A job as it is on the disk. Raises JobNotFoundError, LedgerError."""
+    return view_of(existing(settings, job_id))
+
+
 def _disk_bytes(folder: Path) -> int:
     """What the files in a folder take on the disk; what cannot be looked at counts for nothing."""
     total = 0
@@ -181,11 +192,18 @@ class OpenJob:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            explain(error)
+        going_on.set(None)
         self._stack.close()
 
 
-def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> OpenJob:
+def open_job(
+    settings: Settings, job_id: str, on_change: OnChange | None, progress: Progress | None = None
+) -> OpenJob:
     """Lock a job and open its ledger. Raises JobNotFoundError, JobLockedError, LedgerError, JobMismatchError."""
     folder = existing(settings, job_id)
     with ExitStack() as stack:
@@ -209,12 +227,14 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         def report(kind: EventKind, unit: Unit | None, message: str) -> None:
             if kind == "outage":
                 record.last_error = message  # saved with whatever is saved next
-            if on_change is not None:
+            _log.log(logging.DEBUG if kind == "progress" else logging.INFO, "%s: %s", job_id, message)
+            told = [each for each in (on_change, progress and progress.shows and progress.watch) if each]
+            if told:
                 with one_at_a_time:
                     job = view(record, ledger.saved())
-                    on_change(
-                        JobEvent(kind=kind, job=job, shard=unit.shard if unit else None, message=message)
-                    )
+                    event = JobEvent(kind=kind, job=job, shard=unit.shard if unit else None, message=message)
+                    for each in told:
+                        each(event)
 
         account = stack.enter_context(Account(settings, job_id))
         home = home_id(settings.home)
@@ -222,11 +242,19 @@ def open_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Ope
         if settings.keeps_metadata is None:
             settings.keeps_metadata = noted
         context = JobContext(settings, folder, ledger, record, account, home, report, until, noted)
+        if progress is not None and progress.shows:
+            context.pauses = progress.pause
         return OpenJob(context, stack.pop_all())
     raise AssertionError("unreachable: the block returns or raises")
 
 
-def opened_job(settings: Settings, job_id: str, on_change: OnChange | None) -> Flow[OpenJob]:
+def opened_job(
+    settings: Settings, job_id: str, on_change: OnChange | None, progress: Progress | None = None
+) -> Flow[OpenJob]:
     """`open_job`, off the event loop."""
-    opened: OpenJob = yield Work(partial(open_job, settings, job_id, on_change))
+    opened: OpenJob = yield Work(partial(open_job, settings, job_id, on_change, progress))
+    going_on.set(
+        f"job {job_id}: batches that were created keep running; to go on with it, run the same again, or type: "
+        f"overlay jobs wait {job_id}"
+    )
     return opened

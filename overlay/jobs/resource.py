@@ -6,7 +6,7 @@ loading the SDK takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial as bound
 from pathlib import Path
@@ -27,9 +27,10 @@ from overlay.jobs import (
     retrying,
     verbs,
 )
-from overlay.jobs.home import job_folder
+from overlay.jobs.home import existing_job, job_folder
+from overlay.jobs.results import AsyncJobResults, Followed, JobResults
 from overlay.jobs.views import Job
-from overlay.results.iterables import AsyncResults, Opened, Opener, Results
+from overlay.results.iterables import Opened, Opener
 from overlay.results.matching import Match
 from overlay.wire.connection import Settings
 
@@ -38,29 +39,36 @@ P = ParamSpec("P")
 
 def running(
     submit: Callable[Concatenate[Settings, P], Flow[Job]],
-) -> Callable[Concatenate[Any, P], Results]:
+) -> Callable[Concatenate[Any, P], JobResults]:
     """A method that submits a job, waits for it and gives its results, once the first of them is asked for."""
 
-    def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> Results:
-        return Results(self._driver, _opener(submit, *args, **kwargs))
+    def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> JobResults:
+        followed = Followed()
+        return JobResults(self._driver, _opener(submit, followed, args, kwargs), followed)
 
-    return presented_as(method, submit, returned=Results)
+    return presented_as(method, submit, returned=JobResults)
 
 
 def arunning(
     submit: Callable[Concatenate[Settings, P], Flow[Job]],
-) -> Callable[Concatenate[Any, P], AsyncResults]:
+) -> Callable[Concatenate[Any, P], AsyncJobResults]:
     """The same, for `async for`."""
 
-    def method(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResults:
-        return AsyncResults(self._driver, _opener(submit, *args, **kwargs))
+    def method(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncJobResults:
+        followed = Followed()
+        return AsyncJobResults(self._driver, _opener(submit, followed, args, kwargs), followed)
 
-    return presented_as(method, submit, returned=AsyncResults)
+    return presented_as(method, submit, returned=AsyncJobResults)
 
 
-def _opener(submit: Callable[..., Flow[Job]], *args: Any, **kwargs: Any) -> Opener:
+def _opener(
+    submit: Callable[..., Flow[Job]], followed: Followed, args: tuple[Any, ...], options: Mapping[str, Any]
+) -> Opener:
     def open_(settings: Settings, stack: ExitStack) -> Flow[Opened]:
-        return verbs.open_run(submit(settings, *args, **kwargs), kwargs.get("on_change"), settings, stack)
+        def submitting(**watching: Any) -> Flow[Job]:
+            return submit(settings, *args, **{**options, **watching})
+
+        return verbs.open_run(submitting, followed, options, settings, stack)
 
     return open_
 
@@ -91,7 +99,7 @@ class Jobs(Resource):
         """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""
         return job_folder(self._driver.settings, job_id)
 
-    def results(self, job_id: str, *, partial: bool = False, match: Match | None = None) -> Results:
+    def results(self, job_id: str, *, partial: bool = False, match: Match | None = None) -> JobResults:
         """The results of an ended job, one for each request, in the requests' order, from this machine's disk.
 
         With `partial`, those of any job, as far as they are on this disk: a request without an answer so far gets
@@ -100,9 +108,12 @@ class Jobs(Resource):
 
         Raises, when iterated, JobNotFoundError and, without `partial`, JobNotEndedError.
         """
-        if partial:
-            return Results(self._driver, bound(reading.open_results, job_id, whole=False))
-        return Results(self._driver, bound(verbs.open_ended, job_id, match=match))
+        opener = (
+            bound(reading.open_results, job_id, whole=False)
+            if partial
+            else bound(verbs.open_ended, job_id, match=match)
+        )
+        return JobResults(self._driver, opener, bound(existing_job, self._driver.settings, job_id))
 
 
 class AsyncJobs(AsyncResource):
@@ -131,8 +142,11 @@ class AsyncJobs(AsyncResource):
         """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""
         return job_folder(self._driver.settings, job_id)
 
-    def results(self, job_id: str, *, partial: bool = False, match: Match | None = None) -> AsyncResults:
+    def results(self, job_id: str, *, partial: bool = False, match: Match | None = None) -> AsyncJobResults:
         """As `Jobs.results`, for `async for` and `async with`."""
-        if partial:
-            return AsyncResults(self._driver, bound(reading.open_results, job_id, whole=False))
-        return AsyncResults(self._driver, bound(verbs.open_ended, job_id, match=match))
+        opener = (
+            bound(reading.open_results, job_id, whole=False)
+            if partial
+            else bound(verbs.open_ended, job_id, match=match)
+        )
+        return AsyncJobResults(self._driver, opener, bound(existing_job, self._driver.settings, job_id))

@@ -22,11 +22,14 @@ from overlay.jobs.spool import lines_of, results_path, shard_path
 from overlay.jobs.starting import JobContext
 from overlay.jobs.views import Job
 from overlay.lines import replacing, storage_errors
+from overlay.progress.showing import Shown, progress_of
 from overlay.results.result import Result
 from overlay.wire.connection import Settings
 
 
-def retry(settings: Settings, job_id: str, *, on_change: OnChange | None = None) -> Flow[Job]:
+def retry(
+    settings: Settings, job_id: str, *, on_change: OnChange | None = None, progress: Shown = None
+) -> Flow[Job]:
     """Send the requests of a job that failed once more, whatever the reason, start what can start, and return.
 
     Nothing that was answered is sent, or paid for, again. The job is open until the retry has ended: wait for it;
@@ -35,7 +38,10 @@ def retry(settings: Settings, job_id: str, *, on_change: OnChange | None = None)
 
     Raises JobNotEndedError if the job was cancelled and has not ended, and what `resume` raises.
     """
-    with (yield from opened_job(settings, job_id, on_change)) as opened:
+    with (
+        progress_of(progress) as shown,
+        (yield from opened_job(settings, job_id, on_change, shown)) as opened,
+    ):
         yield Work(partial(_plan, opened.context))
         yield from work(opened.context, until=deadline(settings, None), poll=1.0, once=True)
         return opened.view()

@@ -69,7 +69,9 @@ def _work(context: JobContext, *, until: Deadline, poll: float, once: bool, tell
             raise unknown
         if round_.fingerprint() != before:
             pause = poll
-        yield Sleep(min(until.left, pause * random.uniform(0.8, 1.2)))  # noqa: S311 - spreads load
+        rest = min(until.left, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
+        context.pauses(rest)
+        yield Sleep(rest)
         pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
     yield from settle_repeats(context)
     if not context.record.swept:

@@ -80,6 +80,8 @@ class JobContext:
     """
     appearing: dict[UnitKey, Deadline] = attrs.field(factory=dict["UnitKey", Deadline])
     """Until when the result files of a unit may still appear."""
+    pauses: Callable[[float], object] = lambda _: None
+    """Told, in seconds, for how long nothing will be asked of the service."""
 
     @property
     def grace(self) -> float:

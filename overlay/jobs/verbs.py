@@ -8,7 +8,7 @@ continues where the last process stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,12 @@ from overlay.jobs.home import OnChange, OpenJob, existing, opened_job, view_of
 from overlay.jobs.preparing import JobName, Requests, prepare
 from overlay.jobs.reading import open_results
 from overlay.jobs.records import CHANGEABLE, JobOptions, given_options
+from overlay.jobs.results import Followed
 from overlay.jobs.scheduler import work
-from overlay.jobs.views import Job
+from overlay.jobs.views import Job, JobEvent
 from overlay.operations.offers import what_is_lost
 from overlay.operations.waiting import checked_poll
+from overlay.progress.showing import Progress, Shown, progress_of
 from overlay.results.iterables import Opened
 from overlay.results.matching import Match
 from overlay.services import Limits
@@ -62,6 +64,7 @@ def submit(
     reuse: bool = False,
     dedupe: bool = False,
     on_change: OnChange | None = None,
+    progress: Shown = None,
     extra_body: Mapping[str, Any] | EllipsisType | None = ...,
     extra_query: Mapping[str, Any] | EllipsisType | None = ...,
 ) -> Flow[Job]:
@@ -97,7 +100,9 @@ def submit(
     - With `reuse`, a new job takes the good answers of identical requests (endpoint and body) from ended jobs of
       this home folder at the same base URL, and sends only the others. With `dedupe`, identical requests of the job
       itself are sent once, and all get that answer.
-    - `on_change` is called with a JobEvent for everything that happens.
+    - `on_change` is called with a JobEvent for everything that happens; so is the logger `overlay.jobs`.
+    - `progress` shows how the job is doing: True, or by default on a terminal where rich is installed and in a
+      notebook, unless OVERLAY_PROGRESS=0 turns it off.
     - `extra_body` and `extra_query`, which must be JSON, are sent with the create of each batch, for what this SDK
       does not know. The job keeps them on disk, so that a resumed one sends the same. Headers are not kept, since
       they may hold secrets: give those to the client, as `Client(headers=...)`.
@@ -129,18 +134,19 @@ def submit(
     service = settings.service
     usual: dict[str, Any] = {"completion_window": service.window, "max_batches": service.live_batches}
     options = JobOptions(**{**usual, **given})
-    job_id = yield from prepare(
-        settings,
-        requests,
-        job_id=id,
-        options=options,
-        limits=limits,
-        bodies=bodies,
-        budget=budget(max_cost, prices, expected_output_tokens),
-        reuse=reuse,
-        dedupe=dedupe,
-    )
-    return (yield from _resume(settings, job_id, given, on_change, anew=True))
+    with progress_of(progress) as shown:
+        job_id = yield from prepare(
+            settings,
+            requests,
+            job_id=id,
+            options=options,
+            limits=limits,
+            bodies=bodies,
+            budget=budget(max_cost, prices, expected_output_tokens),
+            reuse=reuse,
+            dedupe=dedupe,
+        )
+        return (yield from _resume(settings, job_id, given, on_change, shown, anew=True))
 
 
 def resume(
@@ -182,11 +188,12 @@ def _resume(
     job_id: str,
     given: Mapping[str, Any],
     on_change: OnChange | None,
+    progress: Progress | None = None,
     *,
     anew: bool = False,
 ) -> Flow[Job]:
     """`anew`: start a job once more that the service refused as a whole; nothing of it was paid."""
-    with (yield from opened_job(settings, job_id, on_change)) as opened:
+    with (yield from opened_job(settings, job_id, on_change, progress)) as opened:
         yield Work(partial(_change_options, opened, given))
         if anew:
             for sentence in what_is_lost(settings.service):
@@ -212,11 +219,13 @@ def wait(
     grace: Seconds | EllipsisType = ...,
     match: Match | None = None,
     on_change: OnChange | None = None,
+    progress: Shown = None,
 ) -> Flow[Job]:
     """Work on a job until every request has its answer on disk, and return it.
 
     `timeout` and `poll` are timedeltas or seconds; `poll` is as submitted by default. Options that are given change
-    the job's, as in `submit`. `on_change` is called with a JobEvent for everything that happens.
+    the job's, as in `submit`. `on_change` is called with a JobEvent for everything that happens; `progress` is as
+    for `submit`.
 
     A shard that is stuck does not hold up the others; when they are done, its error is raised: BatchFailedError if
     the service refused its batch as a whole, NotFoundError if the service has forgotten it, FileGoneError if its
@@ -235,7 +244,10 @@ def wait(
         grace=grace,
         match=... if match is None else match,
     )
-    with (yield from opened_job(settings, job_id, on_change)) as opened:
+    with (
+        progress_of(progress) as shown,
+        (yield from opened_job(settings, job_id, on_change, shown)) as opened,
+    ):
         yield Work(partial(_change_options, opened, given))
         pause = opened.context.record.options.poll if poll is None else checked_poll(poll)
         yield from work(opened.context, until=deadline(settings, timeout), poll=pause)
@@ -297,11 +309,38 @@ def open_ended(
     return (yield from open_results(job_id, settings, stack))
 
 
+def run(
+    submitting: Callable[..., Flow[Job]],
+    settings: Settings,
+    *,
+    on_change: OnChange | None = None,
+    progress: Shown = None,
+) -> Flow[Job]:
+    """Submit a job and wait for it, which shows one progress for both. `submitting` takes the two as keywords."""
+    with progress_of(progress) as shown:
+        job = yield from submitting(on_change=on_change, progress=shown)
+        if not job.ended:
+            job = yield from wait(settings, job.id, on_change=on_change, progress=shown)
+    return job
+
+
 def open_run(
-    submitted: Flow[Job], on_change: OnChange | None, settings: Settings, stack: ExitStack
+    submitting: Callable[..., Flow[Job]],
+    followed: Followed,
+    options: Mapping[str, Any],
+    settings: Settings,
+    stack: ExitStack,
 ) -> Flow[Opened]:
-    """Submit, wait, and open the results: what `run` does when its first result is asked for."""
-    job = yield from submitted
-    if not job.ended:
-        job = yield from wait(settings, job.id, on_change=on_change)
+    """Submit, wait, and open the results: what `run` does when its first result is asked for. `options` are those
+    of `run`; what becomes of the job is noted.
+    """
+    on_change = options.get("on_change")
+
+    def follow(event: JobEvent) -> None:
+        followed.see(event)
+        if on_change is not None:
+            on_change(event)
+
+    job = yield from run(submitting, settings, on_change=follow, progress=options.get("progress"))
+    followed.job = job
     return (yield from open_results(job.id, settings, stack))

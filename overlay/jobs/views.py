@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
@@ -66,6 +67,10 @@ def _receipt(model: str, tokens: ModelTokens, prices: PriceList) -> ModelReceipt
     )
 
 
+_WINDOW = re.compile(r"(\d{1,4})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
 @attrs.frozen(kw_only=True)
 class Shard:
     """One batch's worth of a job's requests, in its latest generation."""
@@ -90,6 +95,8 @@ class Shard:
     answered was given up. See `Jobs.give_up` and `Jobs.send_again`."""
     problem: str | None
     """Why, or what it is waiting for, in the words of the service or of this SDK."""
+    expires: datetime | None = None
+    """By when the service ends its batch, done or not: its completion window after it was created."""
 
     @property
     def name(self) -> str:
@@ -178,11 +185,14 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         """The job as a dict for JSON, including its shards; times in ISO 8601."""
-        fields = attrs.asdict(self, filter=lambda field, _: not field.name.startswith("_"))
+        fields = attrs.asdict(
+            self,
+            filter=lambda field, _: not field.name.startswith("_"),
+            value_serializer=lambda _, __, value: value.isoformat() if isinstance(value, datetime) else value,
+        )
         return {
             **fields,
             "state": self.state,
-            "created": self.created.isoformat(),
             "progress": self.progress,
         }
 
@@ -257,7 +267,7 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         ended=ended,
         last_error=record.last_error,
         source=record.source,
-        shards=tuple(_shard(latest[lineage]) for lineage in sorted(latest)),
+        shards=tuple(_shard(latest[lineage], record.options.completion_window) for lineage in sorted(latest)),
         tokens_by_model=by_model,
     )
 
@@ -275,7 +285,15 @@ def _answered(unit: Unit) -> int:
     )
 
 
-def _shard(unit: Unit) -> Shard:
+def _expires(unit: Unit, window: str) -> datetime | None:
+    found = _WINDOW.fullmatch(window)
+    if found is None or unit.created_at is None:
+        return None
+    span = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return datetime.fromtimestamp(unit.created_at, UTC) + span
+
+
+def _shard(unit: Unit, window: str) -> Shard:
     return Shard(
         number=unit.shard,
         generation=unit.generation,
@@ -290,4 +308,5 @@ def _shard(unit: Unit) -> Shard:
         failed=unit.failed,
         trouble=unit.trouble,
         problem=unit.problem,
+        expires=_expires(unit, window),
     )

@@ -38,12 +38,19 @@ def prepare(
 
 def map_table(settings: Settings, asked: Asked[Any], options: Mapping[str, Any]) -> Flow[Answers[Any]]:
     """A job of a table that was prepared: submitted, waited for, and its answers."""
+
+    def submitting(**watching: Any) -> Flow[Job]:
+        return verbs.submit(settings, asked.requests(), **{**options, **watching})
+
     try:
-        job = yield from verbs.submit(settings, asked.requests(), **options)
+        job = yield from verbs.run(
+            submitting,
+            settings,
+            on_change=options.get("on_change"),
+            progress=options.get("progress"),
+        )
     except InvalidInputError as error:
         raise asked.in_rows(error) from None
-    if not job.ended:
-        job = yield from verbs.wait(settings, job.id, on_change=options.get("on_change"))
     return answers_of(settings, job, asked)
 
 

@@ -16,6 +16,7 @@ from overlay.jobs.home import OnChange
 from overlay.jobs.preparing import JobName
 from overlay.jobs.reading import retrieve
 from overlay.jobs.verbs import submit
+from overlay.progress.showing import Shown
 from overlay.requests.cells import Row
 from overlay.requests.rows import Template
 from overlay.results.matching import Match
@@ -55,6 +56,7 @@ class SubmitOptions(TypedDict, total=False):
     reuse: bool
     dedupe: bool
     on_change: OnChange | None
+    progress: Shown
     extra_body: Mapping[str, Any] | None
     extra_query: Mapping[str, Any] | None
 

@@ -7,6 +7,7 @@ TOGETHER_API_KEY, …          the token of another service: `overlay services` 
 OPENAI_ORG_ID                sent as OpenAI-Organization
 OPENAI_PROJECT_ID            sent as OpenAI-Project
 OVERLAY_HOME                 the folder of the jobs
+OVERLAY_PROGRESS             0 shows no progress of jobs
 OVERLAY_DEBUG                tracebacks and debug logs from the command
 OVERLAY_UPSTREAM_API_KEY     what `overlay serve --upstream` sends to the server behind it
 XDG_STATE_HOME               where programs keep their state, jobs included

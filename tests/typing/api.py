@@ -18,10 +18,12 @@ from overlay import (
     Chat,
     Client,
     Embed,
+    Failure,
     File,
     InputSummary,
     InvalidInputError,
     Job,
+    JobResults,
     JoinReport,
     LineError,
     Listing,
@@ -209,8 +211,11 @@ def jobs(client: Client) -> None:
     job = client.jobs.submit([Request("a", {})], id="job")
     assert_type(job, Job)
     assert_type(client.jobs.wait(job.id, timeout=timedelta(hours=26)), Job)
-    assert_type(client.jobs.results(job.id), Results)
-    assert_type(client.jobs.run([Request("a", {})]), Results)
+    assert_type(client.jobs.results(job.id), JobResults)
+    assert_type(client.jobs.results(job.id).job, Job | None)
+    assert_type(client.jobs.failures(job.id), list[Failure])
+    assert_type(client.jobs.retry(job.id), Job)
+    assert_type(client.jobs.run([Request("a", {})], progress=True), JobResults)
     assert_type(client.jobs.list(), list[Job])
 
 
