@@ -8,6 +8,7 @@ from support.command_line import CANARY, CommandLine
 
 from overlay import Client, FileGoneError, Limits, NotFoundError, Request, write_requests
 from overlay.cli import output
+from overlay.cli.columns import Column
 from overlay.server import Reject, Reset, Service
 
 IDS = [f"id-{number}" for number in range(4)]
@@ -182,7 +183,9 @@ def test_what_cannot_be_read_is_left_out_of_lists_and_said(overlay, client, tmp_
 
 
 def test_one_odd_object_does_not_end_a_list(capsysbinary):
-    output.listing(["1", "odd", "3"], ("NUMBER",), lambda item: (str(int(item)),), most=None, as_json=False)
+    output.listing(
+        ["1", "odd", "3"], [Column("NUMBER")], lambda item: (str(int(item)),), most=None, as_json=False
+    )
     output.finish()
     written, said = capsysbinary.readouterr()
     assert written.split() == [b"NUMBER", b"1", b"3"]
