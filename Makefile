@@ -44,6 +44,9 @@ fault-table: $(READY) ## write what becomes of each operation under each fault: 
 benchmark: $(READY) ## measure speed and memory against peers in the same run
 	$(PY) -m benchmarks
 
+benchmark-upstream: $(READY) ## measure how fast `overlay serve --upstream` forwards lines, against loops of aiohttp and httpx
+	$(PY) -m benchmarks.forwarding
+
 build: $(READY) ## build the wheel and the source distribution into dist/
 	$(PY) -m build --outdir dist
 
@@ -60,4 +63,4 @@ clean: ## remove everything that these commands created, including .venv
 
 include tools/spec.mk tests/soak/soak.mk tests/compat/compat.mk
 
-.PHONY: help setup demo test check format fault-table benchmark build lock clean
+.PHONY: help setup demo test check format fault-table benchmark benchmark-upstream build lock clean

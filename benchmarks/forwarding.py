@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -53,10 +52,29 @@ class Run:
 
 
 def pinned(core: int, *command: str) -> list[str]:
-    """The command on one core, where there is more than one and a way to say so."""
-    if (os.cpu_count() or 1) > 1 and Path("/usr/bin/taskset").exists():
-        return ["taskset", "-c", str(core), *command]
+    """The command on the first or the last of the cores there are, where there is a way to say so."""
+    if (cores := _cores()) and Path("/usr/bin/taskset").exists():
+        return ["taskset", "-c", str(cores[-core]), *command]
     return list(command)
+
+
+def _cores() -> list[int]:
+    """Those that may be used; none where there is only one, or nobody to ask."""
+    found = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return found if len(found) > 1 else []
+
+
+@contextmanager
+def beside() -> Generator[None]:
+    """On the stub's core: whoever looks must not take time from what it measures."""
+    cores = _cores()
+    if cores:
+        os.sched_setaffinity(0, {cores[-1]})
+    try:
+        yield
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
 
 
 @contextmanager
@@ -97,15 +115,13 @@ def ours(url: str, source: Path, at_once: str, *, requests: int) -> Run:
             assert process.stdout is not None
             try:
                 base_url = json.loads(process.stdout.readline())["base_url"]
-                return _measured(process.pid, base_url, source)
+                with beside():
+                    return _measured(process.pid, base_url, source)
             finally:
                 process.terminate()
 
 
 def _measured(pid: int, base_url: str, source: Path) -> Run:
-    # From the other core: the poller must not take time from what it measures.
-    if (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(threading.get_native_id(), {1})
     headers = {"Authorization": "Bearer k"}
     with httpx.Client(base_url=base_url, headers=headers, timeout=600) as http, source.open("rb") as file:
         uploaded = http.post("/files", data={"purpose": "batch"}, files={"file": ("in.jsonl", file)}).json()

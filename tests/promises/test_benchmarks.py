@@ -9,7 +9,7 @@ import httpx
 import pytest
 from support.calling import TOKEN
 
-from benchmarks import calls, importing, jobs, memory, million, peers, tables, transfers
+from benchmarks import calls, forwarding, importing, jobs, memory, million, peers, tables, transfers
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.measuring import Comparison, Growth, Side, compare, table
 from benchmarks.server import BATCHES, OUTPUT, PAGE
@@ -165,3 +165,12 @@ def test_the_command_lists_them_all():
     folder = Path(__file__).resolve().parents[2]
     shown = subprocess.run(run, check=True, capture_output=True, text=True, cwd=folder).stdout
     assert all(f"  {name} " in shown for name in [*BENCHMARKS, "million"])
+
+
+def test_the_benchmark_of_forwarding(capsys):
+    assert forwarding.main(["--lines", "150", "--rounds", "1", "--at-once", "4", "--peers", "aiohttp"]) == 0
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| 4 ")]
+    assert [row[1].strip() for row in rows] == ["aiohttp", "overlay serve"]
+    for row in rows:
+        rate, ratio, cpu = (float(row[number].split()[0].replace(",", "")) for number in (2, 3, 4))
+        assert min(rate, ratio, cpu) > 0

@@ -119,6 +119,12 @@ def test_a_server_that_is_not_there(model, http):
     assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_error")
 
 
+def test_a_server_that_does_not_answer_in_time(model):
+    model.respond = lambda path, body, times: Reply(ending=HANG)
+    with Service(upstream(model.url, timeout=0.1)) as service, http_to(service) as http:
+        assert http.post(CHAT, json={"model": "m"}).status_code == 504
+
+
 def test_a_body_that_is_too_large(model, http, monkeypatch):
     monkeypatch.setattr(passing, "_LARGEST", 1000)
     assert http.post(CHAT, content=b"x" * 1001).status_code == 413

@@ -130,6 +130,8 @@ class Passing:
                 # Half an answer must not look like a whole one: the connection breaks off here too.
                 wire_of(live.scope).close()
                 await asyncio.Event().wait()
+            if isinstance(error, TimeoutError):
+                raise _bad_gateway(f"{server.address.host} did not answer in time.", 504) from error
             raise _bad_gateway(
                 f"{server.address.host} could not be reached: {type(error).__name__}."
             ) from error
@@ -172,5 +174,5 @@ def _sent_on(headers: Iterable[tuple[str, str]], method: str) -> list[tuple[byte
     return [(name.encode("latin-1"), text.encode("latin-1", "replace")) for name, text in kept]
 
 
-def _bad_gateway(reason: str) -> Refusal:
-    return Refusal(502, reason, kind="server_error", code="upstream_error")
+def _bad_gateway(reason: str, status: int = 502) -> Refusal:
+    return Refusal(status, reason, kind="server_error", code="upstream_error")

@@ -59,7 +59,9 @@ def judged(reply: Reply, host: str, call: str) -> Verdict:
     error = status_error(
         status if status >= _FIRST_REDIRECT else _BAD_GATEWAY, headers, content, host=host, call=call
     )
-    reason, wait = str(error), error.retry_after
+    # It ends up in logs and on terminals, and the server chose some of the words.
+    reason = "".join(each if each.isprintable() else "\ufffd" for each in str(error))
+    wait = error.retry_after
     if status == _UNAUTHORIZED or (status in _MAY_BE_THE_KEY and {error.code, error.type} & _KEY_WORDS):
         return Verdict(Meaning.KEY, status, body or error_body(reason), request_id, wait, reason)
     if status < _FIRST_REFUSAL or (body is None and status >= _FIRST_FAILURE):
