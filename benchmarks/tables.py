@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
@@ -111,7 +112,7 @@ def _spooled(requests: Iterator[Request]) -> int:
         spool = Spool(
             Path(folder), Limits(), service_named("openai"), max_tokens=None, source=None, keep=True
         )
-        while taken := [request for request, _ in zip(requests, range(_AT_ONCE), strict=False)]:
+        while taken := list(islice(requests, _AT_ONCE)):
             spool.add(taken)
         return spool.finish().requests
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from overlay.errors import InvalidInputError
+from overlay.errors import ConfigurationError, InvalidInputError
 from overlay.flows.steps import Flow, Pull, Work
 from overlay.jobs import verbs
 from overlay.jobs.home import job_folder, ready
@@ -31,6 +31,8 @@ def prepare(
 ) -> Flow[Asked[Any]]:
     """See `overlay.tables.resource.Jobs.prepare`."""
     template = template_of(template)
+    if not isinstance(prefix, str):
+        raise ConfigurationError(f"prefix is the beginning of names, a text, not {prefix!r:.100}")
     rows = yield from take_in(settings, table, key, csv)
     asked: Asked[Any] = yield Work(partial(Asked, rows, template, key, prefix))
     return asked

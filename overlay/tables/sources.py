@@ -35,8 +35,7 @@ def source_of(table: Any, csv: Mapping[str, Any] | None) -> Source:
     """Raises ConfigurationError for what is no table, StorageError for a file that is not there."""
     rows: Any = table
     if isinstance(table, str | os.PathLike):
-        name = str(rows)
-        return Source(name, _of_files(name, csv or {}))
+        return _of_path(str(rows), csv)
     if csv is not None:
         raise ConfigurationError("csv= says how a file is read, and this table is no file")
     if hasattr(table, "__arrow_c_stream__"):
@@ -58,6 +57,15 @@ def source_of(table: Any, csv: Mapping[str, Any] | None) -> Source:
         "a table is a path, a data frame or whatever else exports Arrow, or an iterable of rows as dicts, not a "
         f"{type(rows).__name__}"
     )
+
+
+def _of_path(name: str, csv: Any) -> Source:
+    if not name.strip():
+        raise ConfigurationError("the table's path is empty")
+    options: Any = csv or {}
+    if not isinstance(csv, Mapping | None):
+        raise ConfigurationError("csv= maps names of pyarrow's options to values, as in {'delimiter': ';'}")
+    return Source(name, _of_files(name, options))
 
 
 def _of_files(given: str, csv: Mapping[str, Any]) -> Iterator[Any]:

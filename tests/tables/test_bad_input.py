@@ -43,7 +43,7 @@ def refused(client, service, table, template=CHAT, **options):
     assert len(service.requests) == before
     assert "\n" not in str(caught.value)
     assert client.jobs.list() == []
-    assert not [*(client.settings.home / "spool").iterdir()]
+    assert not [*client.settings.home.glob("spool/*")]
     return caught.value
 
 
@@ -192,6 +192,19 @@ LATE = [{"text": "a", "n": 1 if number < 3000 else "x"} for number in range(3001
 )
 def test_tables(client, service, table, told):
     assert told in str(refused(client, service, table))
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "told"),
+    [
+        ("", {}, "the table's path is empty"),
+        ([{"text": "a"}], {"key": "id"}, "the key is to be column 'id', and the table has text"),
+        ([{"text": "a"}], {"prefix": None}, "prefix is the beginning of names"),
+        ("r.csv", {"csv": ";"}, "csv= maps names"),
+    ],
+)
+def test_arguments(client, service, table, options, told):
+    assert told in str(refused(client, service, table, **options))
 
 
 def test_what_cannot_be_embedded(client, service):
