@@ -18,3 +18,9 @@ soak-upstream: $(READY) ## batches at a server that is in trouble of ten kinds, 
 
 test-dialects: $(READY) ## a job at each service's dialect, blocking, asyncio and by the command, killed five times
 	@PYTHONPATH=tests $(PY) -m soak.dialects
+
+CUTS ?= 200
+
+test-power-cut: $(READY) ## cut the power of overlay serve, replayed from what strace saw: make test-power-cut CUTS=1000
+	@command -v strace >/dev/null || { echo "there is no strace on the PATH: install the package strace" >&2; exit 1; }
+	@PYTHONPATH=tests $(PY) -m soak.power_cut --cuts $(CUTS)

@@ -208,6 +208,8 @@ class Lifecycle:
                         self._store.save_batch(live.batch, progress)
         except TimeoutError:
             progress.outcome = "expired"
+        # What is finalized is not asked again.
+        await _whole(lines.sync)
         self.enter(live, "finalizing")
 
     async def _finalize(self, live: Live) -> None:
@@ -216,6 +218,9 @@ class Lifecycle:
         if live.progress.outcome == "expired":
             message = "This request could not be executed before the completion window expired."
             await _whole(lines.write_unanswered, "batch_expired", message)
+        elif lines.done < len(lines):
+            # A disk has damaged answers since.
+            await lines.answer(len(lines), self._source, live.caller)
         await _whole(lines.sync)
         self._publish(live, live.progress.outcome)
 

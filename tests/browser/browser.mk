@@ -1,0 +1,10 @@
+# The page of `overlay serve` in a real browser. Included by the Makefile, which sets PY and READY.
+
+.PHONY: test-browser
+
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+SCREENSHOTS ?= browser-output
+
+test-browser: $(READY) ## look at the server's page in a real Chromium, while ten batches run; screenshots into browser-output/
+	@test -x "$(CHROMIUM)" || { echo "there is no Chromium on the PATH: install the package chromium, or name the program: make test-browser CHROMIUM=/path/to/chromium" >&2; exit 1; }
+	CHROMIUM="$(CHROMIUM)" SCREENSHOTS="$(abspath $(SCREENSHOTS))" PYTHONPATH=tests $(PY) -m pytest -c tests/browser/pytest.ini tests/browser
