@@ -108,7 +108,7 @@ class Application:
         )
         self._routes.router.redirect_slashes = False
         if isinstance(source, Forwarding):
-            self._routes.router.default = Passing(source)
+            self._routes.router.default = Passing(source, limits)
         inner: ASGIApp = Authentication(self._routes, tokens)
         faults, requests = faults or Faults(), requests or RequestLog()
         inner = wrap(inner) if wrap else inner

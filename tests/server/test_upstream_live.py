@@ -4,13 +4,14 @@ import json
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
 from support.model_server import HALF, HANG, ModelServer, Reply, answer
 from support.service_http import create, http_to, jsonl, retrieve, until, upload
 
-from overlay.server import Service, upstream
+from overlay.server import Limits, Service, upstream
 from overlay.server.routes import passing
 
 CHAT = "/chat/completions"
@@ -71,6 +72,15 @@ def test_our_own_paths_and_what_is_no_path_are_not_passed_on(model, http):
     for path in ("/%2e%2e/admin", "/a%20b", "/a%2Fb"):
         assert http.get(path).status_code == 404
     assert model.paths == []
+
+
+def test_limits_hold_for_live_requests_too(model):
+    limits = replace(Limits.lenient(), endpoints=["/v1/chat/completions"], models=["one"])
+    with Service(upstream(model.url), limits=limits) as service, http_to(service) as http:
+        assert http.post(CHAT, json={"model": "one"}).status_code == 200
+        assert http.post(CHAT, json={"model": "two"}).json()["error"]["code"] == "model_not_found"
+        assert http.post("/admin", json={"model": "one"}).status_code == 404
+    assert model.paths == ["/v1/chat/completions"]
 
 
 def test_a_request_without_the_clients_token_is_not_passed_on(service, model):

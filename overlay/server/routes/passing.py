@@ -1,8 +1,8 @@
 """Live requests, passed through to a server behind: one address serves them and batches.
 
 Whatever is no path of the service's own goes on as it came, and the answer comes back as it comes, streams too.
-Only the credentials change: see `Forwarding.key_for`. A live request waits for nothing, and counts: the lines of
-batches get what it leaves of `at_once`.
+Only the credentials change: see `Forwarding.key_for`. What `Limits` say of endpoints and models holds here as well.
+A live request waits for nothing, and counts: the lines of batches get what it leaves of `at_once`.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from overlay.server.http.protocol import wire_of
 from overlay.server.refusals import Refusal
-from overlay.server.settings import is_plain_path
+from overlay.server.settings import Limits, is_plain_path
 from overlay.server.upstreams.forwarding import Forwarding
 from overlay.server.upstreams.server import Upstream
 
@@ -58,8 +58,9 @@ class _Live(NamedTuple):
 class Passing:
     """The ASGI application of whatever the service has no path for."""
 
-    def __init__(self, source: Forwarding) -> None:
+    def __init__(self, source: Forwarding, limits: Limits) -> None:
         self._source = source
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -67,9 +68,13 @@ class Passing:
             path += "?" + scope["query_string"].decode("latin-1")
         if not is_plain_path(path) or any(f"{scope['path']}/".startswith(f"{each}/") for each in _OUR_OWN):
             raise HTTPException(404)
+        if not self._limits.takes_endpoint(scope["path"]):
+            raise HTTPException(404)
         request = Request(scope, receive)
         body = await _read(request)
         model = _model_in(request, body)
+        if self._limits.models is not None and model and model not in self._limits.models:
+            raise _no_model(model)
         passing = asyncio.ensure_future(self._pass(request, path, body, model, send))
         leaving = asyncio.ensure_future(_gone(receive))
         try:
@@ -92,8 +97,7 @@ class Passing:
         ]
         if key:
             headers.append(("Authorization", f"Bearer {key}"))
-        reason = f"The model {model!r} does not exist"
-        refusal = Refusal(404, reason, param="model", code="model_not_found")
+        refusal = _no_model(model)
         for server in self._source.for_live(model):
             host = server.address.host
             try:
@@ -172,6 +176,10 @@ def _sent_on(headers: Iterable[tuple[str, str]], method: str) -> list[tuple[byte
         and (lowered not in _OF_ONE_CONNECTION or (lowered == "content-length" and method != "HEAD"))
     ]
     return [(name.encode("latin-1"), text.encode("latin-1", "replace")) for name, text in kept]
+
+
+def _no_model(model: str) -> Refusal:
+    return Refusal(404, f"The model {model!r} does not exist", param="model", code="model_not_found")
 
 
 def _bad_gateway(reason: str, status: int = 502) -> Refusal:

@@ -318,6 +318,9 @@ class Dispatcher:
 
     def _pause(self, entry: Entry, verdict: Verdict) -> float:
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(entry.attempts - 1, 10))
+        if entry.circuit and entry.strikes + 1 >= entry.circuit.tries():
+            # What it waits for is a verdict, and not another attempt.
+            longest = _FIRST_PAUSE
         asked = min(LONGEST_PROBE, verdict.retry_after or 0.0)
         return self.hurry * (asked + random.uniform(longest / 2, longest))  # noqa: S311  no secret
 

@@ -6,6 +6,7 @@ import msgspec
 
 # A larger body would be paid for.
 _LARGEST = 16 * 1024
+_MOST = 8
 _HELLO = [{"role": "user", "content": "Hello"}]
 _SMALLEST: dict[str, dict[str, object]] = {
     "/v1/chat/completions": {"messages": _HELLO, "max_tokens": 1},
@@ -31,7 +32,7 @@ class Witnesses:
         self._answered: dict[str, bytes] = {}
 
     def answered(self, path: str, body: bytes) -> None:
-        if path not in self._answered and len(body) <= _LARGEST and len(self._answered) < 64:  # noqa: PLR2004  enough
+        if path not in self._answered and len(body) <= _LARGEST and len(self._answered) < _MOST:
             self._answered[path] = bytes(body)
 
     def of(self, path: str, model: str) -> Witness:
