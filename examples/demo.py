@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from overlay import Answers, Chat, Client, JobEvent, Limits
@@ -86,20 +85,14 @@ def write_table(path: Path, rows: list[tuple[str, str, str]]) -> None:
     part.replace(path)
 
 
-def work(folder: Path, base_url: str, rows: int, console: Console) -> Answers[Note]:
-    """The job itself, the same before the crash and after it."""
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with (
-        Client(token=TOKEN, base_url=base_url, home=folder / "jobs") as client,
-        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
-    ):
-        task = bar.add_task("requests", total=rows)
+def work(folder: Path, base_url: str, rows: int, console: Console, *, live: bool) -> Answers[Note]:
+    """The job itself, the same before the crash and after it; shown live, or as lines."""
 
-        def show(event: JobEvent) -> None:
-            bar.update(task, completed=event.job.answered)
-            if event.kind in {"created", "fetched", "adopted"} and not console.is_terminal:
-                console.print(f"  {event.message}")
+    def show(event: JobEvent) -> None:
+        if event.kind in {"created", "fetched", "adopted"}:
+            console.print(f"  {event.message}")
 
+    with Client(token=TOKEN, base_url=base_url, home=folder / "jobs") as client:
         return client.jobs.map(
             folder / "docstrings.csv",
             CHAT,
@@ -108,7 +101,8 @@ def work(folder: Path, base_url: str, rows: int, console: Console) -> Answers[No
             max_batches=3,
             grace=1,  # how long a create is looked for that the kill left without an answer; 180 s by default
             limits=Limits(requests=-(-rows // BATCHES)),
-            on_change=show,
+            progress=live,
+            on_change=None if live else show,
         )
 
 
@@ -120,7 +114,8 @@ def worker(folder: Path, base_url: str, rows: int) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    work(folder, base_url, rows, Console(highlight=False, soft_wrap=True))
+    # As lines: a live view would be left on the terminal, half drawn, by the kill.
+    work(folder, base_url, rows, Console(highlight=False, soft_wrap=True), live=False)
 
 
 def kill_half_way(folder: Path, service: Service, rows: int) -> int:
@@ -166,7 +161,7 @@ def main() -> None:
         done = kill_half_way(folder, service, len(rows))
         paid = len(service.batches())
         console.print(f"It is killed, with {done:,} of {len(rows):,} requests answered. Another goes on:")
-        answers = work(folder, service.base_url, len(rows), console)
+        answers = work(folder, service.base_url, len(rows), console, live=console.is_terminal)
         answers.write(folder / "answers.parquet", overwrite=True)
         answers.write(folder / "answers.csv", overwrite=True)
         show_some(answers, console)

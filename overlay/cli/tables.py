@@ -5,7 +5,6 @@ Each is a job, as `overlay run` is: killed and typed again, it goes on, and pays
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,47 +19,15 @@ from overlay.cli.job_options import JobFlags, job_command
 from overlay.cli.job_tables import say_failures
 from overlay.cli.running import run_job
 from overlay.cli.shell import Shell
+from overlay.cli.table_arguments import Csv, Format, Key, Model, Prefix, TableFile, csv_options, schema_in
 from overlay.client import Client
 from overlay.errors import ConfigurationError, InvalidInputError
-from overlay.lines import is_object, storage_errors
 from overlay.requests.chats import Chat, Response
 from overlay.requests.rows import Embed, Template
 from overlay.tables.answers import Answers
 from overlay.tables.needed import needed
 
 _SHOWN = ".parquet, .csv, .tsv, .jsonl or .arrow"
-
-TableFile = Annotated[
-    str,
-    typer.Argument(
-        metavar="TABLE",
-        show_default=False,
-        help="A CSV, TSV, Parquet, JSON lines or Arrow file, a folder of them, a pattern, or an address such as "
-        "s3://bucket/reviews/*.parquet.",
-    ),
-]
-Model = Annotated[str, typer.Option(help="The model to ask.")]
-Key = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="The column that tells rows apart; by default they are numbered."),
-]
-Prefix = Annotated[
-    str, typer.Option(metavar="TEXT", help="Comes before the names of the new columns.", show_default=False)
-]
-Csv = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--csv",
-        metavar="NAME=VALUE",
-        help="How a CSV is read, in pyarrow's words, such as delimiter=';' or encoding=latin-1; may be repeated.",
-    ),
-]
-Format = Annotated[
-    Literal["parquet", "csv", "tsv", "jsonl", "arrow"] | None,
-    typer.Option(
-        "--format", help="How the output is written; by default as its name ends, jsonl on standard output."
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -104,7 +71,7 @@ def register(app: typer.Typer) -> None:
             prompt,
             system=system,
             images=images or (),
-            answer=None if schema is None else _schema(schema),
+            answer=None if schema is None else schema_in(schema),
             **fields(field),
         )
         words = typed(
@@ -122,7 +89,7 @@ def register(app: typer.Typer) -> None:
             csv=csv,
             format=format_,
         )
-        how = {"key": key, "prefix": prefix, "csv": _options(csv)}
+        how = {"key": key, "prefix": prefix, "csv": csv_options(csv)}
         return _answer(shell, flags, table, template, words=words, format_=format_, how=how)
 
     @job_command(app)
@@ -169,7 +136,7 @@ def register(app: typer.Typer) -> None:
             csv=csv,
             format=format_,
         )
-        how = {"key": key, "prefix": prefix, "csv": _options(csv)}
+        how = {"key": key, "prefix": prefix, "csv": csv_options(csv)}
         return _answer(shell, flags, table, template, words=words, format_=format_, how=how)
 
 
@@ -256,31 +223,3 @@ def _check_places(destination: Destination, table: str) -> None:
         raise ConfigurationError(
             f"-o {destination.path} is in the folder that is read, {table}; name a file elsewhere"
         )
-
-
-def _schema(path: Path) -> dict[str, Any]:
-    """A JSON schema from a file. Raises StorageError, ConfigurationError."""
-    with storage_errors(path):
-        text = path.read_bytes()
-    try:
-        schema: object = json.loads(text)
-    except ValueError as error:
-        raise ConfigurationError(f"--schema {path}: not JSON: {error}") from None
-    if not is_object(schema):
-        raise ConfigurationError(f"--schema {path}: a schema is a JSON object")
-    return schema
-
-
-def _options(texts: list[str] | None) -> Mapping[str, Any] | None:
-    """The options for CSV, as typed, in the types that pyarrow wants."""
-    read: dict[str, Any] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--csv")
-        read[name] = {"true": True, "false": False, r"\t": "\t"}.get(value, value)
-        if name in {"skip_rows", "block_size", "skip_rows_after_names"} and value.isdigit():
-            read[name] = int(value)
-        if name in {"column_names", "include_columns", "null_values", "true_values", "false_values"}:
-            read[name] = value.split(",")
-    return read or None

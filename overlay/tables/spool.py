@@ -21,6 +21,7 @@ from overlay.errors import InvalidInputError, Problem
 from overlay.lines import MIB, storage_errors
 from overlay.tables.arrow import Batch, Schema, Type, pa
 from overlay.tables.text_types import TextTypes
+from overlay.tables.views import cast, stored, without_views
 from overlay.tables.words import Words
 
 MOST_ROWS = 8192
@@ -53,12 +54,12 @@ class RowSpool:
         self.note(batch.schema)
         for name in loose:
             self._types.setdefault(name, TextTypes(whole=name == self._key)).add(batch.column(name))
-        stored = _stored(self._recoded(batch))
+        kept = stored(self._recoded(batch))
         with storage_errors("the table's copy on disk"):
-            self._segment(batch.schema, stored.schema, loose)
-            step = _step(stored)
-            for start in range(0, stored.num_rows, step):
-                self._writer.write_batch(stored.slice(start, step))
+            self._segment(batch.schema, kept.schema, loose)
+            step = _step(kept)
+            for start in range(0, kept.num_rows, step):
+                self._writer.write_batch(kept.slice(start, step))
         self.count += batch.num_rows
 
     def _recoded(self, batch: Batch) -> Batch:
@@ -66,8 +67,8 @@ class RowSpool:
         for place, field in enumerate(batch.schema):
             if pa.types.is_dictionary(field.type):
                 words = self._words.setdefault(field.name, Words())
-                stored = pa.field(field.name, pa.int32())
-                batch = batch.set_column(place, stored, words.places_of(batch.column(place)))
+                places = pa.field(field.name, pa.int32())
+                batch = batch.set_column(place, places, words.places_of(batch.column(place)))
         return batch
 
     def note(self, schema: Schema) -> None:
@@ -79,7 +80,7 @@ class RowSpool:
                 told = ", ".join(twice)
                 raise _invalid(self.name, f"more than one column is called {told}")
 
-    def _segment(self, schema: Schema, stored: Schema, loose: frozenset[str]) -> None:
+    def _segment(self, schema: Schema, kept: Schema, loose: frozenset[str]) -> None:
         last = self._segments[-1] if self._segments else None
         if last is not None and last.schema.equals(schema, check_metadata=False) and last.loose == loose:
             return
@@ -87,7 +88,7 @@ class RowSpool:
         self._file.flush()
         self._segments.append(_Segment(self._file.tell(), self.count, schema, loose))
         options = pa.ipc.IpcWriteOptions(compression="lz4" if pa.Codec.is_available("lz4") else None)
-        self._writer = pa.ipc.new_stream(self._file, stored, options=options)
+        self._writer = pa.ipc.new_stream(self._file, kept, options=options)
 
     def _end(self) -> None:
         if self._writer is not None:
@@ -181,7 +182,7 @@ class Rows:
                 words = self._words[field.name]
                 columns.append(pa.DictionaryArray.from_arrays(places, words, ordered=kind.ordered))
             else:
-                columns.append(_cast(batch.column(place), kind))
+                columns.append(cast(batch.column(place), kind))
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -231,7 +232,7 @@ def _final(field: Any, segment: _Segment, found: dict[str, Type]) -> Type:
     if field.name in segment.loose:
         return found[field.name]
     # Neither Parquet nor CSV is written from dictionaries of views.
-    return _without_views(field.type) if pa.types.is_dictionary(field.type) else field.type
+    return without_views(field.type) if pa.types.is_dictionary(field.type) else field.type
 
 
 def _conflict(before: Schema, after: Schema, rows: int) -> str:
@@ -251,19 +252,6 @@ def _conflict(before: Schema, after: Schema, rows: int) -> str:
     return "its columns do not have the same types in all rows"
 
 
-def _stored(batch: Batch) -> Batch:
-    """Without views: each slice of those would be written with all the text of the batch."""
-    if not any(_has_views(each.type) for each in batch.schema):
-        return batch
-    columns = [_cast(column, _without_views(column.type)) for column in batch.columns]
-    fields = [field.with_type(column.type) for field, column in zip(batch.schema, columns, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
-
-
-def _cast(column: Any, wanted: Type) -> Any:
-    return column if column.type == wanted else column.cast(wanted)
-
-
 def _wide_enough(schema: Schema, words: Mapping[str, Any]) -> Schema:
     """With places that reach to the last word: each batch alone may have had fewer."""
     for name, array in words.items():
@@ -273,23 +261,3 @@ def _wide_enough(schema: Schema, words: Mapping[str, Any]) -> Schema:
             wider = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
             schema = schema.set(at, schema.field(at).with_type(wider))
     return schema
-
-
-def _has_views(kind: Any) -> bool:
-    return bool(kind != _without_views(kind))
-
-
-def _without_views(kind: Any) -> Any:
-    if pa.types.is_string_view(kind):
-        return pa.large_string()
-    if pa.types.is_binary_view(kind):
-        return pa.large_binary()
-    if pa.types.is_dictionary(kind):
-        return pa.dictionary(kind.index_type, _without_views(kind.value_type), kind.ordered)
-    if pa.types.is_struct(kind):
-        return pa.struct([each.with_type(_without_views(each.type)) for each in kind])
-    if pa.types.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(_without_views(kind.value_type)))
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_without_views(kind.value_type)))
-    return kind
