@@ -21,6 +21,7 @@ test-dialects: $(READY) ## a job at each service's dialect, blocking, asyncio an
 
 CUTS ?= 200
 
-test-power-cut: $(READY) ## cut the power of overlay serve, replayed from what strace saw: make test-power-cut CUTS=1000
+test-power-cut: $(READY) ## cut the power of overlay serve, replayed from what strace saw, and fill its disk: make test-power-cut CUTS=1000
 	@command -v strace >/dev/null || { echo "there is no strace on the PATH: install the package strace" >&2; exit 1; }
 	@PYTHONPATH=tests $(PY) -m soak.power_cut --cuts $(CUTS)
+	@PYTHONPATH=tests $(PY) -m soak.no_room

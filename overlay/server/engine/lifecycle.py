@@ -124,6 +124,10 @@ class Lifecycle:
 
     def enter(self, live: Live, status: str) -> None:
         """Raises `NoRoomError`; then the batch is in the status that it was in."""
+        self._store_status(live, status)
+        self._tell(live.batch)
+
+    def _store_status(self, live: Live, status: str) -> None:
         before = copy(live.batch), copy(live.progress)
         now = self._timeline.now()
         transitions.enter(live.batch, status, now)
@@ -134,7 +138,6 @@ class Lifecycle:
             for now_, then in zip((live.batch, live.progress), before, strict=True):
                 _restore(now_, then)
             raise
-        self._tell(live.batch)
 
     def _tell(self, batch: Batch) -> None:
         counts = batch.request_counts
@@ -267,10 +270,11 @@ class Lifecycle:
         try:
             with self._store.transaction():
                 self._put_files(live, expires=None if keep is None else int(self._timeline.now()) + keep)
-                self.enter(live, status)
+                self._store_status(live, status)
         except NoRoomError:
             _restore(live.batch, before)
             raise
+        self._tell(live.batch)
         for file_id in (live.progress.output_id, live.progress.error_id):
             if not self._size(file_id) and file_id != live.batch.error_file_id:
                 self._store.drop_content(file_id)
