@@ -6,6 +6,8 @@
     Circuit     whether a server answers for a model, and whose fault a failure is     (circuit.py)
     Upstream    an address with its link, circuits, capacity and figures               (server.py)
     Dispatcher  lines of all batches to all servers, on a loop in a thread of its own  (dispatcher.py)
+    Probing     asks a server in trouble until it answers                              (probing.py)
+    Holding     batches that wait for a key                                            (holding.py)
 
 **Whose failure is it?** No connection, 408, 425, 429, 5xx, a redirect or a body that is not JSON may be the
 server's trouble or the line's own. Per server and model:

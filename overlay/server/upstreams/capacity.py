@@ -10,6 +10,8 @@ from overlay.server.upstreams.address import AtOnce
 _FIRST, _MOST = 4.0, 4096.0
 # A quarter more at once that brings less than this part of a quarter more is queueing.
 _WORTH = 0.3
+# What a smaller step brings cannot be told from noise.
+_TELLING = 1.25
 _BACK, _HALF = 0.75, 0.5
 
 
@@ -68,10 +70,10 @@ class Capacity:
             self._before = (self._limit, rate, latency)
         else:
             more, faster, slower = self._limit / before[0], rate / before[1], latency / before[2]
-            if slower > 1 + (more - 1) * _WORTH and faster < 1 + (more - 1) * _WORTH:
-                self._cut(now, _BACK)
-                return
-            if more >= 1.25 or faster >= more:  # noqa: PLR2004  enough to tell from noise
+            if more >= _TELLING:
+                if slower > 1 + (more - 1) * _WORTH and faster < 1 + (more - 1) * _WORTH:
+                    self._cut(now, _BACK)
+                    return
                 self._before = (self._limit, rate, latency)
         self._limit = min(_MOST, self._limit * 2 if self._doubling else self._limit + 1)
 
