@@ -139,6 +139,18 @@ def test_a_line_of_the_input_that_cannot_be_read_is_one_failure(tmp_path):
     assert failed["error"]["message"].startswith("Line 1 of the input file can no longer be read")
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    with Service(state=tmp_path, pace=Pace(in_progress=60)) as service, http_to(service) as http:
+        batch = until(http, create(http, upload(http, jsonl(2))), "in_progress")
+    left = [tmp_path / "inputs" / "batch_of_nobody", tmp_path / "files" / "file.clean"]
+    left.append(tmp_path / "inputs" / f"{batch['id']}.filled")
+    for each in left:
+        each.write_bytes(b"half")
+    with Service(state=tmp_path) as service, http_to(service) as http:
+        assert not any(each.exists() for each in left)
+        assert until(http, batch)["request_counts"]["completed"] == 2
+
+
 def _serve(tmp_path, model, *options):
     words = ("serve", "--port", "0", "--json", "--state", tmp_path / "state", "--upstream", model.url)
     return CommandLine(tmp_path).start(*words, *options)

@@ -69,7 +69,8 @@ class Engine:
         """Take up what an earlier run left unfinished. Returns when every batch shows what it showed before."""
         unfinished = self.store.unfinished()
         written = {name for _, progress in unfinished for name in (progress.output_id, progress.error_id)}
-        self.store.sweep(self.timeline.now(), written)
+        batches = {batch.id for batch, _ in unfinished}
+        self.store.sweep(self.timeline.now(), written, batches)
         lives = [
             Live(batch, progress, self._callers.recovered(batch, progress)) for batch, progress in unfinished
         ]

@@ -168,11 +168,15 @@ class Store:
     def drop_content(self, file_id: str) -> None:
         self.content(file_id).unlink(missing_ok=True)
 
-    def sweep(self, now: float, unfinished: set[str]) -> None:
-        """Remove the contents of no file, or of one that is over: a killed process leaves such.
+    def sweep(self, now: float, unfinished: set[str], batches: set[str]) -> None:
+        """Remove contents of no file, or of one that is over, and inputs likewise: a killed process leaves such.
 
-        `unfinished` names those that are still being written.
+        `unfinished` names the files that are still being written, `batches` those that are not final.
         """
+        inputs = {_name(each) for each in batches}
+        for path in self._inputs.iterdir():
+            if path.name not in inputs:
+                path.unlink()
         query = "SELECT id FROM files WHERE usable_until IS NULL OR usable_until > ?"
         kept = {_name(each) for each in unfinished.union(row[0] for row in self.execute(query, (now,)))}
         for path in self._contents.iterdir():
