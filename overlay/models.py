@@ -8,7 +8,7 @@ name. Wire names keep wire types (`created_at: int | None`); what is added here 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar, cast
@@ -17,7 +17,7 @@ import attrs
 
 from overlay.errors import ConfigurationError, InvalidResponseError
 from overlay.generated import models
-from overlay.hidden import without_secrets
+from overlay.notebooks import described, facts_html
 from overlay.statuses import ENDED, is_known, plain_status, rank_of
 from overlay.times import moment, unix_seconds
 
@@ -30,6 +30,7 @@ _WORDS = ("status", "endpoint", "completion_window")
 _texts_of = attrgetter(*_TEXTS)
 _LONGEST_ID = 1024
 _PERCENT = 100
+_REASONS_SHOWN = 5
 
 
 class Batch(models.Batch):
@@ -37,6 +38,7 @@ class Batch(models.Batch):
 
     # No attributes of its own, and not an attrs class: attrs' slots would drop a property named like a field.
     __slots__ = ()
+    _stands_for_its_id = True
 
     if not TYPE_CHECKING:
 
@@ -44,7 +46,25 @@ class Batch(models.Batch):
             return _unspecified(self, name)
 
     def __repr__(self) -> str:
-        return without_secrets(super().__repr__())
+        return described("Batch", self._facts())
+
+    def _repr_html_(self) -> str:
+        more = [("reason", each) for each in self.reasons[:_REASONS_SHOWN]]
+        return facts_html("Batch", [*self._facts(), *more])
+
+    def _facts(self) -> Iterator[tuple[str, Any]]:
+        """What people want to know of it; what it does not say is None."""
+        counts = self.request_counts
+        yield "id", self.id
+        yield "status", self.status
+        yield "endpoint", self.endpoint
+        for name in ("completed", "failed", "total"):
+            yield name, None if counts is None else getattr(counts, name)
+        yield "created", self.created
+        yield "ended", self._end
+        yield "expires", None if self.ended else self.expires
+        for name in _TEXTS:
+            yield name, getattr(self, name) or None
 
     @property
     def ended(self) -> bool:
@@ -147,6 +167,7 @@ class File(models.OpenAIFile):
     """A file at the service, with every field it sent."""
 
     __slots__ = ()
+    _stands_for_its_id = True
 
     if not TYPE_CHECKING:
 
@@ -154,7 +175,19 @@ class File(models.OpenAIFile):
             return _unspecified(self, name)
 
     def __repr__(self) -> str:
-        return without_secrets(super().__repr__())
+        return described("File", self._facts())
+
+    def _repr_html_(self) -> str:
+        return facts_html("File", self._facts())
+
+    def _facts(self) -> Iterator[tuple[str, Any]]:
+        """What people want to know of it; what it does not say is None."""
+        yield "id", self.id
+        yield "filename", self.filename
+        yield "purpose", self.purpose
+        yield "bytes", self.bytes
+        yield "created", self.created
+        yield "expires", self.expires
 
     @property
     def object(self) -> str | None:
@@ -226,6 +259,11 @@ def checked_id(value: object, kind: str) -> str:
         f"{value!r:.200} is not a {kind} id: 1 to {_LONGEST_ID:,} printable characters, "
         "without . or .. as a step of a path"
     )
+
+
+def plain_id(value: Any) -> Any:
+    """The id of a Batch, File or Job, each of which may stand where its id belongs; anything else as it is."""
+    return value.id if getattr(type(value), "_stands_for_its_id", False) else value
 
 
 def is_id(value: object) -> TypeGuard[str]:

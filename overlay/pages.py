@@ -13,8 +13,9 @@ from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import attrs
 
-from overlay.errors import ConfigurationError
+from overlay.errors import ConfigurationError, OverlayError
 from overlay.models import Page
+from overlay.notebooks import rows_html
 
 Moment: TypeAlias = datetime | str
 
@@ -27,6 +28,8 @@ class _Listed(Protocol):
 
 
 T = TypeVar("T")
+_SHOWN = 20
+"""Objects in a notebook's table."""
 L = TypeVar("L", bound=_Listed)
 
 
@@ -121,6 +124,16 @@ class Order:
         return moment is not None and self.newest_first and self._last is not None and self._last < moment
 
 
+def objects_html(objects: Sequence[Any], *, more: bool) -> str:
+    """A table of objects, each with what there is to say of it."""
+    facts = [dict(each._facts()) for each in objects]  # noqa: SLF001 - what this package's objects tell of themselves
+    header = [
+        name for name in (facts[0] if facts else ()) if any(each.get(name) is not None for each in facts)
+    ]
+    note = "and more: iterate over it" if more else "" if facts else "none"
+    return rows_html(header, [[each.get(name) for name in header] for each in facts], note)
+
+
 class Cursor:
     """The position in a list.
 
@@ -168,6 +181,19 @@ class Listing(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         for page in self.pages():
             yield from page.data
+
+    def __repr__(self) -> str:
+        return "<Listing: iterate over it, or take its pages()>"
+
+    def _repr_html_(self) -> str | None:
+        """The first of its objects, as far as they are on the first page; None if they cannot be had."""
+        try:
+            page = next(self.pages(), None)
+        except OverlayError:
+            return None
+        return (
+            objects_html(page.data[:_SHOWN], more=page.has_more or len(page.data) > _SHOWN) if page else None
+        )
 
 
 class AsyncListing(Generic[T]):

@@ -14,6 +14,7 @@ from support.raw_server import answer
 
 from overlay import Batch, File, InvalidResponseError, Page, models as ours
 from overlay.cli import batches, files
+from overlay.cli.columns import shown
 from overlay.cli.output import table
 from overlay.generated import models
 
@@ -318,7 +319,12 @@ def test_a_field_that_makes_no_sense_costs_nobody_the_batch(raw_server, connect,
             assert entry.line is None or 0 <= entry.line < 2**53
             assert entry.message is None or isinstance(entry.message, str)
         assert not rank_fails(batch)
-        table((), [[*batches._row(batch)], *([key, str(value)] for key, value in batches.facts(batch))])
+        assert batch.id in repr(batch)
+        assert batch.id in batch._repr_html_()
+        table(
+            (),
+            [[*map(shown, batches._row(batch))], *([key, str(value)] for key, value in batches.facts(batch))],
+        )
 
 
 def rank_fails(batch):
@@ -333,7 +339,7 @@ def test_a_field_that_makes_no_sense_costs_nobody_the_file(raw_server, connect, 
         file = api.files.retrieve("file-1")
         assert [getattr(file, each) for each in properties(type(file))]
         assert file.filename is None or isinstance(file.filename, str)
-        table((), [files._row(file), *([key, str(value)] for key, value in files.facts(file))])
+        table((), [[*map(shown, files._row(file))], *([key, str(value)] for key, value in files.facts(file))])
 
 
 CASES = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from contextlib import suppress
@@ -84,6 +85,13 @@ _HINTS: tuple[tuple[type[OverlayError], str], ...] = (
 )
 
 
+_ARGUMENTS = re.compile(
+    r"(?<![\w-])(created_after|created_before|allow_insecure|base_url|completion_window|output_expires_after|"
+    r"max_enqueued_tokens|max_batches|max_creates_per_hour|max_attempts|max_cost|older_than)(?:=True|=)?(?![\w(])"
+)
+"""What a message may call what was typed."""
+
+
 def exit_status(error: BaseException) -> Exit:
     """The exit status for what was raised."""
     for types, status in _STATUSES:
@@ -94,7 +102,7 @@ def exit_status(error: BaseException) -> Exit:
 
 def report(error: Exception) -> Exit:
     """Say on stderr, in one line, what went wrong and what to do; returns the exit status."""
-    text = str(error)
+    text = _in_options(str(error)) if isinstance(error, ConfigurationError) else str(error)
     hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
     if not isinstance(error, OverlayError):
         text = f"{type(error).__name__}: {text}; this should not happen"
@@ -104,6 +112,11 @@ def report(error: Exception) -> Exit:
         with suppress(OSError, ValueError):
             traceback.print_exception(error)
     return exit_status(error)
+
+
+def _in_options(text: str) -> str:
+    """The text with arguments of Python's as they are typed in a shell: `--created-after` for `created_after`."""
+    return _ARGUMENTS.sub(lambda found: "--" + found[1].replace("_", "-"), text)
 
 
 def misused(error: Any) -> Exit:

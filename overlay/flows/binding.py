@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from overlay.flows.drivers import Awaiting, Blocking
 from overlay.flows.steps import Flow
-from overlay.models import Page
+from overlay.models import Page, plain_id
 from overlay.pages import AsyncListing, Listing
 from overlay.wire.connection import Settings
 
@@ -34,9 +34,10 @@ class AsyncResource:
 
 def blocking(flow: Callable[Concatenate[Settings, P], Flow[T]]) -> Callable[Concatenate[Any, P], T]:
     """A method that runs the flow and returns its value."""
+    called: Callable[..., Flow[T]] = flow
 
     def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._driver.run(flow(self._driver.settings, *args, **kwargs))
+        return self._driver.run(called(self._driver.settings, *map(plain_id, args), **_plain(kwargs)))
 
     return presented_as(method, flow)
 
@@ -45,9 +46,10 @@ def awaiting(
     flow: Callable[Concatenate[Settings, P], Flow[T]],
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
     """A coroutine method that runs the flow and returns its value."""
+    called: Callable[..., Flow[T]] = flow
 
     async def method(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._driver.run(flow(self._driver.settings, *args, **kwargs))
+        return await self._driver.run(called(self._driver.settings, *map(plain_id, args), **_plain(kwargs)))
 
     return presented_as(method, flow)
 
@@ -76,8 +78,12 @@ def apaging(
     return presented_as(method, flow, AsyncListing)
 
 
+def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: plain_id(value) for name, value in arguments.items()}
+
+
 def _after(arguments: dict[str, Any]) -> str | None:
-    after: str | None = arguments.get("after")
+    after: str | None = plain_id(arguments.get("after"))
     return after
 
 

@@ -41,6 +41,7 @@ from overlay.jobs.services import keeps_metadata
 from overlay.jobs.starting import JobContext
 from overlay.jobs.views import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors, sync_folder
+from overlay.models import plain_id
 from overlay.operations.marks import HOME_ID, new_home
 from overlay.private import check_owner, make_file, make_folder
 from overlay.progress.showing import Progress
@@ -61,6 +62,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 def checked_job_id(job_id: object) -> str:
     """The id, if it is fit for a folder's name here and for a file's name at the service."""
+    job_id = plain_id(job_id)
     if isinstance(job_id, str) and _ID.fullmatch(job_id):
         return job_id
     raise ConfigurationError(

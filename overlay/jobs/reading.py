@@ -14,6 +14,7 @@ from overlay.jobs.home import existing, view_of
 from overlay.jobs.merging import never_ran
 from overlay.jobs.spool import lines_of, read_in_order, results_path, shard_path
 from overlay.jobs.views import Job
+from overlay.pages import objects_html
 from overlay.results.failures import Failure, failures_in
 from overlay.results.files import read_results
 from overlay.results.iterables import Opened
@@ -21,6 +22,7 @@ from overlay.results.result import Result, failed_result
 from overlay.results.shapes import NOT_YET, custom_id_bytes
 from overlay.wire.connection import Settings
 
+_SHOWN = 20
 _log = logging.getLogger("overlay")
 
 
@@ -29,6 +31,13 @@ def retrieve(settings: Settings, job_id: str) -> Flow[Job]:
     folder = yield Work(partial(existing, settings, job_id))
     job: Job = yield Work(partial(view_of, folder))
     return job
+
+
+class JobList(list[Job]):
+    """Jobs, as a list that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return objects_html(self[:_SHOWN], more=len(self) > _SHOWN)
 
 
 def list_jobs(settings: Settings) -> Flow[list[Job]]:
@@ -42,7 +51,7 @@ def list_jobs(settings: Settings) -> Flow[list[Job]]:
                 found.append(view_of(entry))
             except (OverlayError, OSError, ValueError, TypeError, OverflowError) as error:
                 _log.warning("%s is left out: %s", entry.name, error)
-        return sorted(found, key=lambda job: job.created, reverse=True)
+        return JobList(sorted(found, key=lambda job: job.created, reverse=True))
 
     jobs: list[Job] = yield Work(read)
     return jobs

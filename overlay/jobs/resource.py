@@ -30,6 +30,7 @@ from overlay.jobs import (
 from overlay.jobs.home import existing_job, job_folder
 from overlay.jobs.results import AsyncJobResults, Followed, JobResults
 from overlay.jobs.views import Job
+from overlay.models import plain_id
 from overlay.results.iterables import Opened, Opener
 from overlay.results.matching import Match
 from overlay.wire.connection import Settings
@@ -108,6 +109,7 @@ class Jobs(Resource):
 
         Raises, when iterated, JobNotFoundError and, without `partial`, JobNotEndedError.
         """
+        job_id = plain_id(job_id)
         opener = (
             bound(reading.open_results, job_id, whole=False)
             if partial
@@ -144,6 +146,7 @@ class AsyncJobs(AsyncResource):
 
     def results(self, job_id: str, *, partial: bool = False, match: Match | None = None) -> AsyncJobResults:
         """As `Jobs.results`, for `async for` and `async with`."""
+        job_id = plain_id(job_id)
         opener = (
             bound(reading.open_results, job_id, whole=False)
             if partial

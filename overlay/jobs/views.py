@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
@@ -13,6 +13,7 @@ from overlay.costs.prices import Price, PriceList, Prices
 from overlay.costs.receipt import ModelReceipt, Receipt
 from overlay.costs.tokens import CountedBy
 from overlay.errors import one_line
+from overlay.notebooks import described, facts_html
 
 if TYPE_CHECKING:  # code that only names a Job need not load the ledger's modules
     from overlay.jobs.records import JobRecord, Unit
@@ -68,6 +69,7 @@ def _receipt(model: str, tokens: ModelTokens, prices: PriceList) -> ModelReceipt
 
 
 _WINDOW = re.compile(r"(\d{1,4})([mhd])")
+_SHARDS_SHOWN = 10
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -114,9 +116,11 @@ class Cost:
     """For what has been answered so far, by the service's own token counts."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Job:
     """A durable job as it is now."""
+
+    _stands_for_its_id: ClassVar = True
 
     id: str
     created: datetime
@@ -182,6 +186,29 @@ class Job:
     def stuck(self) -> tuple[Shard, ...]:
         """The shards that no waiting is known to help; `problem` says why."""
         return tuple(shard for shard in self.shards if shard.trouble and shard.state != "done")
+
+    def __repr__(self) -> str:
+        return described("Job", self._facts())
+
+    def _repr_html_(self) -> str:
+        shards = [
+            (each.name, f"{each.status or each.state}, {each.completed + each.failed:,} of {each.requests:,}")
+            for each in self.shards[:_SHARDS_SHOWN]
+        ]
+        left = len(self.shards) - _SHARDS_SHOWN
+        return facts_html("Job", [*self._facts(), *shards, ("more shards", left if left > 0 else None)])
+
+    def _facts(self) -> Iterator[tuple[str, Any]]:
+        """What people want to know of it."""
+        yield "id", self.id
+        yield "state", self.state
+        yield "requests", self.requests
+        yield "answered", self.answered
+        yield "failed", self.failed
+        yield "file", self.source
+        yield "models", ", ".join(self.models) or None
+        yield "created", self.created
+        yield "last_error", self.last_error
 
     def to_dict(self) -> dict[str, Any]:
         """The job as a dict for JSON, including its shards; times in ISO 8601."""

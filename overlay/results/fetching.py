@@ -24,7 +24,7 @@ from overlay.errors import (
     UnclaimedAnswersError,
 )
 from overlay.flows.steps import Flow, Sleep, Work, deadline
-from overlay.models import Batch, says_complete
+from overlay.models import Batch, plain_id, says_complete
 from overlay.operations.batches import retrieve
 from overlay.operations.files import fetch
 from overlay.results.answer_files import fetch_answers, fetch_patiently
@@ -199,7 +199,7 @@ def results_query(
         raise ConfigurationError(
             'match="order" puts answers to their requests, which ordered=False does not read'
         )
-    return ResultsQuery(batch_id, None if requests is None else Path(requests), ordered, match, run)
+    return ResultsQuery(plain_id(batch_id), None if requests is None else Path(requests), ordered, match, run)
 
 
 def _refuse(batch: Batch, match: Match, found: Unclaimed) -> UnclaimedAnswersError | None:

@@ -19,6 +19,7 @@ import msgspec
 from overlay.errors import ResultError, one_line
 from overlay.hidden import without_secrets
 from overlay.lines import BOM, NESTING, brackets, decode_loosely, is_object, too_deep
+from overlay.notebooks import facts_html
 from overlay.results.parsing import parse_text
 from overlay.results.reading import body_of, read_loosely, usage_of
 from overlay.results.shapes import MALFORMED, MISSING, TEXT_PARTS, LineError, Reading, Usage
@@ -248,6 +249,20 @@ class Result(msgspec.Struct, eq=False, gc=False):
     def __repr__(self) -> str:
         outcome = "ok" if self.error is None else without_secrets(str(self.error))[:_REPR_KEPT]
         return one_line(f"<Result {self.custom_id!r} {outcome}>")
+
+    def _repr_html_(self) -> str:
+        usage = self.usage
+        return facts_html(
+            "Result",
+            [
+                ("custom_id", self.custom_id),
+                ("ok", self.ok),
+                ("error", self.error),
+                ("status", self.status_code),
+                ("text", self.text),
+                ("tokens", usage and f"{usage.input_tokens or 0:,} in, {usage.output_tokens or 0:,} out"),
+            ],
+        )
 
     def __eq__(self, other: object) -> bool:
         return self.raw == other.raw if isinstance(other, Result) else NotImplemented

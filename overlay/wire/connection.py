@@ -237,7 +237,16 @@ def refusal(
 ) -> OverlayError:
     """The typed error for an error answer, free of tokens."""
     scrubbed = settings.tokens.scrub(body.decode("utf-8", "replace")).encode()
-    return status_error(status_code, headers, scrubbed, host=settings.host, call=call)
+    error = status_error(status_code, headers, scrubbed, host=settings.host, call=call)
+    if status_code == HTTPStatus.NOT_FOUND and _may_lack_version(settings, call):
+        error.args = (f"{error}; does the base URL, {settings.base_url}, lack /v1?",)
+    return error
+
+
+def _may_lack_version(settings: Settings, call: str) -> bool:
+    """Whether a list, or a create, was not found at an address without a version: no id can be what is wrong."""
+    path = urlsplit(settings.base_url).path.strip("/")
+    return not path and call.partition("?")[0].endswith(("/batches", "/files", " batches", " files"))
 
 
 def transport_error(settings: Settings, error: Exception, call: str) -> OverlayError | None:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Never, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
@@ -30,6 +30,17 @@ _OURS = {
     "host": "taken from the base URL",
     "transfer-encoding": "set for each request",
 }
+_OTHER_NAMES = {
+    **dict.fromkeys(("api_key", "apikey", "key", "bearer", "access_token", "api_token"), "token"),
+    **dict.fromkeys(("url", "api_base", "endpoint", "azure_endpoint", "host"), "base_url"),
+    **dict.fromkeys(("default_headers", "extra_headers"), "headers"),
+    **dict.fromkeys(("http_client", "client"), "transport"),
+    **dict.fromkeys(("org", "org_id"), "organization"),
+    **dict.fromkeys(("retries", "num_retries"), "max_retries"),
+    "project_id": "project",
+    "provider": "service",
+}
+"""What other clients call the arguments of this one."""
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
 
 
@@ -50,7 +61,9 @@ class Configured(Generic[TransportT]):
         transport: TransportT | None = None,
         home: str | os.PathLike[str] | None = None,
         allow_insecure: bool = False,
+        **others: Never,
     ) -> None:
+        _refuse_others(type(self).__name__, others)
         chosen = chosen_service(service, base_url)
         self._settings = Settings(
             base_url=_base_url(chosen.base_url, allow_insecure=allow_insecure),
@@ -73,6 +86,14 @@ class Configured(Generic[TransportT]):
     def __repr__(self) -> str:
         where, what = self._settings.base_url, self._settings.service.name
         return f"{type(self).__name__}(base_url={where!r}, service={what!r})"
+
+
+def _refuse_others(owner: str, others: Mapping[str, object]) -> None:
+    """Raise TypeError for arguments that there are not, with what they are called here."""
+    for name in others:
+        known = _OTHER_NAMES.get(name.lower())
+        advice = f"; the argument is called {known}" if known else ""
+        raise TypeError(f"{owner}() has no argument {name!r}{advice}")
 
 
 @attrs.frozen
