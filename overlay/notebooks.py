@@ -26,7 +26,10 @@ def facts_html(title: str, facts: Iterable[tuple[str, object]]) -> str:
 def rows_html(header: Sequence[str], rows: Iterable[Sequence[object]], note: str = "") -> str:
     """A table, and what is said below it."""
     top = "".join(f'<th style="text-align: left">{_cell(name)}</th>' for name in header)
-    cells = ("".join(f'<td style="text-align: left">{_cell(each)}</td>' for each in row) for row in rows)
+    cells = (
+        "".join(f'<td style="text-align: left; white-space: nowrap">{_cell(each)}</td>' for each in row)
+        for row in rows
+    )
     below = f"<div>{_cell(note)}</div>" if note else ""
     return f"<table><tr>{top}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>{below}"
 

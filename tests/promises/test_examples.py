@@ -24,10 +24,35 @@ from overlay.server import Service
 from overlay.wire.clock import SystemClock
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+NBCONVERT = (sys.executable, "-m", "nbconvert", "--to", "html", "--execute")
 
 
 def example(name):
     return runpy.run_path(str(EXAMPLES / name))["main"]
+
+
+def test_the_notebook_runs_and_shows_progress_and_tables(tmp_path):
+    written = tmp_path / "notebook.html"
+    with Service() as service:
+        own = {
+            "OPENAI_BASE_URL": service.base_url,
+            "OPENAI_API_KEY": "k",
+            "OVERLAY_HOME": str(tmp_path / "home"),
+        }
+        subprocess.run(
+            [*NBCONVERT, "--output", written, EXAMPLES / "notebook.ipynb"],
+            env=os.environ | own | {"HOME": str(tmp_path), "IPYTHONDIR": str(tmp_path), "PYTHONWARNINGS": ""},
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=100,
+            check=True,
+        )
+        page = written.read_text()
+        assert "job <code>reviews</code>: 4 of 4 requests (100%)" in page
+        assert "width: 100.0%" in page
+        assert "echo: Is this review friendly? Loved it" in page
+        assert page.count(service.batches()[0]["id"]) == 1
+        assert service.count("POST", "/batches") == 1
 
 
 @pytest.fixture
