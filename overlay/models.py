@@ -263,9 +263,7 @@ def checked_id(value: object, kind: str) -> str:
 
 def plain_id(value: Any) -> Any:
     """The id of a Batch, File or Job, each of which may stand where its id belongs; anything else as it is."""
-    given: Any = value  # a class may have the attribute, too: it is no object
-    stands = not isinstance(given, type) and getattr(given, "_stands_for_its_id", False) is True
-    return given.id if stands else given
+    return value.id if getattr(value, "_stands_for_its_id", False) is True else value
 
 
 def is_id(value: object) -> TypeGuard[str]:
