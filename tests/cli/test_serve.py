@@ -223,7 +223,7 @@ def test_a_wrong_option_is_a_wrong_usage_and_nothing_is_served(overlay, options,
     done = overlay("serve", "--port", "0", *options)
     assert (done.returncode, done.stdout) == (2, "")
     shown = " ".join(done.stderr.replace("│", " ").split())
-    assert f"Invalid value for {options[0]}: {said}" in shown
+    assert f"invalid value for {options[0]}: {said}" in shown
 
 
 def test_serve_in_another_services_dialect(overlay):
