@@ -104,6 +104,8 @@ def list_(shell: Shell) -> None:
     with shell.client(local=True) as client:
         found = client.jobs.list()
     list_jobs(shell, found)
+    if not found and not shell.json:
+        shell.say("no jobs on this machine yet: `overlay run` and `overlay map` start some")
     warn_of_size(shell, found)
 
 
