@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         Receipt as Receipt,
     )
     from overlay.errors import (
+        AcceptError as AcceptError,
         APIConnectionError as APIConnectionError,
         APIError as APIError,
         APIStatusError as APIStatusError,

@@ -369,6 +369,14 @@ class JobNotFoundError(OverlayError):
         self.job_id = job_id
 
 
+class AcceptError(OverlayError):
+    """The caller's `accept` raised an exception, which is this one's cause, for the request `custom_id`."""
+
+    def __init__(self, message: str, *, custom_id: str | None) -> None:
+        super().__init__(message)
+        self.custom_id = custom_id
+
+
 class CostLimitError(OverlayError):
     """The requests may cost more than `max_cost`, or nobody can tell what they cost (`cost` is None).
 

@@ -5,6 +5,7 @@ HOMES = {
     "APIError": "errors",
     "APIStatusError": "errors",
     "APITimeoutError": "errors",
+    "AcceptError": "errors",
     "AnsweredRow": "tables.outcomes",
     "Answers": "tables.answers",
     "AsyncClient": "client",

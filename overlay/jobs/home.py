@@ -243,7 +243,7 @@ def open_job(
         noted = keeps_metadata(settings.home, settings.base_url)
         if settings.keeps_metadata is None:
             settings.keeps_metadata = noted
-        context = JobContext(settings, folder, ledger, record, account, home, report, until, noted)
+        context = JobContext(settings, folder, ledger, record, account, home, report, until, noted=noted)
         if progress is not None and progress.shows:
             context.pauses = progress.pause
         return OpenJob(context, stack.pop_all())

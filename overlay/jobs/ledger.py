@@ -126,6 +126,11 @@ def _sources(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE unit ADD COLUMN source TEXT")
 
 
+def _checks(db: sqlite3.Connection) -> None:
+    for column in ("checked", "second_tries"):
+        db.execute(f"ALTER TABLE job ADD COLUMN {column} INTEGER")
+
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _first,
     _second,
@@ -136,6 +141,7 @@ MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _seventh,
     _names_and_retries,
     _sources,
+    _checks,
 ]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 

@@ -137,7 +137,9 @@ _WHOLE_NUMBERS = (
 )
 _EXTRAS = frozenset({"extra_body", "extra_query"})
 _TIMES = ("output_expires_after", "grace", "poll")
-CHANGEABLE = frozenset({*_WHOLE_NUMBERS, "delete_files", "grace", "poll", "match"})
+CHANGEABLE = frozenset(
+    {*_WHOLE_NUMBERS, "delete_files", "grace", "poll", "match", "accepts", "fallback_model"}
+)
 """Options that do not change what is sent: a job that exists takes new values of these."""
 
 
@@ -161,6 +163,10 @@ class JobOptions:
     poll: float = 5.0
     match: Match = "custom_id"
     """How answers find their requests."""
+    accepts: bool = False
+    """Whether the caller has a say about the answers."""
+    fallback_model: str | None = None
+    """Which model is asked where an answer was not accepted; None for the same."""
     extra_body: dict[str, Any] = attrs.field(factory=dict[str, Any])
     """Fields of each create that this SDK does not know."""
     extra_query: dict[str, Any] = attrs.field(factory=dict[str, Any])
@@ -227,3 +233,7 @@ class JobRecord:
     """How tokens were estimated; None for a job begun by an earlier version, which knew only bytes."""
     source: str | None = None
     """The name of the file that its requests came from, without its folder."""
+    checked: bool | None = None
+    """Whether all answers were looked at that the caller has a say about."""
+    second_tries: int | None = None
+    """How often what was not accepted was sent again."""

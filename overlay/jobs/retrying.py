@@ -15,6 +15,7 @@ from itertools import groupby
 
 from overlay.errors import JobNotEndedError
 from overlay.flows.steps import Flow, Work, deadline
+from overlay.jobs.generations import following_of
 from overlay.jobs.home import OnChange, opened_job
 from overlay.jobs.records import Unit
 from overlay.jobs.scheduler import work
@@ -73,6 +74,7 @@ def _plan(context: JobContext) -> None:
                 context.ledger.save(unit)
         context.ledger.save(*planned)
         record.state, record.swept, record.last_error = "open", False, None
+        record.checked, record.second_tries = False, 0
         context.ledger.save_job(record)
     for unit in planned:
         context.report(
@@ -82,22 +84,7 @@ def _plan(context: JobContext) -> None:
 
 def _failed_part(context: JobContext, own: Sequence[Unit]) -> Unit | None:
     """A generation of what failed in a shard, its requests on disk; None if nothing did."""
-    whole = own[0]
-    generation = 1 + max(unit.generation for unit in own)
-    # The parts of a shard that was split count its requests already.
-    was_split = any(unit.state == "split" and not unit.part for unit in own)
-    following = Unit(
-        shard=whole.shard,
-        generation=generation,
-        attempts_from=generation,
-        endpoint=whole.endpoint,
-        model=whole.model,
-        requests=0,
-        shard_requests=0 if was_split else whole.shard_requests,
-        bytes=0,
-        tokens=0,
-        sha256="",
-    )
+    whole, following = own[0], following_of(own)
     path = shard_path(context.folder, *following.key)
     results = results_path(context.folder, whole.shard)
     digest = hashlib.sha256()

@@ -17,6 +17,7 @@ from typing import Any
 
 from overlay.errors import APIError, OverlayError, StorageError, TokenProviderError
 from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
+from overlay.jobs.accepting import check_answers
 from overlay.jobs.ending import collect, finish, refuse, stop
 from overlay.jobs.polling import Poller
 from overlay.jobs.records import Unit, UnitKey
@@ -53,7 +54,23 @@ def work(
 
 def _work(context: JobContext, *, until: Deadline, poll: float, once: bool, tell: bool) -> Flow[None]:
     context.until = until
-    round_ = _Round(context)
+    while True:
+        round_ = _Round(context)
+        yield from _rounds(round_, context, until=until, poll=poll, once=once, tell=tell)
+        if not round_.is_done():
+            return
+        yield from settle_repeats(context)
+        if not (yield from check_answers(context)):
+            break
+    if not context.record.swept:
+        yield from round_.poller.sweep()
+    context.report("ended", None, "every request has its answer on disk")
+
+
+def _rounds(
+    round_: _Round, context: JobContext, *, until: Deadline, poll: float, once: bool, tell: bool
+) -> Flow[None]:
+    """Rounds until nothing is left to be done at the service, or no time for it."""
     pause = poll
     while not round_.is_done():
         before = round_.fingerprint()
@@ -73,10 +90,6 @@ def _work(context: JobContext, *, until: Deadline, poll: float, once: bool, tell
         context.pauses(rest)
         yield Sleep(rest)
         pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
-    yield from settle_repeats(context)
-    if not context.record.swept:
-        yield from round_.poller.sweep()
-    context.report("ended", None, "every request has its answer on disk")
 
 
 def _stop(stuck: Stuck, units: Sequence[Unit], context: JobContext, *, tell: bool) -> Flow[None]:

@@ -27,6 +27,7 @@ from overlay.errors import APIError, InvalidInputError, NotFoundError, UnknownOu
 from overlay.flows.extras import with_extra
 from overlay.flows.steps import Deadline, Flow, Work
 from overlay.generated.models import CreateBatchRequest
+from overlay.jobs.acceptance import Acceptance
 from overlay.jobs.account import Account
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.merging import verify
@@ -72,6 +73,8 @@ class JobContext:
     report: Callable[[EventKind, Unit | None, str], None]
     until: Deadline
     """When the caller wants to hear back."""
+    acceptance: Acceptance | None = None
+    """What the caller takes for an answer."""
     noted: bool | None = None
     """What the home folder knows of whether the service keeps metadata."""
     asked: dict[UnitKey, float] = attrs.field(factory=dict[UnitKey, float])

@@ -20,6 +20,7 @@ import attrs
 from overlay.costs.prices import Prices
 from overlay.errors import JobMismatchError, WaitTimeoutError
 from overlay.flows.steps import Flow, Work, deadline
+from overlay.jobs.acceptance import Accept, Acceptance, acceptance
 from overlay.jobs.budget import budget
 from overlay.jobs.giving_up import reopen
 from overlay.jobs.home import OnChange, OpenJob, existing, opened_job, view_of
@@ -63,6 +64,9 @@ def submit(
     expected_output_tokens: int | None = None,
     reuse: bool = False,
     dedupe: bool = False,
+    accept: Accept | None = None,
+    answer: Any = None,
+    fallback_model: str | EllipsisType | None = ...,
     on_change: OnChange | None = None,
     progress: Shown = None,
     extra_body: Mapping[str, Any] | EllipsisType | None = ...,
@@ -100,6 +104,11 @@ def submit(
     - With `reuse`, a new job takes the good answers of identical requests (endpoint and body) from ended jobs of
       this home folder at the same base URL, and sends only the others. With `dedupe`, identical requests of the job
       itself are sent once, and all get that answer.
+    - With `accept` or `answer`, or both, you have a say about the answers. Once all are there, each is parsed as
+      the type `answer`, or left as a Result, and given to `accept`. Where it does not fit, or `accept` returns
+      false, the request is sent again, to `fallback_model` if that is given, until it was sent `max_attempts`
+      times; then it is a failure with the code `not_accepted`, whose line still has the answer. Failures that may
+      pass have attempts of their own. Functions and types are not kept: give them to `wait` and `resume`, too.
     - `on_change` is called with a JobEvent for everything that happens; so is the logger `overlay.jobs`.
     - `progress` shows how the job is doing: True, or by default on a terminal where rich is installed and in a
       notebook, unless OVERLAY_PROGRESS=0 turns it off.
@@ -131,6 +140,8 @@ def submit(
         extra_body=extra_body,
         extra_query=extra_query,
     )
+    taken = acceptance(accept, answer)
+    given |= given_options(accepts=... if taken is None else True, fallback_model=fallback_model)
     service = settings.service
     usual: dict[str, Any] = {"completion_window": service.window, "max_batches": service.live_batches}
     options = JobOptions(**{**usual, **given})
@@ -146,7 +157,7 @@ def submit(
             reuse=reuse,
             dedupe=dedupe,
         )
-        return (yield from _resume(settings, job_id, given, on_change, shown, anew=True))
+        return (yield from _resume(settings, job_id, given, on_change, shown, taken=taken, anew=True))
 
 
 def resume(
@@ -161,6 +172,8 @@ def resume(
     delete_files: bool | EllipsisType = ...,
     grace: Seconds | EllipsisType = ...,
     match: Match | None = None,
+    accept: Accept | None = None,
+    answer: Any = None,
     on_change: OnChange | None = None,
 ) -> Flow[Job]:
     """Resume a job after a crash: find out what became of it, start what may start, and return.
@@ -180,7 +193,7 @@ def resume(
         grace=grace,
         match=... if match is None else match,
     )
-    return (yield from _resume(settings, job_id, given, on_change))
+    return (yield from _resume(settings, job_id, given, on_change, taken=acceptance(accept, answer)))
 
 
 def _resume(
@@ -190,10 +203,12 @@ def _resume(
     on_change: OnChange | None,
     progress: Progress | None = None,
     *,
+    taken: Acceptance | None = None,
     anew: bool = False,
 ) -> Flow[Job]:
     """`anew`: start a job once more that the service refused as a whole; nothing of it was paid."""
     with (yield from opened_job(settings, job_id, on_change, progress)) as opened:
+        opened.context.acceptance = taken
         yield Work(partial(_change_options, opened, given))
         if anew:
             for sentence in what_is_lost(settings.service):
@@ -218,6 +233,8 @@ def wait(
     delete_files: bool | EllipsisType = ...,
     grace: Seconds | EllipsisType = ...,
     match: Match | None = None,
+    accept: Accept | None = None,
+    answer: Any = None,
     on_change: OnChange | None = None,
     progress: Shown = None,
 ) -> Flow[Job]:
@@ -244,10 +261,12 @@ def wait(
         grace=grace,
         match=... if match is None else match,
     )
+    taken = acceptance(accept, answer)
     with (
         progress_of(progress) as shown,
         (yield from opened_job(settings, job_id, on_change, shown)) as opened,
     ):
+        opened.context.acceptance = taken
         yield Work(partial(_change_options, opened, given))
         pause = opened.context.record.options.poll if poll is None else checked_poll(poll)
         yield from work(opened.context, until=deadline(settings, timeout), poll=pause)
@@ -315,13 +334,26 @@ def run(
     *,
     on_change: OnChange | None = None,
     progress: Shown = None,
+    accept: Accept | None = None,
+    answer: Any = None,
 ) -> Flow[Job]:
-    """Submit a job and wait for it, which shows one progress for both. `submitting` takes the two as keywords."""
+    """Submit a job and wait for it, which shows one progress for both. `submitting` takes the keywords, too."""
     with progress_of(progress) as shown:
-        job = yield from submitting(on_change=on_change, progress=shown)
+        watching: dict[str, Any] = {
+            "on_change": on_change,
+            "progress": shown,
+            "accept": accept,
+            "answer": answer,
+        }
+        job = yield from submitting(**watching)
         if not job.ended:
-            job = yield from wait(settings, job.id, on_change=on_change, progress=shown)
+            job = yield from wait(settings, job.id, **watching)
     return job
+
+
+def say_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The say that a caller of `submit` has about the answers: `wait` needs it, too."""
+    return {name: options[name] for name in ("accept", "answer") if name in options}
 
 
 def open_run(
@@ -341,6 +373,8 @@ def open_run(
         if on_change is not None:
             on_change(event)
 
-    job = yield from run(submitting, settings, on_change=follow, progress=options.get("progress"))
+    job = yield from run(
+        submitting, settings, on_change=follow, progress=options.get("progress"), **say_of(options)
+    )
     followed.job = job
     return (yield from open_results(job.id, settings, stack))

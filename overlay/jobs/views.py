@@ -265,7 +265,8 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
             latest.pop(unit.lineage, None)
         else:
             latest[unit.lineage] = unit
-    ended = all(unit.state == "done" for unit in latest.values())
+    unchecked = record.options.accepts and not record.checked and record.state == "open"
+    ended = all(unit.state == "done" for unit in latest.values()) and not unchecked
     ok = sum(unit.ok for unit in units)
     by_model: dict[str, ModelTokens] = {}
     for unit in units:

@@ -20,6 +20,8 @@ NO_ANSWER = "no_answer"
 NEVER_RAN = "never_ran"
 SHAPELESS = frozenset({MALFORMED, NO_ANSWER})
 """The codes of lines whose shape, and not the service's word, says that there is no answer."""
+NOT_ACCEPTED = "not_accepted"
+"""The caller's `accept` did not take the answer, or it does not fit the type; the line still has it."""
 GIVEN_UP = "given_up"
 """The caller gave up the shard before this request was answered."""
 REFUSED = "batch_failed"

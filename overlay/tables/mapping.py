@@ -40,6 +40,8 @@ def prepare(
 
 def map_table(settings: Settings, asked: Asked[Any], options: Mapping[str, Any]) -> Flow[Answers[Any]]:
     """A job of a table that was prepared: submitted, waited for, and its answers."""
+    if options.get("accept") is not None:
+        options = {**options, "answer": asked.template.answer}
 
     def submitting(**watching: Any) -> Flow[Job]:
         return verbs.submit(settings, asked.requests(), **{**options, **watching})
@@ -50,6 +52,7 @@ def map_table(settings: Settings, asked: Asked[Any], options: Mapping[str, Any])
             settings,
             on_change=options.get("on_change"),
             progress=options.get("progress"),
+            **verbs.say_of(options),
         )
     except InvalidInputError as error:
         raise asked.in_rows(error) from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 from overlay.costs.prices import Prices
 from overlay.flows.steps import Flow
 from overlay.jobs import resource
+from overlay.jobs.acceptance import Accept
 from overlay.jobs.home import OnChange
 from overlay.jobs.preparing import JobName
 from overlay.jobs.reading import retrieve
@@ -55,6 +56,8 @@ class SubmitOptions(TypedDict, total=False):
     expected_output_tokens: int | None
     reuse: bool
     dedupe: bool
+    accept: Accept | None
+    fallback_model: str | None
     on_change: OnChange | None
     progress: Shown
     extra_body: Mapping[str, Any] | None

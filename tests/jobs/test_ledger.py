@@ -133,7 +133,15 @@ def test_one_of_an_older_version_is_brought_up_to_date(tmp_path, monkeypatch):
 def _put_of_version_1(self, table, row):
     values = attrs.asdict(row)
     if table == "job":
-        del values["swept"], values["home"], values["last_error"], values["counted_by"], values["source"]
+        del (
+            values["swept"],
+            values["home"],
+            values["last_error"],
+            values["counted_by"],
+            values["checked"],
+            values["second_tries"],
+            values["source"],
+        )
         values["options"] = '{"metadata": {"run": "7"}, "max_attempts": 5, "grace": 12.5}'
     else:
         for name in (
