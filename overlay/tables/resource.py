@@ -215,7 +215,8 @@ def _prepare(settings: Settings, table: Any, template: Any, **how: Any) -> Flow[
 def _map(settings: Settings, preparing: Flow[Asked[Any]], options: SubmitOptions) -> Flow[Answers[Any]]:
     from overlay.tables.mapping import map_table  # noqa: PLC0415 - needs pyarrow
 
-    unknown = sorted(options.keys() - signature(submit).parameters.keys())
+    known = signature(submit).parameters.keys() - {"answer"}  # which the template has
+    unknown = sorted(options.keys() - known)
     if unknown:
         raise TypeError(f"map() got an unexpected keyword argument {unknown[0]!r}")
     asked = yield from preparing
