@@ -97,6 +97,10 @@ def _values(outcomes: dict[int, Any]) -> list[Any]:
     return ordered
 
 
+_LISTENING_SECONDS = 0.2
+"""How long a thread is waited for at a time. Where polars is loaded, Ctrl-C does not end a wait."""
+
+
 class Blocking:
     """Runs flows by waiting."""
 
@@ -176,7 +180,8 @@ class Blocking:
             worker.start()
         try:
             for worker in workers:
-                worker.join()
+                while worker.is_alive():
+                    worker.join(_LISTENING_SECONDS)
         except BaseException:  # Ctrl-C: nobody is waiting any more
             abandoned.set()
             raise

@@ -165,7 +165,7 @@ def test_ctrl_c_ends_the_process_in_the_middle_of_uploads(kind, service, tmp_pat
 
 @pytest.mark.parametrize("kind", ["blocking"])
 def test_ctrl_c_in_a_process_that_goes_on_stops_the_work(api, service, kind):
-    silence = service.faults.add("POST /files", Silence(seconds=3), times=None)
+    silence = service.faults.add("POST /files", Silence(seconds=1.5), times=None)
     main = threading.main_thread().ident
 
     def interrupt():
