@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -45,6 +44,8 @@ def described(kind: str, facts: Iterable[tuple[str, object]]) -> str:
 
 
 def _cell(value: object) -> str:
+    import html  # noqa: PLC0415 - two thousand entities, only for notebooks
+
     if value is None:
         return ""
     if isinstance(value, datetime):

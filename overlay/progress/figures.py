@@ -157,6 +157,8 @@ class Figures:
             return None
         job = self.event.job
         left, own = job.requests - job.answered, job.answered - (self._at_first or 0)
+        if not left:
+            return None
         if own > 0 and own >= _ENOUGH * job.requests:
             return (time.monotonic() - self._began) / own * left
         if not job.answered:
