@@ -24,6 +24,7 @@ from tools.upstream.present import checked
 from tools.upstream.refusal import Refused
 from tools.upstream.speakable import refuse_unspeakable
 from tools.upstream.uncarried import uncarried
+from tools.upstream.unstated import compare_unstated, unstated
 from tools.upstream.wording import wordless
 from tools.upstream.writing import ORIGIN, dump, write
 
@@ -31,6 +32,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 UNCHANGED, REFUSED, CHANGED = 0, 2, 10
 """1 is what a Python process ends with that crashes."""
 
+UNDECIDED = "To be decided, and said again until it is:"
 _EXIT_CODES = """\
 exit codes:
   0   nothing has changed
@@ -81,11 +83,16 @@ def _run(chosen: argparse.Namespace) -> int:
         result = with_local(result, decode(chosen.local.read_bytes()))
         refuse_unspeakable(result)
     origin = present.get(ORIGIN)
+    known = origin if isinstance(origin, dict) else {}
     text = dump({**result, ORIGIN: origin} if origin else result)
-    changed = not (chosen.output.exists() and chosen.output.read_bytes() == text.encode())
+    # This file itself says nothing of its document.
+    noted = known if _is_itself(chosen.upstream, chosen.output) else unstated(decode(data))
+    unsaid = compare_unstated(known, noted)
+    as_before = chosen.output.exists() and chosen.output.read_bytes() == text.encode()
+    changed = not as_before or bool(unsaid)
     if changed:
-        text = dump({**result, ORIGIN: _origin(data, chosen.upstream, origin, chosen.output)})
-    changes = compare(present, result, promised) if changed else []
+        text = dump({**result, ORIGIN: _origin(data, chosen.upstream, origin, chosen.output, noted)})
+    changes = [*compare(present, result, promised), *unsaid] if changed else []
     open_questions = [*pending(result, promised), *uncarried(decode(data))]
     if chosen.json:
         print(json.dumps([vars(each) for each in (*changes, *open_questions)], ensure_ascii=True))
@@ -94,7 +101,7 @@ def _run(chosen: argparse.Namespace) -> int:
     else:
         print("nothing has changed")
     if open_questions and not chosen.json:
-        print("To be decided, and said again until it is:")
+        print(UNDECIDED)
         print(*(f"  {each}" for each in open_questions), sep="\n")
     if changed:
         write(chosen.output, text)
@@ -107,14 +114,17 @@ def _run(chosen: argparse.Namespace) -> int:
     return CHANGED if changed else UNCHANGED
 
 
-def _origin(data: bytes, upstream: str, before: Any, output: Path) -> dict[str, Any]:
+def _is_itself(upstream: str, output: Path) -> bool:
+    return "://" not in upstream and output.exists() and Path(upstream).resolve() == output.resolve()
+
+
+def _origin(data: bytes, upstream: str, before: Any, output: Path, noted: dict[str, Any]) -> dict[str, Any]:
     """Where the specification is from; as it was, if the document is the one of before, or this file itself."""
     digest = hashlib.sha256(data).hexdigest()
-    is_itself = "://" not in upstream and output.exists() and Path(upstream).resolve() == output.resolve()
-    if isinstance(before, dict) and (is_itself or before.get("sha256") == digest):
+    if isinstance(before, dict) and (_is_itself(upstream, output) or before.get("sha256") == digest):
         return before
     address = upstream if "://" in upstream else Path(upstream).name
-    return {"address": address, "date": datetime.now(UTC).date().isoformat(), "sha256": digest}
+    return {"address": address, "date": datetime.now(UTC).date().isoformat(), "sha256": digest, **noted}
 
 
 def _text_of(path: Path) -> str | None:

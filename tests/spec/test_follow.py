@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tools import follow
+from tools import follow, spec
 from tools.upstream.decoding import decode
+from tools.upstream.unstated import DEFAULTS
+from tools.upstream.writing import ORIGIN
 
 PROJECT = Path(__file__).resolve().parents[2]
 PARTS = (
@@ -49,11 +51,23 @@ def project(tmp_path):
 
 def upstream(folder, change):
     """The project's own specification as a document, changed."""
-    document = decode((folder / "openapi.yaml").read_bytes())
+    document = with_defaults(decode((folder / "openapi.yaml").read_bytes()))
     change(document)
     path = folder.parent / "upstream.json"
     path.write_text(json.dumps(document))
     return str(path)
+
+
+def with_defaults(document):
+    """A specification of ours with the defaults that its document had."""
+    noted = document.pop(ORIGIN)[DEFAULTS]
+    for item in document["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", ()):
+                place = f"{operation['operationId']}.{parameter['name']}"
+                if place in noted:
+                    parameter["schema"] = {"default": noted[place], **parameter["schema"]}
+    return document
 
 
 def grow(document):
@@ -74,6 +88,24 @@ def test_a_change_is_a_commit_on_a_branch(project, capsys):
     assert {"openapi.yaml", "generated/models/batch.py"} <= set(changed)
     assert git(project, "status", "--porcelain") == before
     assert len(git(project, "worktree", "list").splitlines()) == 1
+
+
+def test_what_was_undecided_before_stops_nobody(project, capsys):
+    """Once somebody has kept a field that went, later documents without it are followed."""
+    path = project / "openapi.yaml"
+    text = path.read_text()
+    assert spec.main([upstream(project, shrink), "--output", str(path)]) == spec.CHANGED
+    assert path.read_text() != text
+    git(project, "commit", "--quiet", "--all", "--message", "Kept")
+
+    def more(document):
+        document["components"]["schemas"]["Batch"]["properties"].pop("output_file_id")
+        grow(document)
+
+    assert follow.follow(upstream(project, more), project=project, branch="spec/today") == 0
+    said = capsys.readouterr().out
+    assert "To be decided" in said
+    assert "committed to spec/today" in said
 
 
 def test_nothing_new_leaves_nothing(project, capsys):

@@ -307,3 +307,35 @@ def test_metadata_turned_into_a_list_is_said():
         f"! type    {name}.metadata  is array in the document, and read as an object"
         for name in ("createBatch", "retrieveBatch", "cancelBatch")
     }
+
+
+def with_default(value):
+    upstream = document()
+    (limit,) = [
+        each for each in upstream["paths"]["/batches"]["get"]["parameters"] if each["name"] == "limit"
+    ]
+    limit["schema"] = {"type": "integer", "default": value}
+    return upstream
+
+
+def told(upstream, folder, capsys, *words):
+    (folder / "theirs.json").write_bytes(encoded(upstream))
+    code = spec.main([str(folder / "theirs.json"), "--output", str(folder / "openapi.yaml"), *words])
+    return code, capsys.readouterr().out
+
+
+def test_defaults_and_servers_that_change_are_said_once(tmp_path, capsys):
+    upstream = with_default(20)
+    assert told(upstream, tmp_path, capsys)[0] == spec.CHANGED
+    upstream = with_default(50)
+    upstream["servers"] = [{"url": "https://elsewhere.example/v2"}]
+    code, said = told(upstream, tmp_path, capsys, "--json")
+    assert code == spec.CHANGED
+    found = {each["place"]: each for each in json.loads(said)}
+    assert found["listBatches.limit"]["detail"] == "20 \u2192 50"
+    assert found["servers"]["detail"].endswith("https://elsewhere.example/v2")
+    code, said = told(upstream, tmp_path, capsys)
+    assert (code, "default" in said) == (spec.UNCHANGED, False)
+    del upstream["servers"]
+    code, said = told(upstream, tmp_path, capsys)
+    assert "~ servers servers  https://elsewhere.example/v2 \u2192 none" in said
