@@ -15,6 +15,8 @@ from overlay.services import Limits
 CASES = [json.loads(line) for line in Path(__file__).with_name("line_cases.jsonl").read_text().splitlines()]
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
 COMPLETIONS, MODERATIONS, IMAGES = "/v1/completions", "/v1/moderations", "/v1/images/generations"
+EDITS, VIDEOS = "/v1/images/edits", "/v1/videos"
+PICTURE = {"image_url": "https://example.com/a.png"}
 ASK = [{"role": "user", "content": "hi"}]
 
 
@@ -163,11 +165,17 @@ MISTAKES = {
     "nothing to moderate": (of(MODERATIONS, model="m"), "input"),
     "an image without a prompt": (of(IMAGES, model="m"), "prompt"),
     "too many images": (of(IMAGES, model="m", prompt="x", n=50), "body.n"),
+    "an edit without a picture": (of(EDITS, model="m", prompt="x"), '"images" is a required property'),
+    "a picture that is text": (of(EDITS, model="m", prompt="x", images=["a.png"]), "body.images[0]"),
+    "more pictures than there can be": (of(EDITS, prompt="x", images=[PICTURE], n=11), "body.n"),
+    "a film without a prompt": (of(VIDEOS, model="sora-2"), '"prompt" is a required property'),
+    "a film of a length that there is none": (of(VIDEOS, prompt="x", seconds=5), "body.seconds"),
+    "a film of a size that there is none": (of(VIDEOS, prompt="x", size="640x480"), "body.size"),
 }
 
 
-def test_there_are_sixty():
-    assert len(MISTAKES) == 60
+def test_there_are_sixty_and_more():
+    assert len(MISTAKES) == 66
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -230,6 +238,8 @@ RIGHT = {
     "completions": of(COMPLETIONS, model="m", prompt=["a", "b"], max_tokens=3),
     "moderations": of(MODERATIONS, input="x"),
     "images": of(IMAGES, model="m", prompt="x", n=2, size="1024x1024"),
+    "an edit": of(EDITS, model="m", prompt="x", images=[PICTURE, {"file_id": "file-1"}], n=2),
+    "a film": of(VIDEOS, model="sora-2", prompt="x", seconds="8", size="1280x720"),
     "an endpoint that is new": of("/v1/something/new", anything=1),
 }
 

@@ -44,6 +44,28 @@ def test_of_several_bodies_the_one_of_a_file_is_meant_wherever_it_stands(order, 
     assert {"type": "string"} in create["properties"]["endpoint"]["anyOf"]  # it stays open
 
 
+@pytest.mark.parametrize("ours", range(3))
+def test_of_several_bodies_of_files_the_nearest_to_ours_is_meant(ours, present):
+    """As Portkey's document has it: one for each provider, all of a file."""
+    upstream = document()
+    schemas = upstream["components"]["schemas"]
+    plain = schemas["CreateBatchRequest"]
+    more = {"job_name": {"type": "string"}, "model": {"type": "string"}}
+    demanding = {
+        **plain,
+        "properties": {**plain["properties"], **more},
+        "required": [*plain["required"], "job_name"],
+    }
+    larger = {**plain, "properties": {**plain["properties"], **more}}
+    forms = [demanding, larger]
+    forms.insert(ours, plain)
+    for number, form in enumerate(forms):
+        schemas[f"Job{number}"] = form
+    schemas["CreateBatchRequest"] = {"oneOf": [ref(f"Job{number}") for number in range(3)]}
+    result = convert(encoded(upstream), present, Promises())
+    assert dump({**result, "info": present["info"]}) == dump(present)
+
+
 def without_input(upstream):
     create = upstream["components"]["schemas"]["CreateBatchRequest"]
     del create["properties"]["input_file_id"]

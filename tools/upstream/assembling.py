@@ -18,11 +18,11 @@ from tools.upstream.canonical import (
     sent,
     without_words,
 )
-from tools.upstream.flattening import Flattener
+from tools.upstream.flattening import Flattener, Form
 from tools.upstream.naming import Components, pascal
 from tools.upstream.operations import BYTES, FORM, LINES, OPERATIONS, Operation
 from tools.upstream.promises import Promises
-from tools.upstream.references import References
+from tools.upstream.references import References, items
 from tools.upstream.refusal import Refused
 from tools.upstream.slicing import Found, find
 
@@ -125,7 +125,8 @@ def _place_operation(found: Found, now: dict[str, Any], components: Components) 
         parameters.append({**parameter, "schema": schema})
     sends: Schema = {}
     if operation.sends:
-        meant = _of_files(found.sends, components) if operation.id == "createBatch" else found.sends
+        known = {key for name in referred(sent(now)) for key in components.present_fields(name)}
+        meant = _of_files(found.sends, components, known) if operation.id == "createBatch" else found.sends
         sends = components.place(meant, sent(now), f"{operation.class_name}Request")
         _refuse_fieldless(operation, sends, components)
     if operation.sends == FORM:
@@ -143,17 +144,25 @@ def _place_operation(found: Found, now: dict[str, Any], components: Components) 
     return _Placed(found, parameters, sends, answers)
 
 
-def _of_files(raw: Any, components: Components) -> Any:
-    """The body of a create, without alternatives for batches that are not made of a file."""
+def _of_files(raw: Any, components: Components, known: set[str]) -> Any:
+    """The body of a create: of alternatives for batches of a file, the one nearest to the fields that are *known*.
+
+    What others add can be sent with extra_body.
+    """
     forms = [form for form in components.forms_of(raw) if form.kind == "object"]
     with_file = [form for form in forms if _INPUT in form.raw["properties"]]
     if forms and not with_file:
         raise Refused(
             f"POST /batches takes no {_INPUT} in the document: it is another API than the Batch API"
         )
-    if len(forms) == 1 or len(with_file) != 1:
+    if len(forms) <= 1:
         return raw
-    only = with_file[0]
+
+    def distance(form: Form) -> tuple[int, int]:
+        unknown = form.raw["properties"].keys() - known
+        return len(unknown & {*items(form.raw.get("required"))}), len(unknown)
+
+    only = min(with_file, key=distance)
     return {"$ref": only.pointer} if only.pointer else only.raw
 
 

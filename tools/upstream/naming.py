@@ -99,6 +99,10 @@ class Components:
         """The alternatives of a schema of the document."""
         return self._flattener.read(raw).forms
 
+    def present_fields(self, name: str) -> set[str]:
+        """The fields that a component has in the present openapi.yaml."""
+        return {*self._present.get(name, {}).get("properties", {})}
+
     def adopt(self, name: str, ours: Schema) -> None:
         """Add what the present component *ours* has to what the document has under its name."""
         schema = self.schemas.setdefault(name, ours)
