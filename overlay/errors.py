@@ -3,6 +3,7 @@
     OverlayError
     ├── ConfigurationError (ValueError)      no token, a base URL that cannot be used, a bad argument
     ├── InvalidInputError (ValueError)       a file of requests, with every bad line and its reason
+    ├── CostLimitError                       the requests may cost more than max_cost
     ├── TokenProviderError                   the token provider raised, or returned no usable token
     ├── APIError                             the service, or the connection to it
     │   ├── APIConnectionError               no answer
@@ -27,6 +28,7 @@
     ├── UnclaimedAnswersError                answers that name no request, and requests without an answer
     ├── WaitTimeoutError (TimeoutError)      the batch did not end in time
     ├── ResultError                          one line's failure, raised on request
+    ├── AcceptError                          the caller's accept raised for an answer
     ├── JobNotFoundError                     no job with this id in the home folder
     ├── JobMismatchError                     the job has different requests, or another service
     ├── JobLockedError                       another process is working on the job

@@ -27,9 +27,11 @@ TYPES = [
 DETAILS = {
     "batch_id": "batch_1",
     "code": "c",
+    "cost": 1.5,
     "custom_id": "r1",
     "input_file_id": "file-1",
     "job_id": "job",
+    "max_cost": 1.0,
     "path": Path("in.jsonl"),
     "pid": 7,
     "since": "2026-11-01T00:00:00Z",

@@ -110,8 +110,9 @@ def test_a_link_that_another_made_is_not_followed_and_is_named(scene, tmp_path, 
 IN_ANOTHERS_HOME = """
 import os, sys
 from overlay import Client, StorageError
-os.setuid(int(sys.argv[2]))
 with Client(token="t", base_url="http://127.0.0.1:9/v1", home=sys.argv[1]) as client:
+    client.jobs  # loaded while Python's own modules can be read
+    os.setuid(int(sys.argv[2]))
     for act in (lambda: client.jobs.identify([]), lambda: client.jobs.retrieve("j")):
         try:
             act()
