@@ -69,6 +69,8 @@ def moderation_body(
     """For /v1/moderations. Raises ConfigurationError for an image that is none."""
     parts = [{"type": "image_url", "image_url": {"url": image_url(image)}} for image in images]
     if not parts:
+        if not text:
+            raise ConfigurationError("there is nothing to moderate: give input= or images=")
         return _joined({"model": _named(model), "input": text}, fields)
     texts = [text] if isinstance(text, str) else text
     words = [{"type": "text", "text": each} for each in texts if each]

@@ -12,19 +12,17 @@ import msgspec
 
 from overlay.lines import is_array, is_object
 from overlay.requests.reasons import quoted
-from overlay.services.profile import CHAT
+from overlay.requests.strict_subset import slips
+from overlay.services.profile import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES
 
-_RESPONSES, _COMPLETIONS, _EMBEDDINGS = "/v1/responses", "/v1/completions", "/v1/embeddings"
 ENDPOINTS = (
-    *(CHAT, _RESPONSES, _EMBEDDINGS, _COMPLETIONS, "/v1/moderations"),
+    *(CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS, MODERATIONS),
     *("/v1/images/generations", "/v1/images/edits", "/v1/videos"),
 )
 """What a batch may name at OpenAI: the API reference, "Create batch"."""
-_NEED_MODEL = frozenset({CHAT, _COMPLETIONS, _EMBEDDINGS})
+_NEED_MODEL = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
 _NEAR = 0.85
 """How alike two paths must be for one to be a slip of the other."""
-_DEEPEST = 10
-"""Levels of objects in a strict schema: the guide on structured outputs, "Objects have limitations"."""
 
 
 class Body(msgspec.Struct):
@@ -62,12 +60,12 @@ def body_problems(url: str, body: Body) -> Iterator[str]:
         yield '"body" has "stream": a batch cannot stream'
     if url in _NEED_MODEL and not body.model:
         yield '"body" has no "model"' if body.model is None else '"model" in "body" is empty'
-    if url == _EMBEDDINGS and not bytes(body.input):
+    if url == EMBEDDINGS and not bytes(body.input):
         yield '"body" has no "input"'
-    if url == _RESPONSES and bytes(body.messages) and not bytes(body.input):
+    if url == RESPONSES and bytes(body.messages) and not bytes(body.input):
         yield '"body" has "messages", which is for /v1/chat/completions; /v1/responses takes "input"'
     for schema in _strict_schemas(body):
-        yield from _strictness(schema)
+        yield from slips(schema)
 
 
 def _strict_schemas(body: Body) -> Iterator[Any]:
@@ -93,39 +91,3 @@ def _in(holder: Any) -> Iterator[Any]:
         and is_object(holder.get("parameters"))
     ):
         yield holder["parameters"]
-
-
-def _strictness(schema: Any) -> Iterator[str]:
-    """What breaks the strict subset: the guide on structured outputs, "Supported schemas"."""
-    if schema.get("type") != "object":
-        yield 'a strict schema must be an object at its top, with "type": "object"'
-        return
-    found = next(_slips(schema, "", 1), None)
-    if found is not None:
-        yield f"a strict schema is refused: {found}"
-
-
-def _slips(schema: Any, place: str, depth: int) -> Iterator[str]:
-    if not is_object(schema):
-        return
-    where = place or "at its top"
-    properties = schema.get("properties")
-    if schema.get("type") == "object" or is_object(properties):
-        if schema.get("additionalProperties") is not False:
-            yield f'{where}: "additionalProperties" must be false'
-        named, required = set(properties or {}), schema.get("required")
-        missing = sorted(named - set(required if is_array(required) else ()))
-        if missing:
-            yield f'{where}: "required" must have every property, and lacks {", ".join(missing[:5])}'
-        if depth > _DEEPEST:
-            yield f"{where}: objects are nested more than {_DEEPEST} deep"
-            return
-        for name, part in (properties or {}).items():
-            yield from _slips(part, f"{place}.{name}".lstrip("."), depth + 1)
-    yield from _slips(schema.get("items"), f"{place}[]", depth)
-    parts = schema.get("anyOf")
-    for part in parts if is_array(parts) else ():
-        yield from _slips(part, place, depth)
-    defs = schema.get("$defs")
-    for name, part in defs.items() if is_object(defs) else ():
-        yield from _slips(part, f"$defs.{name}", depth)

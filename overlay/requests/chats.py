@@ -21,7 +21,7 @@ from overlay.requests.asking import (
 from overlay.requests.cells import Row, cell
 from overlay.requests.prompts import Prompt, columns_in, fill_prompts, read_prompt, read_prompts
 from overlay.requests.rows import RowWords, Template
-from overlay.services.profile import CHAT
+from overlay.services.profile import CHAT, RESPONSES
 
 A = TypeVar("A")
 
@@ -170,7 +170,7 @@ class Chat(_Asking[A]):
 class Response(_Asking[A]):
     """A response (/v1/responses) for each row."""
 
-    _endpoint = "/v1/responses"
+    _endpoint = RESPONSES
     _framed = staticmethod(response_frame)
     _worded = staticmethod(response_words)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import stat
 from pathlib import Path
+from typing import TypeAlias
 
 from overlay.errors import ConfigurationError
 from overlay.requests.reasons import quoted
 
+Image: TypeAlias = str | Path | bytes
+"""A path, an http or data URL, or the content of a file."""
 _LARGEST = 20_000_000
 """Bytes: the guide on images, "Image input requirements"."""
 _PASSED_ON = ("https://", "http://", "data:image/")

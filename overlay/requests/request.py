@@ -11,17 +11,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import msgspec
 
 from overlay.errors import InvalidInputError, Problem
 from overlay.lines import open_lines, replacing, split, storage_errors
+from overlay.requests.answers import answer_schema
+from overlay.requests.asking import (
+    Message,
+    chat_frame,
+    chat_words,
+    embedding_body,
+    moderation_body,
+    one_of,
+    response_frame,
+    response_words,
+)
 from overlay.requests.checks import InputCheck, InputSummary
+from overlay.requests.images import Image
 from overlay.services import Limits, ServiceProfile
+from overlay.services.profile import CHAT, EMBEDDINGS, MODERATIONS, RESPONSES
 
 __all__ = ["InputSummary", "Limits", "Request", "check_requests", "read_requests", "write_requests"]
 
@@ -42,6 +55,73 @@ class Request:
     body: Mapping[str, Any]
     url: str = attrs.field(default="/v1/chat/completions", kw_only=True)
     method: str = attrs.field(default="POST", kw_only=True)
+
+    @classmethod
+    def chat(
+        cls,
+        custom_id: str,
+        *,
+        model: str,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        system: str | None = None,
+        images: Sequence[Image] = (),
+        answer: Any = None,
+        **fields: Any,
+    ) -> Self:
+        """Ask for a chat completion, by a prompt or by messages. Any other keyword is a field of the body.
+
+        `images` are paths, URLs or bytes. `answer` is the type of the answer, which `Result.parse` takes as well: a
+        dataclass, attrs class, TypedDict, msgspec Struct or pydantic model, or a JSON schema. Raises
+        ConfigurationError for what cannot be asked.
+        """
+        words = one_of(prompt, messages, images)
+        frame = chat_frame(model, None if answer is None else answer_schema(answer), fields)
+        return cls(custom_id, frame | chat_words(words, system, images), url=CHAT)
+
+    @classmethod
+    def response(
+        cls,
+        custom_id: str,
+        *,
+        model: str,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        system: str | None = None,
+        images: Sequence[Image] = (),
+        answer: Any = None,
+        **fields: Any,
+    ) -> Self:
+        """As `chat`, for /v1/responses: `system` becomes its instructions."""
+        words = one_of(prompt, messages, images)
+        frame = response_frame(model, None if answer is None else answer_schema(answer), fields)
+        return cls(custom_id, frame | response_words(words, system, images), url=RESPONSES)
+
+    @classmethod
+    def embedding(
+        cls,
+        custom_id: str,
+        *,
+        model: str,
+        input: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]],  # noqa: A002 - the API's word
+        dimensions: int | None = None,
+        **fields: Any,
+    ) -> Self:
+        """Ask for the vector of a text, or of several, given as text or as tokens."""
+        return cls(custom_id, embedding_body(model, input, dimensions, fields), url=EMBEDDINGS)
+
+    @classmethod
+    def moderation(
+        cls,
+        custom_id: str,
+        *,
+        model: str,
+        input: str | Sequence[str] = (),  # noqa: A002 - the API's word
+        images: Sequence[Image] = (),
+        **fields: Any,
+    ) -> Self:
+        """Ask whether a text, or an image, is harmful. `images` are paths, URLs or bytes."""
+        return cls(custom_id, moderation_body(model, input, images, fields), url=MODERATIONS)
 
     def to_line(self) -> bytes:
         r"""The request as a line of an input file, `\n` included.

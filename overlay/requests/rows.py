@@ -21,7 +21,7 @@ from overlay.requests.cells import Row, cell_text, check_columns, row_error
 from overlay.requests.prompts import Prompt, columns_in, read_prompt
 from overlay.requests.reasons import quoted
 from overlay.requests.request import Request
-from overlay.services.profile import CHAT
+from overlay.services.profile import CHAT, EMBEDDINGS
 
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
@@ -110,7 +110,7 @@ class Embed(Template[Embedding]):
         read = read_prompt(input) if isinstance(input, str) else input
         self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - attrs writes it
             model=model,
-            endpoint="/v1/embeddings",
+            endpoint=EMBEDDINGS,
             column=column,
             input=input,
             dimensions=dimensions,

@@ -13,7 +13,8 @@ Operation: TypeAlias = Literal[
     "create", "retrieve", "list", "cancel", "upload", "file", "files", "content", "delete"
 ]
 """Of batches: create, retrieve, list, cancel; of files: upload, file (its record), files, content, delete."""
-CHAT = "/v1/chat/completions"
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+RESPONSES, EMBEDDINGS, MODERATIONS = "/v1/responses", "/v1/embeddings", "/v1/moderations"
 
 
 @attrs.frozen(kw_only=True)
