@@ -30,6 +30,8 @@ class AnswerSchema:
 
     name: str
     schema: dict[str, Any]
+    with_formats: dict[str, Any] = attrs.field(repr=False)
+    """The same, with the formats of its strings, such as dates, in their places: not every model takes them there."""
 
     def named(self) -> dict[str, Any]:
         """As `response_format` and `text.format` take it."""
@@ -58,12 +60,16 @@ def answer_schema(answer: Any) -> AnswerSchema:
         raise ConfigurationError(
             f"an answer must be an object with fields, and {name} is none: give {_TAKEN}"
         )
-    schema = rewriting.node(root, name)
-    if rewriting.done:
-        schema["$defs"] = rewriting.done
+    schema = _rewritten(rewriting, root, name)
     for slip in slips(schema):
         raise ConfigurationError(f"{name} cannot be the type of an answer: {slip}")
-    return AnswerSchema(_NAME.sub("_", name)[:_LONGEST_NAME] or "answer", schema)
+    with_formats = _rewritten(Rewriting(definitions(whole), rewriting.times, formats=True), root, name)
+    return AnswerSchema(_NAME.sub("_", name)[:_LONGEST_NAME] or "answer", schema, with_formats)
+
+
+def _rewritten(rewriting: Rewriting, root: dict[str, Any], name: str) -> dict[str, Any]:
+    schema = rewriting.node(root, name)
+    return {**schema, "$defs": rewriting.done} if rewriting.done else schema
 
 
 def type_name(answer: Any) -> str:

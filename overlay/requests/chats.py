@@ -66,7 +66,7 @@ class _Asking(Template[A]):
             answer=dict if isinstance(answer, Mapping) else answer,
             fields=fields,
             columns=needed,
-            schema=None if schema is None else schema.schema,
+            schema=None if schema is None else schema.with_formats,
             words=read,
             system_prompt=read_system,
             frame=self._framed(model, schema, fields),

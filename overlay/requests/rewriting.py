@@ -57,6 +57,8 @@ class Rewriting:
 
     defs: dict[str, Any]
     times: Mapping[tuple[str, str], str]
+    formats: bool = False
+    """Whether formats stay in their places. Only newer models take them there."""
     done: dict[str, Any] = attrs.field(factory=dict[str, Any])
     _inlined: list[str] = attrs.field(factory=list[str])
 
@@ -96,6 +98,8 @@ class Rewriting:
         if kind == "object":
             return self._object(schema, place)
         described = _described(schema) | {"type": kind}
+        if self.formats and "format" in schema:
+            described["format"] = schema["format"]
         return (
             described | {"items": self.node(schema.get("items"), f"{place}[]")}
             if kind == "array"

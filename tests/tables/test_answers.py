@@ -98,7 +98,7 @@ TIMES = {
         "at": {"type": "string", "format": "date-time"},
         "clock": {"type": ["string", "null"], "format": "time"},
         "count": {"type": ["integer", "number"]},
-        "what": {"type": "array", "items": {}},
+        "what": {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"type": "string"}]}},
     },
 }
 ANSWERS = {
