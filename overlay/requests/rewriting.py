@@ -127,6 +127,8 @@ class Rewriting:
             option = self.node(part, place)
             flat = option["anyOf"] if option.keys() == {"anyOf"} else [option]
             options += [each for each in flat if each not in options]
+        if {"type": "number"} in options:
+            options = [each for each in options if each != {"type": "integer"}]  # which is a number, too
         _begin_differently([self._resolved(option) for option in options])
         said = {"description": schema["description"]} if schema.get("description") else {}
         if len(options) == 1 and (not said or "$ref" not in options[0]):
