@@ -31,7 +31,7 @@ class AnswerSchema:
     name: str
     schema: dict[str, Any]
     with_formats: dict[str, Any] = attrs.field(repr=False)
-    """The same, with the formats of its strings, such as dates, in their places, where not every model takes them."""
+    """The same, with the formats of its strings, such as dates, in their places: not all models take them."""
 
     def named(self) -> dict[str, Any]:
         """As `response_format` and `text.format` take it."""
