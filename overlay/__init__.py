@@ -110,6 +110,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         write_requests as write_requests,
     )
     from overlay.requests.rows import Embed as Embed
+    from overlay.results.contents import ToolCall as ToolCall
     from overlay.results.failures import Failure as Failure
     from overlay.results.iterables import (
         AsyncResults as AsyncResults,

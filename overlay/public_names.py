@@ -70,6 +70,7 @@ HOMES = {
     "Token": "wire.auth",
     "TokenProvider": "wire.auth",
     "TokenProviderError": "errors",
+    "ToolCall": "results.contents",
     "UnclaimedAnswersError": "errors",
     "UnknownOutcomeError": "errors",
     "UnprocessableEntityError": "errors",

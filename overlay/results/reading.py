@@ -86,7 +86,16 @@ def usage_of(usage: Any) -> Usage | None:
         input_tokens=_tokens(usage.get("input_tokens", usage.get("prompt_tokens"))),
         output_tokens=_tokens(usage.get("output_tokens", usage.get("completion_tokens"))),
         total_tokens=_tokens(usage.get("total_tokens")),
+        cached_tokens=_detail(usage, ("input_tokens_details", "prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=_detail(
+            usage, ("output_tokens_details", "completion_tokens_details"), "reasoning_tokens"
+        ),
     )
+
+
+def _detail(usage: dict[str, Any], places: tuple[str, ...], name: str) -> int | None:
+    found: Any = next((usage[place] for place in places if place in usage), None)
+    return _tokens(found.get(name)) if is_object(found) else None
 
 
 def _tokens(value: Any) -> int | None:
@@ -123,21 +132,23 @@ def _said(line: dict[str, Any]) -> Any:
 def _text(body: dict[str, Any]) -> str | None:
     choices = [choice for choice in parts_of(body.get("choices")) if not is_failed_part(choice)]
     if choices:
-        choice = min(choices, key=_place)
+        choice = min(choices, key=place_of)
         message = choice.get("message")
-        return _words(message.get("content")) if is_object(message) else string(choice.get("text"))
+        return words_of(message.get("content")) if is_object(message) else string(choice.get("text"))
     texts = [
-        _words(item["content"]) for item in parts_of(body.get("output")) if is_array(item.get("content"))
+        words_of(item["content"]) for item in parts_of(body.get("output")) if is_array(item.get("content"))
     ]
     text = _join(texts)
     return string(body.get("output_text")) if text is None else text
 
 
-def _place(choice: dict[str, Any]) -> int:
+def place_of(choice: dict[str, Any]) -> int:
+    """Where a choice, or a vector, belongs among the others."""
     return _integer(choice.get("index")) or 0
 
 
-def _words(content: Any) -> str | None:
+def words_of(content: Any) -> str | None:
+    """The text of a message's content, plain or in parts; None if there is none."""
     if not is_array(content):
         return string(content)
     return _join(string(part.get("text")) for part in parts_of(content) if _is_text(part.get("type")))

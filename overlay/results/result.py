@@ -10,7 +10,8 @@ breaks a loop.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from array import array
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
@@ -20,6 +21,17 @@ from overlay.errors import ResultError, one_line
 from overlay.hidden import without_secrets
 from overlay.lines import BOM, NESTING, brackets, decode_loosely, is_object, too_deep
 from overlay.notebooks import facts_html
+from overlay.results.contents import (
+    ToolCall,
+    candidates,
+    embeddings_of,
+    finish_of,
+    flagged_of,
+    images_of,
+    refusal_of,
+    texts_of,
+    tool_calls_of,
+)
 from overlay.results.parsing import parse_text
 from overlay.results.reading import body_of, read_loosely, usage_of
 from overlay.results.shapes import MALFORMED, MISSING, TEXT_PARTS, LineError, Reading, Usage
@@ -171,6 +183,47 @@ class Result(msgspec.Struct, eq=False, gc=False):
         return (self._reading or self._read()).text
 
     @property
+    def texts(self) -> list[str | None]:
+        """What the model wrote in each choice that did not fail, or in each message of a response, in order."""
+        return texts_of(self._fields())
+
+    @property
+    def finish(self) -> str | None:
+        """How the answer ended, in one vocabulary for all endpoints: `stop`, `length`, `content_filter` or
+        `tool_calls`. Other words are as the service has them; None where an endpoint has none.
+        """
+        return finish_of(self._fields())
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the model would not answer, in its own words; None if it did not refuse."""
+        return refusal_of(self._fields())
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The functions that the model wants called, in its first choice or its response, in order."""
+        return tool_calls_of(self._fields())
+
+    @property
+    def embeddings(self) -> list[array[float]]:
+        """The vectors, one for each text that was embedded, in their order: arrays of float32, whether the service
+        sent numbers or base64. `numpy.asarray(vector)` shares their memory.
+
+        Raises ResultError for a vector that is none.
+        """
+        return self._read_content(embeddings_of, "unexpected_embedding")
+
+    @property
+    def images(self) -> list[bytes | str]:
+        """The pictures: the content of each one's file, or its address. Raises ResultError for what is neither."""
+        return self._read_content(images_of, "unexpected_image")
+
+    @property
+    def flagged(self) -> bool | None:
+        """Whether anything that was moderated is harmful; None if the answer is no moderation."""
+        return flagged_of(self._fields())
+
+    @property
     def usage(self) -> Usage | None:
         """The tokens counted for this request; None if the service does not say."""
         return (self._reading or self._read()).usage
@@ -201,18 +254,51 @@ class Result(msgspec.Struct, eq=False, gc=False):
         """The text, which must be JSON, as a dataclass, attrs class, TypedDict, msgspec Struct or
         pydantic model.
 
-        A Markdown fence around the whole text is removed. Raises ResultError if the request failed,
-        if there is no text, and if the text does not fit.
+        A Markdown fence around the whole text is removed. Where the text does not fit, of several messages the last
+        that fits is taken, and then the arguments of a tool call.
+
+        Raises ResultError, with the request's own code if it failed, else with `refusal`, `length`,
+        `content_filter` or `tool_call` if that is why nothing fits, `no_text`, or `unexpected_text`.
         """
         text = self.raise_for_error().text
-        if text is None:
-            raise self._failure("the answer has no text to parse", "no_text")
+        problem: Exception | None = None
+        if text:
+            try:
+                return parse_text(text, type)
+            except (ValueError, msgspec.MsgspecError) as error:  # in older msgspec, not a ValueError
+                problem = error
+        for other in candidates(self._fields()):
+            with suppress(ValueError, msgspec.MsgspecError):
+                return parse_text(other, type)
+        raise self._unparsed(_name(type), problem) from problem
+
+    def _unparsed(self, wanted: str, problem: Exception | None) -> ResultError:
+        """Why the answer is not what was wanted."""
+        if refusal := self.refusal:
+            return self._failure(f"the model refused: {refusal}", "refusal")
+        finish = self.finish
+        if finish == "length":
+            return self._failure(f"the answer reached its limit before it was a valid {wanted}", finish)
+        if finish == "content_filter":
+            return self._failure("the answer was withheld by the service's content filter", finish)
+        if problem is not None:
+            return self._failure(f"the answer is not a valid {wanted}: {problem}", "unexpected_text")
+        if self.tool_calls:
+            return self._failure(f"no tool call's arguments are a valid {wanted}", "tool_call")
+        return self._failure("the answer has no text to parse", "no_text")
+
+    def _fields(self) -> dict[str, Any]:
+        """The body of an answer; empty if there is none."""
+        if self.error is not None:
+            return {}
+        body = self.body
+        return body if is_object(body) else {}
+
+    def _read_content(self, read: Callable[[dict[str, Any]], T], code: str) -> T:
         try:
-            return parse_text(text, type)
-        except (ValueError, msgspec.MsgspecError) as error:  # in older msgspec, not a ValueError
-            raise self._failure(
-                f"the answer is not a valid {_name(type)}: {error}", "unexpected_text"
-            ) from error
+            return read(self._fields())
+        except ValueError as error:
+            raise self._failure(str(error), code) from error
 
     def _decode_body(self) -> Any:
         body = None
@@ -239,12 +325,15 @@ class Result(msgspec.Struct, eq=False, gc=False):
         return reading
 
     def _failure(self, message: str, code: str | None) -> ResultError:
-        return ResultError(
-            without_secrets(f"request {self.custom_id!r}: {message}"),
+        error = ResultError(
+            without_secrets(message),
             custom_id=self.custom_id,
             code=None if code is None else without_secrets(code),
             status_code=self.status_code,
         )
+        # Not in the message, by which failures are counted; a traceback shows it all the same.
+        error.add_note(one_line(f"of request {self.custom_id!r}"))
+        return error
 
     def __repr__(self) -> str:
         outcome = "ok" if self.error is None else without_secrets(str(self.error))[:_REPR_KEPT]

@@ -58,6 +58,10 @@ class Usage:
     input_tokens: int | None
     output_tokens: int | None
     total_tokens: int | None
+    cached_tokens: int | None = None
+    """Those of the input that were in the service's cache."""
+    reasoning_tokens: int | None = None
+    """Those of the output that the model wrote for itself."""
 
 
 @attrs.frozen(kw_only=True)

@@ -70,13 +70,14 @@ def test_parse_asks_a_strict_model_as_json_is_asked():
 
 @pytest.mark.parametrize("type_", [Dataclass, Attrs, Typed, Struct, Model, Nested, list[int]])
 @pytest.mark.parametrize(
-    "text", ["", "{}", "not json", '{"x": "seven"}', "[" * 100_000, '{"x": 1} tail', "```\nx\n```"]
+    "text", ["{}", "not json", '{"x": "seven"}', "[" * 100_000, '{"x": 1} tail', "```\nx\n```"]
 )
 def test_parse_tells_what_does_not_fit(type_, text):
-    with pytest.raises(ResultError, match="request 'a': the answer is not a valid ") as caught:
+    with pytest.raises(ResultError, match=r"^the answer is not a valid ") as caught:
         said(text).parse(type_)
     assert (caught.value.custom_id, caught.value.code) == ("a", "unexpected_text")
     assert caught.value.__cause__ is not None
+    assert caught.value.__notes__ == ["of request 'a'"]
 
 
 def test_parse_of_no_text_and_of_a_failure():
