@@ -62,7 +62,8 @@ class Table:
         except self._error as error:
             raise StorageError(f"{path}: {error}", path=path) from error
 
-    def _run(self, statement: str, *values: Any) -> Any:
+    def run(self, statement: str, *values: Any) -> Any:
+        """Execute a statement. Raises StorageError."""
         try:
             return self._db.execute(statement, values)
         except self._error as error:
@@ -95,11 +96,11 @@ class FirstAsked(Table):
 
     def find(self, identity: bytes) -> Place | None:
         """Where an identical request is, if there is one."""
-        row = self._run("SELECT shard, number FROM asked WHERE identity = ?", identity).fetchone()
+        row = self.run("SELECT shard, number FROM asked WHERE identity = ?", identity).fetchone()
         return None if row is None else Place(*row)
 
     def add(self, identity: bytes, place: Place) -> None:
-        self._run("INSERT INTO asked VALUES (?, ?, ?)", identity, place.shard, place.number)
+        self.run("INSERT INTO asked VALUES (?, ?, ?)", identity, place.shard, place.number)
 
     def close(self) -> None:
         super().close()

@@ -42,21 +42,21 @@ class KnownAnswers(Table):
         if not job.ended or job.base_url != self._base_url:
             return
         created = job.created.timestamp()
-        if self._run("SELECT 1 FROM job WHERE id = ? AND created = ?", job.id, created).fetchone():
+        if self.run("SELECT 1 FROM job WHERE id = ? AND created = ?", job.id, created).fetchone():
             return
         folder = self._jobs / job.id
-        self._run("BEGIN IMMEDIATE")
+        self.run("BEGIN IMMEDIATE")
         try:
             for shard in sorted({shard.number for shard in job.shards}):
                 self._take_in_shard(folder, job.id, shard)
-            self._run("INSERT OR REPLACE INTO job VALUES (?, ?)", job.id, created)
+            self.run("INSERT OR REPLACE INTO job VALUES (?, ?)", job.id, created)
         except OverlayError:  # damaged, or just being pruned
-            self._run("ROLLBACK")
+            self.run("ROLLBACK")
             return
         except BaseException:
-            self._run("ROLLBACK")
+            self.run("ROLLBACK")
             raise
-        self._run("COMMIT")
+        self.run("COMMIT")
 
     def _take_in_shard(self, folder: Path, job_id: str, shard: int) -> None:
         start = 0
@@ -72,12 +72,12 @@ class KnownAnswers(Table):
                         len(line),
                         zlib.crc32(line),
                     )
-                    self._run("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+                    self.run("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
                 start += len(line)
 
     def find(self, identity: bytes) -> Result | None:
         """The answer to an identical request, if there is a good one and it is still on this disk."""
-        row = self._run(
+        row = self.run(
             "SELECT job, shard, start, size, crc FROM answer WHERE service = ? AND identity = ?",
             self._service,
             identity,

@@ -18,6 +18,7 @@ from overlay.costs.estimate import Tally
 from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
 from overlay.flows.steps import Flow, Pull, Work
 from overlay.jobs.budget import Budget
+from overlay.jobs.differing import difference, note
 from overlay.jobs.home import SPOOLING, check_service, checked_job_id, home_id, ready
 from overlay.jobs.identity import Earlier
 from overlay.jobs.known_answers import asked_earlier
@@ -25,7 +26,7 @@ from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.reading import list_jobs
 from overlay.jobs.records import JobOptions, JobRecord, Unit
-from overlay.jobs.spool import Spool, Spooled
+from overlay.jobs.spool import Spool, Spooled, notes_path
 from overlay.lines import MIB, storage_errors, sync_folder
 from overlay.private import make_folder
 from overlay.requests.request import Request
@@ -83,6 +84,7 @@ def prepare(
             keep=not known,
             bodies=bodies,
             tally=budget.tally if budget is not None else None,
+            note=note if known else None,
         )
         name = given or _derived_id(settings, spooled)
         if callable(job_id):
@@ -141,6 +143,7 @@ def take_in(
     bodies: bool = False,
     tally: Tally | None = None,
     earlier: Earlier | None = None,
+    note: Callable[[bytes, str], bytes] | None = None,
 ) -> Flow[Spooled]:
     """Put requests on disk; or, with `keep=False`, only check them, and add them up where there is a tally."""
     limits = service.limits if limits is None else limits
@@ -157,6 +160,7 @@ def take_in(
         bodies=bodies,
         tally=tally,
         earlier=earlier,
+        note=note,
     )
     stack.callback(spool.close)
     at_most = _FIRST_CHUNK
@@ -234,20 +238,23 @@ def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Un
             else:
                 (target / SPOOLING).unlink(missing_ok=True)
                 sync_folder(target.parent)
-    _compare(target, record)
+    _compare(target, record, notes_path(folder))
 
 
-def _compare(target: Path, record: JobRecord) -> None:
+def _compare(target: Path, record: JobRecord, notes: Path) -> None:
     ledger = Ledger(target / "ledger.db")
     try:
         known = ledger.job()
+        shards = max((unit.shard for unit in ledger.units()), default=0)
     finally:
         ledger.close()
     if known.digest != record.digest:
         refused = ", all of which the service refused" if known.state == "failed" else ""
+        told = f": {difference(target, notes, shards)}" if notes.exists() else ""
         raise JobMismatchError(
             f"job {record.id} exists with different requests ({known.requests:,} there, {record.requests:,} here)"
-            f"{refused}; use another id, or delete the job",
+            f"{told}{refused}; use another id, with reuse=True (--reuse) to pay only for what is new, or delete "
+            "the job",
             job_id=record.id,
         )
     check_service(known, record.base_url)

@@ -55,6 +55,11 @@ def places_path(folder: Path, shard: int) -> Path:
     return folder / "shards" / f"{shard:05}.repeats"
 
 
+def notes_path(folder: Path) -> Path:
+    """Where the digests of requests are that are only compared with those of a job."""
+    return folder / "notes"
+
+
 def reused_path(folder: Path, shard: int) -> Path:
     """An empty file, beside a shard whose answers are from earlier jobs."""
     return folder / "shards" / f"{shard:05}.reused"
@@ -183,6 +188,7 @@ class Spool:
         bodies: bool = False,
         tally: Tally | None = None,
         earlier: Earlier | None = None,
+        note: Callable[[bytes, str], bytes] | None = None,
     ) -> None:
         self._folder = folder
         self._limits = limits
@@ -194,6 +200,7 @@ class Spool:
         self._tokens = TokenCounter()
         self._tally = tally
         self._earlier = earlier
+        self._note = note
         of_lines = attrs.evolve(limits, requests=None, bytes=None, embedding_inputs=None)
         self._check = _Check(limits=of_lines, service=service, bodies=bodies)
         self._digest = hashlib.sha256()
@@ -206,6 +213,7 @@ class Spool:
                 make_folder(folder / "results")
             self._order: BinaryIO = make_file(folder / "order").open("wb")
             self._seen = SeenIds(folder / "seen")
+            self._notes = make_file(notes_path(folder)).open("wb") if note is not None else None
 
     def add(self, requests: Sequence[Request | bytes]) -> int:
         """Add requests, or lines of a file, and return how many bytes the longest has.
@@ -231,6 +239,9 @@ class Spool:
                     ids.append((_short(name), check.requests))
                 continue
             self._digest.update(canonical(line))
+            if self._notes is not None and self._note is not None:
+                with storage_errors(self._folder):
+                    self._notes.write(self._note(line, check.custom_id))
             accepted.append((line, check.custom_id, check.url, check.line_model, check.inputs))
             ids.append((_short(check.custom_id), check.requests))
         self._note_ids(ids)
@@ -334,8 +345,10 @@ class Spool:
 
     def close(self) -> None:
         """Close what is open."""
-        with suppress(OSError):
-            self._order.close()
+        for file in (self._order, self._notes):
+            with suppress(OSError):
+                if file is not None:
+                    file.close()
         self._seen.close()
         for writer in self._writers.values():
             writer.abandon()

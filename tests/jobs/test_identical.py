@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from support.job_scene import TWO
 from support.job_steps import chat, chats, custom_ids
 
-from overlay import StorageError
+from overlay import JobMismatchError, StorageError
 from overlay.jobs.identity import identity
 from overlay.jobs.known_answers import KnownAnswers
 
@@ -254,3 +254,24 @@ def test_identity_is_equality_as_json(one, other):
     same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
     assert (identity(line(one), "/v1/a") == identity(line(other), "/v1/a")) is same
     assert identity(line(one), "/v1/a") != identity(line(one), "/v1/b")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda requests: [*requests, chat("new", "x"), chat("newer", "y")], "2 added (the first: 'new')"),
+        (lambda requests: [chat("r0", "other"), *requests[1:]], "1 changed ('r0')"),
+        (lambda requests: requests[:3], "2 removed (the first: 'r3')"),
+        (lambda requests: [*requests[1:], chat("n" * 80, "x")], "1 added ('nnn"),
+        (lambda requests: requests[::-1], "only their order differs"),
+    ],
+)
+def test_other_requests_under_the_same_id_are_told_apart(scene, change, told):
+    requests = [chat(f"r{number}", f"ask {number}") for number in range(5)]
+    scene.submit(requests)
+    with pytest.raises(JobMismatchError) as caught:
+        scene.submit(change(requests))
+    assert told in str(caught.value)
+    assert "with reuse=True (--reuse) to pay only for what is new" in str(caught.value)
+    assert not list((scene.api.settings.home / "spool").iterdir())
+    assert scene.submit(requests).requests == 5
