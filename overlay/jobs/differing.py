@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from overlay.jobs.identity import Table, canonical
-from overlay.jobs.spool import lines_of, shard_path
+from overlay.jobs.spool import lines_of, notes_path
 from overlay.requests.checks import custom_id_of
 
 _SHORTENED = 60
@@ -43,10 +43,10 @@ class _Kind:
         return f"{self.count:,} {word} ({'the first: ' * (self.count > 1)}{shown!r})"
 
 
-def difference(job: Path, notes: Path, shards: int) -> str:
-    """How requests that were noted differ from those of a job in so many shards, in words. Raises StorageError."""
+def difference(job: Path, spool: Path) -> str:
+    """How the requests that a spool notes, or keeps, differ from those of a job, in words. Raises StorageError."""
     table = Table(
-        notes.with_suffix(".db"),
+        spool / "differing",
         "PRAGMA journal_mode=OFF",
         "PRAGMA synchronous=OFF",
         "CREATE TABLE request (name TEXT PRIMARY KEY, digest BLOB) WITHOUT ROWID",
@@ -54,14 +54,13 @@ def difference(job: Path, notes: Path, shards: int) -> str:
     )
     added, changed, removed = _Kind(), _Kind(), _Kind()
     try:
-        for line in _requests_of(job, shards):
+        for line in _requests_of(job):
             table.run("INSERT OR IGNORE INTO request VALUES (?, ?)", custom_id_of(line) or "", _digest(line))
-        for given in lines_of(notes):
-            name = msgspec.json.decode(given[2 * _DIGEST :], type=str)
+        for name, digest in _given(spool):
             known = table.run("SELECT digest FROM request WHERE name = ?", name).fetchone()
             if known is None:
                 added.add(name)
-            elif known[0].hex().encode() != given[: 2 * _DIGEST]:
+            elif known[0].hex().encode() != digest:
                 changed.add(name)
             table.run("DELETE FROM request WHERE name = ?", name)
         (removed.count,) = table.run("SELECT count(*) FROM request").fetchone()
@@ -72,8 +71,17 @@ def difference(job: Path, notes: Path, shards: int) -> str:
     return ", ".join(filter(None, words)) or "only their order differs"
 
 
-def _requests_of(job: Path, shards: int) -> Iterator[bytes]:
-    for number in range(1, shards + 1):
-        path = shard_path(job, number, 0)
-        if path.exists():
-            yield from lines_of(path)
+def _given(spool: Path) -> Iterator[tuple[str, bytes]]:
+    notes = notes_path(spool)
+    if notes.exists():
+        for line in lines_of(notes):
+            yield msgspec.json.decode(line[2 * _DIGEST :], type=str), line[: 2 * _DIGEST]
+    else:
+        for line in _requests_of(spool):
+            yield custom_id_of(line) or "", _digest(line).hex().encode()
+
+
+def _requests_of(folder: Path) -> Iterator[bytes]:
+    """The requests in a job's folder, or a spool, as they were given."""
+    for path in sorted((folder / "shards").glob("*-0.jsonl")):
+        yield from lines_of(path)

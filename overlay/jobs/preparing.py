@@ -26,7 +26,7 @@ from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.reading import list_jobs
 from overlay.jobs.records import JobOptions, JobRecord, Unit
-from overlay.jobs.spool import Spool, Spooled, notes_path
+from overlay.jobs.spool import Spool, Spooled
 from overlay.lines import MIB, storage_errors, sync_folder
 from overlay.private import make_folder
 from overlay.requests.request import Request
@@ -238,23 +238,21 @@ def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Un
             else:
                 (target / SPOOLING).unlink(missing_ok=True)
                 sync_folder(target.parent)
-    _compare(target, record, notes_path(folder))
+    _compare(target, record, folder)
 
 
-def _compare(target: Path, record: JobRecord, notes: Path) -> None:
+def _compare(target: Path, record: JobRecord, spool: Path) -> None:
     ledger = Ledger(target / "ledger.db")
     try:
         known = ledger.job()
-        shards = max((unit.shard for unit in ledger.units()), default=0)
     finally:
         ledger.close()
     if known.digest != record.digest:
         refused = ", all of which the service refused" if known.state == "failed" else ""
-        told = f": {difference(target, notes, shards)}" if notes.exists() else ""
         raise JobMismatchError(
-            f"job {record.id} exists with different requests ({known.requests:,} there, {record.requests:,} here)"
-            f"{told}{refused}; use another id, with reuse=True (--reuse) to pay only for what is new, or delete "
-            "the job",
+            f"job {record.id} exists with different requests ({known.requests:,} there, {record.requests:,} here): "
+            f"{difference(target, spool)}{refused}; use another id, with reuse=True (--reuse) to pay only for what is "
+            "new, or delete the job",
             job_id=record.id,
         )
     check_service(known, record.base_url)

@@ -272,6 +272,9 @@ def test_other_requests_under_the_same_id_are_told_apart(scene, change, told):
     with pytest.raises(JobMismatchError) as caught:
         scene.submit(change(requests))
     assert told in str(caught.value)
+    with pytest.raises(JobMismatchError) as caught:
+        scene.submit(change(requests), id=lambda _: "j")
+    assert told in str(caught.value)
     assert "with reuse=True (--reuse) to pay only for what is new" in str(caught.value)
     assert not list((scene.api.settings.home / "spool").iterdir())
     assert scene.submit(requests).requests == 5
