@@ -251,8 +251,8 @@ def _compare(target: Path, record: JobRecord, spool: Path) -> None:
         refused = ", all of which the service refused" if known.state == "failed" else ""
         raise JobMismatchError(
             f"job {record.id} exists with different requests ({known.requests:,} there, {record.requests:,} "
-            f"here): {difference(target, spool)}{refused}; use another id, with reuse=True (--reuse) to pay only for "
-            "what is new, or delete the job",
+            f"here): {difference(target, spool)}{refused}; use another id, with reuse=True (--reuse) to pay only "
+            "for what is new, or delete the job",
             job_id=record.id,
         )
     check_service(known, record.base_url)
