@@ -182,6 +182,10 @@ def _reset(context: JobContext, units: list[Unit]) -> None:
             unit.looks = unit.completed = unit.failed = unit.missing = 0
             unit.input_tokens = unit.output_tokens = unit.strays = 0
             context.ledger.save(unit)
+    repeated = [unit for unit in context.ledger.units() if unit.source == "repeated" and not unit.generation]
+    for unit in repeated if units else ():
+        unit.state = "repeats"  # it gets the new answers
+    context.ledger.save(*repeated)
     record = context.record
     record.swept = False
     if record.state == "failed":

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from support.job_scene import TWO
 from support.job_steps import chat, chats, custom_ids
 
-from overlay import JobMismatchError, StorageError
+from overlay import BatchFailedError, JobMismatchError, StorageError
 from overlay.jobs.identity import identity
 from overlay.jobs.known_answers import KnownAnswers
 
@@ -142,6 +142,18 @@ def test_repeats_of_what_is_sent_again_get_the_last_answer(scene):
     scene.wait(100)
     assert scene.finish().ok == 2
     assert sent(scene) == ["a", "a"]
+
+
+def test_what_is_refused_and_sent_once_more_is_repeated_once_more(scene):
+    requests = [chat(f"r{n}", f"ask {n % 2}") for n in range(4)]
+    scene.submit(requests, dedupe=True)
+    for batch in scene.fake.live():
+        scene.fake.fail(batch, "model_not_found")
+    with pytest.raises(BatchFailedError):
+        scene.jobs.wait("j")
+    assert scene.jobs.retrieve("j").failed == 4
+    scene.submit(requests, dedupe=True)
+    assert (scene.finish().ok, [result.text for result in scene.jobs.results("j")]) == (4, ["r0", "r1"] * 2)
 
 
 def test_a_retry_sends_what_is_repeated_once_too(scene):
