@@ -85,7 +85,7 @@ def test_a_line_that_is_alone_has_its_answer_once_a_witness_was_answered(failure
     with ModelServer(only("a", failure)) as model, forwarding(model) as service, http_to(service) as http:
         batch = run(http, [line("a")])
         assert (batch["status"], batch["request_counts"]["failed"]) == ("completed", 1)
-    assert 5 <= model.ids().count("a") <= 10
+    assert 5 <= model.ids().count("a") <= 20  # probes are paced by time
     witnesses = [each for each, name in zip(model.asked, model.ids(), strict=True) if name is None]
     assert witnesses[0] == {
         "model": "m",
@@ -104,7 +104,7 @@ def test_lines_that_all_fail_at_the_end_have_their_answers():
         batch = run(http, 10)
         assert results(http, batch["error_file_id"]).keys() == bad
         assert batch["request_counts"] == {"total": 10, "completed": 6, "failed": 4}
-    assert max(model.ids().count(name) for name in bad) <= 15
+    assert max(model.ids().count(name) for name in bad) <= 25
 
 
 def test_a_line_that_is_alone_waits_as_long_as_the_witness_is_not_answered():
