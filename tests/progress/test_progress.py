@@ -101,10 +101,10 @@ for result in client.jobs.run(requests, id="mine", on_change=stop):
         check=False,
     )
     assert done.returncode == -signal.SIGINT
-    # After it Python may say, if it is asked to warn, that the script closed nothing.
-    last = [text for text in done.stderr.splitlines() if "Warning" not in text and text[:1].strip()][-1]
-    assert last.startswith("KeyboardInterrupt: job mine: batches that were created keep running")
-    assert last.endswith("overlay jobs wait mine")
+    # Python may warn after it, since the script has closed nothing.
+    (said,) = [text for text in done.stderr.splitlines() if text.startswith("KeyboardInterrupt")]
+    assert said.startswith("KeyboardInterrupt: job mine: batches that were created keep running"), done.stderr
+    assert said.endswith("overlay jobs wait mine")
 
 
 def test_asked_for_without_a_terminal_it_is_lines(tmp_path, service, capsys):
