@@ -50,4 +50,4 @@ def listing(setting: Setting) -> list[Figure]:
 
     what = f"{BATCHES:,} batches listed, {PAGE} a page"
     peer = Side("httpx `get` + `json`", bare)
-    return [compare(what, Side("ours", ours), peer, rounds=setting.rounds, target=1.5)]
+    return [compare(what, Side("ours", ours), peer, rounds=setting.rounds, target=1.2)]

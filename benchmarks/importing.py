@@ -34,7 +34,7 @@ def importing(setting: Setting) -> list[Figure]:
             ours = Side("ours", partial(_run, begin + code))
             peer = Side("`import httpx`", partial(_run, f"{begin}import httpx"))
             rounds = _ROUNDS * setting.rounds
-            figures.append(compare(f"`{code}`{place}", ours, peer, rounds=rounds, target=1.8))
+            figures.append(compare(f"`{code}`{place}", ours, peer, rounds=rounds, target=1.5))
     return figures
 
 

@@ -68,7 +68,7 @@ def joined(setting: Setting) -> list[Figure]:
     read = f"{what}, every text read"
     return [
         *_against_loops(setting, f"{what}, bodies undecoded", ids, peers.custom_id_of, target=1.6),
-        *_against_loops(setting, read, texts, peers.text_of, target=2.0),
+        *_against_loops(setting, read, texts, peers.text_of, target=1.4),
         Growth(read, memory.growth(setting.base_url, "joined", requests), JOINED),
     ]
 
