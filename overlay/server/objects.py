@@ -142,6 +142,13 @@ class Upload(msgspec.Struct, kw_only=True):
     file: File | None = None
 
 
+# Made once, when this is imported: while msgspec works out the fields of a type that it meets for the first time,
+# a second thread that meets the same type crashes the process.
+decode_batch = msgspec.json.Decoder(Batch).decode
+decode_file = msgspec.json.Decoder(File).decode
+decode_upload = msgspec.json.Decoder(Upload).decode
+
+
 class UploadPart(msgspec.Struct, kw_only=True):
     id: str
     object: str = "upload.part"

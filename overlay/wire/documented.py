@@ -51,6 +51,11 @@ class _Documented(msgspec.Struct, forbid_unknown_fields=True):
     usage: dict[str, Any] | None = None
 
 
+# msgspec works out the fields of a type when it first meets it, and a thread that meets it meanwhile crashes the
+# process. A decoder works them out here, while one thread imports this.
+msgspec.json.Decoder(_Documented)
+
+
 def is_documented(fields: dict[str, Any]) -> bool:
     """Whether nothing in a batch or a file has to be made readable."""
     try:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from overlay.server.disk import Disk, NoRoomError, room
-from overlay.server.objects import FINAL, Batch, File
+from overlay.server.objects import FINAL, Batch, File, decode_batch, decode_file
 
 _VERSION = 1
 _SCHEMA = """
@@ -67,6 +67,8 @@ class Progress(msgspec.Struct):
     failures: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     """Lines that failed, by the code of their failure."""
 
+
+_decode_progress = msgspec.json.Decoder(Progress).decode
 
 # Of the database: it is full, or its disk fails.
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
@@ -212,7 +214,7 @@ class Store:
             f"SELECT document FROM files WHERE id = ? AND ({limit} IS NULL OR {limit} > ?)",  # noqa: S608  a column
             (file_id, now),
         ).fetchone()
-        return msgspec.json.decode(row[0], type=File) if row else None
+        return decode_file(row[0]) if row else None
 
     def delete_file(self, file_id: str, now: float, usable_until: float) -> None:
         self.execute(
@@ -251,7 +253,7 @@ class Store:
 
     def batch(self, batch_id: str) -> Batch | None:
         row = self.execute("SELECT document FROM batches WHERE id = ?", (batch_id,)).fetchone()
-        return msgspec.json.decode(row[0], type=Batch) if row else None
+        return decode_batch(row[0]) if row else None
 
     def batches(self, *, after: int | None, limit: int, born_by: float) -> list[tuple[str, bytes]]:
         """(id, document), newest first, at most `limit`, older than the place `after`."""
@@ -262,7 +264,7 @@ class Store:
 
     def progress(self, batch_id: str) -> Progress | None:
         row = self.execute("SELECT progress FROM batches WHERE id = ?", (batch_id,)).fetchone()
-        return msgspec.json.decode(row[0], type=Progress) if row else None
+        return _decode_progress(row[0]) if row else None
 
     def final_statuses(self) -> dict[str, int]:
         """How many batches ended in each status. Reads all of them."""
@@ -275,10 +277,7 @@ class Store:
 
     def unfinished(self) -> list[tuple[Batch, Progress]]:
         rows = self.execute("SELECT document, progress FROM batches WHERE final = 0 ORDER BY seq").fetchall()
-        return [
-            (msgspec.json.decode(document, type=Batch), msgspec.json.decode(progress, type=Progress))
-            for document, progress in rows
-        ]
+        return [(decode_batch(document), _decode_progress(progress)) for document, progress in rows]
 
     def _place(self, table: str, identifier: str) -> int | None:
         row = self.execute(f"SELECT seq FROM {table} WHERE id = ?", (identifier,)).fetchone()  # noqa: S608

@@ -21,7 +21,7 @@ from overlay.server.engine.creation import read_parameters, read_text
 from overlay.server.engine.filing import described
 from overlay.server.engine.input_files import check_input_file
 from overlay.server.engine.store import Store
-from overlay.server.objects import File, Upload, UploadPart, new_id
+from overlay.server.objects import File, Upload, UploadPart, decode_upload, new_id
 from overlay.server.refusals import Refusal, missing_parameter
 from overlay.server.settings import Kind, Limits
 
@@ -54,6 +54,9 @@ class Announced(msgspec.Struct):
     mime_type: str
     purpose: str
     expires_after: Any = None
+
+
+_decode_announced = msgspec.json.Decoder(Announced).decode
 
 
 def read_announced(body: bytes, limits: Limits) -> Announced:
@@ -126,7 +129,7 @@ class Uploads:
                 path.unlink()
         rows = self._store.execute("SELECT document FROM uploads WHERE pending").fetchall()
         for (document,) in rows:
-            upload = msgspec.json.decode(document, type=Upload)
+            upload = decode_upload(document)
             self._timeline.start(self._expire(upload))
 
     def create(self, asked: Announced) -> Upload:
@@ -211,11 +214,11 @@ class Uploads:
         row = self._store.execute("SELECT document FROM uploads WHERE id = ?", (upload_id,)).fetchone()
         if row is None:
             raise Refusal(404, f"No such Upload object: {upload_id}", param="upload_id")
-        return msgspec.json.decode(row[0], type=Upload)
+        return decode_upload(row[0])
 
     def _announced(self, upload_id: str) -> Announced:
         row = self._store.execute("SELECT announced FROM uploads WHERE id = ?", (upload_id,)).fetchone()
-        return msgspec.json.decode(row[0], type=Announced)
+        return _decode_announced(row[0])
 
     def _parts(self, upload_id: str) -> list[tuple[str, int]]:
         return self._store.execute(

@@ -114,6 +114,9 @@ class _Failed(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw(b"null")
 
 
+_decode_failed = msgspec.json.Decoder(_Failed).decode
+
+
 def _first_failures(path: Path) -> list[dict[str, str]]:
     """What stands in the first lines of an error file, cut short. Blocks."""
     if not path.exists():
@@ -123,7 +126,7 @@ def _first_failures(path: Path) -> list[dict[str, str]]:
     told: list[dict[str, str]] = []
     for line in lines:
         try:
-            failed = msgspec.json.decode(line, type=_Failed)
+            failed = _decode_failed(line)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
         response, error = bytes(failed.response), bytes(failed.error)

@@ -24,6 +24,11 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
     seconds: float
 
 
+_fault = msgspec.json.Decoder(Fault)
+_advance = msgspec.json.Decoder(Advance)
+_foreign = msgspec.json.Decoder(Foreign)
+
+
 class Control:
     def __init__(
         self, faults: Faults, requests: RequestLog, timeline: Timeline, neighbour: Neighbour
@@ -46,7 +51,7 @@ class Control:
         ]
 
     async def add_fault(self, request: Request) -> Response:
-        fault = await _read(request, Fault)
+        fault = await _read(request, _fault)
         self._faults.put(fault)
         return answer(fault)
 
@@ -71,7 +76,7 @@ class Control:
         return Response(status_code=204)
 
     async def advance(self, request: Request) -> Response:
-        asked = await _read(request, Advance)
+        asked = await _read(request, _advance)
         try:
             await self._timeline.advance(asked.seconds)
         except (TypeError, ValueError) as error:
@@ -79,14 +84,14 @@ class Control:
         return answer({"now": self._timeline.now()})
 
     async def create_theirs(self, request: Request) -> Response:
-        return answer(self._neighbour.create(await _read(request, Foreign)))
+        return answer(self._neighbour.create(await _read(request, _foreign)))
 
     async def upload_theirs(self, request: Request) -> Response:
-        return answer(self._neighbour.upload(await _read(request, Foreign)))
+        return answer(self._neighbour.upload(await _read(request, _foreign)))
 
 
-async def _read(request: Request, kind: type[_T]) -> _T:
+async def _read(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
     try:
-        return msgspec.json.decode(await request.body(), type=kind)
+        return decoder.decode(await request.body())
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise Refusal(400, str(error)) from None

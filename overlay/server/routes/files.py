@@ -17,7 +17,7 @@ from overlay.server.faults.listing import Asked
 from overlay.server.http.paths import id_in
 from overlay.server.http.query import limit_of, no_cursor, one_of
 from overlay.server.http.upload import Form
-from overlay.server.objects import NO_DOWNLOAD, Deleted, File
+from overlay.server.objects import NO_DOWNLOAD, Deleted, File, decode_file
 from overlay.server.refusals import Refusal, missing_parameter
 from overlay.server.routes.batches import answer, page, strange_page
 
@@ -119,8 +119,7 @@ class FileRoutes:
         if not self._engine.pending:
             return rows
         return [
-            (file_id, msgspec.json.encode(self._shown(msgspec.json.decode(document, type=File))))
-            for file_id, document in rows
+            (file_id, msgspec.json.encode(self._shown(decode_file(document)))) for file_id, document in rows
         ]
 
     def _described(self, file_id: str, form: Form) -> File:

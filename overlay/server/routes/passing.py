@@ -47,6 +47,9 @@ class _Named(msgspec.Struct):
     model: str = ""
 
 
+_decode_named = msgspec.json.Decoder(_Named).decode
+
+
 class _Live(NamedTuple):
     scope: Scope
     method: str
@@ -164,7 +167,7 @@ def _model_in(request: Request, body: bytes) -> str:
     """The model that a request names; empty where it names none."""
     if body and "json" in request.headers.get("content-type", "json"):
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return msgspec.json.decode(body, type=_Named).model
+            return _decode_named(body).model
     return ""
 
 

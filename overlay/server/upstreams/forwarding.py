@@ -41,6 +41,10 @@ class _List(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
+_decode_named = msgspec.json.Decoder(_Named).decode
+_decode_list = msgspec.json.Decoder(_List).decode
+
+
 def upstream(
     url: str | Sequence[str],
     *,
@@ -243,7 +247,7 @@ class Forwarding:
 def _models_in(models: bytes) -> list[tuple[str, bytes]]:
     """The models in a list, by name, each as it stands there."""
     try:
-        rows = msgspec.json.decode(models, type=_List).data
-        return [(msgspec.json.decode(row, type=_Named).id, bytes(row)) for row in rows]
+        rows = _decode_list(models).data
+        return [(_decode_named(row).id, bytes(row)) for row in rows]
     except msgspec.MsgspecError:
         return []
