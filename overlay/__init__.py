@@ -74,6 +74,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         UnprocessableEntityError as UnprocessableEntityError,
         UnsupportedError as UnsupportedError,
         WaitTimeoutError as WaitTimeoutError,
+        WorkerError as WorkerError,
     )
     from overlay.jobs.origins import (
         Origin as Origin,
@@ -82,6 +83,12 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
     from overlay.jobs.results import (
         AsyncJobResults as AsyncJobResults,
         JobResults as JobResults,
+    )
+    from overlay.jobs.uploaded import (
+        Place as Place,
+        ShardOutcome as ShardOutcome,
+        ShardTask as ShardTask,
+        UploadedShard as UploadedShard,
     )
     from overlay.jobs.views import (
         Cost as Cost,

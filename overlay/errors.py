@@ -371,6 +371,10 @@ class JobNotFoundError(OverlayError):
         self.job_id = job_id
 
 
+class WorkerError(OverlayError):
+    """A worker of a job of uploaded shards met an error, which the message says."""
+
+
 class AcceptError(OverlayError):
     """The caller's `accept` raised an exception, which is this one's cause, for the request `custom_id`."""
 

@@ -22,7 +22,10 @@ from overlay.operations.listing import batch_page
 from overlay.pages import Cursor
 from overlay.wire.connection import Settings
 
-_OURS = re.compile(r"overlay-(?P<home>[0-9a-f]{12})-(?P<job>.+)-\d{5,}-\d+(?:\.\d+)?\.jsonl")
+# A shard's number, generation and part; or, of what a worker uploads, the beginning of its digest.
+_OURS = re.compile(
+    r"overlay-(?P<home>[0-9a-f]{12})-(?P<job>.+)-(?:\d{5,}-\d+(?:\.\d+)?|x[0-9a-f]{16})\.jsonl"
+)
 _LEGACY = re.compile(r"overlay-(?P<job>.+)-\d{5,}-\d+\.jsonl")
 _PAGE = 100
 

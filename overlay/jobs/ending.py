@@ -70,6 +70,8 @@ def collect(context: JobContext, unit: Unit) -> Flow[None]:
     if plain_status(batch.status) == "failed" and not (batch.output_file_id or batch.error_file_id):
         yield from _refused(context, unit, batch)
         return
+    if context.record.elsewhere:
+        return  # a worker fetches them
     try:
         answers = yield from fetch_answers(
             batch, partial(fetched_path, context.folder, unit), partial(_get, context, unit, batch)
@@ -123,19 +125,22 @@ def finish(
     Raises UnclaimedAnswersError if answers of a job that is not cancelled name no request.
     """
     options, is_open = context.record.options, context.record.state == "open"
+    if context.record.elsewhere:
+        yield from _hand_over(context, unit, unanswered)
+        return
     settle = partial(
         merge,
         context.folder,
         unit,
         answers,
-        again=is_open and unanswered is None and _attempts(unit) < int(options.max_attempts),
+        again=is_open and unanswered is None and attempts(unit) < int(options.max_attempts),
         completed=is_open and completed,
         match=options.match,
         unanswered=unanswered,
     )
     following: Unit | None = yield Work(settle)
     unit.state = "done"
-    yield Work(partial(_commit, context, unit, following, file_ids))
+    yield Work(partial(commit, context, unit, following, file_ids))
     yield Work(partial(remove_fetched, context.folder, [unit]))
     context.report("fetched", unit, f"shard {unit.shard}: {unit.ok:,} of {unit.requests:,} succeeded")
     if unit.problem is not None:
@@ -148,7 +153,29 @@ def finish(
         )
 
 
-def _attempts(unit: Unit) -> int:
+def _hand_over(context: JobContext, unit: Unit, unanswered: LineError | None) -> Flow[None]:
+    """Leave a unit without a batch to a worker, which gives each of its requests a result."""
+    unit.state = "ended"
+    if unanswered is not None and unanswered.code == REFUSED:
+        unit.state = "done"  # the job ends with the error, and nothing was answered
+    elif unanswered is None:
+        unit.batch_id = None
+    yield from context.save(unit)
+
+
+def commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: Sequence[str | None]) -> None:
+    """Note that a unit is done, and what follows it, in one step; its files are no longer needed."""
+    with context.ledger.transaction():
+        context.ledger.save(unit)
+        # A rebuilt ledger may already have the next generation.
+        if following is not None and following.key not in {other.key for other in context.ledger.saved()}:
+            context.ledger.save(following)
+        context.ledger.add_litter(unit.file_id, *file_ids)
+    # Others may have held tokens when it was learned: each time, a little more is tried.
+    context.account.grow(unit.model or "")
+
+
+def attempts(unit: Unit) -> int:
     """How often its requests have been sent, with this time; a retry by the caller began anew."""
     return unit.generation + 1 - (unit.attempts_from or 0)
 
@@ -162,19 +189,10 @@ def refuse(context: JobContext, units: Sequence[Unit]) -> Flow[None]:
             yield from finish(context, unit, [], unanswered=LineError(REFUSED, why))
 
 
-def _commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: Sequence[str | None]) -> None:
-    with context.ledger.transaction():
-        context.ledger.save(unit)
-        # A rebuilt ledger may already have the next generation.
-        if following is not None and following.key not in {other.key for other in context.ledger.saved()}:
-            context.ledger.save(following)
-        context.ledger.add_litter(unit.file_id, *file_ids)
-    # Others may have held tokens when it was learned: each time, a little more is tried.
-    context.account.grow(unit.model or "")
-
-
 def _located(context: JobContext, unit: Unit, error: BatchFailedError) -> BatchFailedError:
-    """The error, with each problem located among the job's requests."""
+    """The error, with each problem located among the job's requests, or where these are elsewhere, the shard's."""
+    if context.record.elsewhere:
+        return batch_failed(error.batch_id, f"job {context.record.id}, shard {unit.shard}", error.problems)
     lines = {problem.line for problem in error.problems if problem.line is not None}
     found = positions(context.folder, context.ledger.saved(), unit, lines)
     problems = [

@@ -130,11 +130,15 @@ def _visible(context: JobContext, unit: Unit) -> Flow[Batch | None]:
 
 
 def _give_up(context: JobContext, unit: Unit) -> Flow[None]:
-    answers, names = (yield from _salvage(context, unit)) if unit.state == "ended" else ([], [])
+    answers, names = (yield from _salvage(context, unit)) if _has_answers_here(context, unit) else ([], [])
     unanswered = LineError(GIVEN_UP, f"given up: {unit.problem or 'its create was never answered'}")
     yield from _lose(context, unit)
     unit.trouble = "given_up"
     yield from finish(context, unit, answers, *names, unanswered=unanswered)
+
+
+def _has_answers_here(context: JobContext, unit: Unit) -> bool:
+    return unit.state == "ended" and not context.record.elsewhere
 
 
 def _salvage(context: JobContext, unit: Unit) -> Flow[tuple[list[Path], list[str]]]:
@@ -178,7 +182,7 @@ def _reset(context: JobContext, units: list[Unit]) -> None:
                 context.ledger.spend(unit.batch_id, "sent again")
             unit.state, unit.trouble, unit.problem, unit.adopted = "planned", None, None, None
             unit.file_id = unit.file_created_at = unit.batch_id = unit.status = None
-            unit.creating_at = unit.created_at = unit.nonce = None
+            unit.creating_at = unit.created_at = unit.nonce = unit.staged = None
             unit.looks = unit.completed = unit.failed = unit.missing = 0
             unit.input_tokens = unit.output_tokens = unit.strays = 0
             context.ledger.save(unit)

@@ -8,6 +8,7 @@ home/jobs/<id>/ledger.db            what was promised, and what came of it
                strays/              answers that match no request
 home/spool/                         incoming requests, and folders being removed
 home/id                             what tells this home folder from others
+home/staging/                       what workers of an engine on this machine keep
 home/services.json                  what was learned of the services
 """
 
@@ -52,7 +53,7 @@ OnChange: TypeAlias = Callable[[JobEvent], object]
 _BLOCK_BYTES = 512
 """What stat(2) counts in."""
 _FOLDERS = ("jobs", "spool")
-_ENTRIES = frozenset({"accounts.db", "services.json", "id", *_FOLDERS})
+_ENTRIES = frozenset({"accounts.db", "services.json", "id", "staging", *_FOLDERS})
 SPOOLING = "spooling"
 """The name of the lock of a spool folder."""
 _log = logging.getLogger("overlay.jobs")
@@ -76,6 +77,15 @@ def check_service(record: JobRecord, base_url: str) -> None:
     if record.base_url != base_url:
         raise JobMismatchError(
             f"job {record.id} runs at {record.base_url}, not at {base_url}", job_id=record.id
+        )
+
+
+def check_here(record: JobRecord | Job) -> None:
+    """Raise ConfigurationError if the job's requests and answers are not on this machine."""
+    if record.elsewhere:
+        raise ConfigurationError(
+            f"job {record.id} is of uploaded shards, whose requests and answers its workers keep: run the program "
+            "again that submitted it, with the same id, and it goes on"
         )
 
 

@@ -131,6 +131,11 @@ def _checks(db: sqlite3.Connection) -> None:
         db.execute(f"ALTER TABLE job ADD COLUMN {column} INTEGER")
 
 
+def _uploaded_shards(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE job ADD COLUMN uploaded TEXT")
+    db.execute("ALTER TABLE unit ADD COLUMN staged TEXT")
+
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _first,
     _second,
@@ -142,6 +147,7 @@ MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _names_and_retries,
     _sources,
     _checks,
+    _uploaded_shards,
 ]
 """Append, never edit: a ledger's version is how many of these it has been through."""
 

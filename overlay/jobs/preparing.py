@@ -105,7 +105,7 @@ def prepare(
             counted_by=spooled.counted_by,
             source=_file_name(requests) if isinstance(requests, str | os.PathLike) else None,
         )
-        yield Work(partial(_publish, settings, folder, record, spooled.units))
+        yield Work(partial(publish, settings, folder, record, spooled.units))
     return record.id
 
 
@@ -214,10 +214,10 @@ def _spool_lock(folder: Path) -> JobLock:
     return JobLock(folder, folder.name, name=SPOOLING)
 
 
-def _publish(settings: Settings, folder: Path, record: JobRecord, units: list[Unit]) -> None:
+def publish(settings: Settings, folder: Path, record: JobRecord, units: list[Unit]) -> None:
     """Give the spool the job's name, in one step; or check that the job there is the same."""
     target = settings.home / "jobs" / record.id
-    if units and not target.exists():
+    if (units or record.elsewhere) and not target.exists():
         with storage_errors(folder):
             ledger = Ledger(folder / "ledger.db", create=True)
             try:

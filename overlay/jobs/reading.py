@@ -10,7 +10,7 @@ from pathlib import Path
 
 from overlay.errors import JobNotEndedError, LedgerError, OverlayError, StorageError
 from overlay.flows.steps import Flow, Work
-from overlay.jobs.home import existing, view_of
+from overlay.jobs.home import check_here, existing, view_of
 from overlay.jobs.merging import never_ran
 from overlay.jobs.spool import lines_of, read_in_order, results_path, shard_path
 from overlay.jobs.views import Job
@@ -90,6 +90,7 @@ def ended_results(settings: Settings, job_id: str) -> Generator[Result]:
 
 def _ended(folder: Path) -> Generator[Result]:
     job = view_of(folder)
+    check_here(job)
     if not job.ended:
         raise JobNotEndedError(
             f"job {job.id} is {job.progress:.0%} done; results are available when it ends, or those so far as "
@@ -123,6 +124,7 @@ def _unfinished(folder: Path) -> frozenset[int] | None:
         job = view_of(folder)
     except LedgerError:
         return None
+    check_here(job)
     return frozenset(shard.number for shard in job.shards if shard.state != "done")
 
 

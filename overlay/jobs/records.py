@@ -83,6 +83,8 @@ class Unit:
     """The generation from which its attempts count, where a retry by the caller began them anew."""
 
     source: Source = None
+    staged: str | None = None
+    """Where a worker has put its answers, in a job of uploaded shards."""
 
     @property
     def key(self) -> UnitKey:
@@ -237,3 +239,10 @@ class JobRecord:
     """Whether all answers were looked at that the caller has a say about."""
     second_tries: int | None = None
     """How often what was not accepted was sent again."""
+    uploaded: Literal["filling", "filled"] | None = None
+    """Set where workers elsewhere upload the requests and keep the answers: whether all are uploaded yet."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether neither requests nor answers are on this machine."""
+        return self.uploaded is not None

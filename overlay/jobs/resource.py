@@ -17,6 +17,7 @@ from overlay.flows.steps import Flow
 from overlay.jobs import (
     cleaning,
     deleting,
+    driving,
     estimating,
     giving_up,
     origins,
@@ -25,6 +26,7 @@ from overlay.jobs import (
     reading,
     recovery,
     retrying,
+    shard_work,
     verbs,
 )
 from overlay.jobs.home import existing_job, job_folder
@@ -94,6 +96,10 @@ class Jobs(Resource):
     prune = blocking(pruning.prune)
     retry = blocking(retrying.retry)
     failures = blocking(reading.failures)
+    submit_uploaded = blocking(driving.submit_uploaded)
+    drive = blocking(driving.drive)
+    upload_shards = blocking(shard_work.upload_shards)
+    do_task = blocking(shard_work.do_task)
     run = running(verbs.submit)
 
     def folder(self, job_id: str) -> Path:
@@ -138,6 +144,10 @@ class AsyncJobs(AsyncResource):
     prune = awaiting(pruning.prune)
     retry = awaiting(retrying.retry)
     failures = awaiting(reading.failures)
+    submit_uploaded = awaiting(driving.submit_uploaded)
+    drive = awaiting(driving.drive)
+    upload_shards = awaiting(shard_work.upload_shards)
+    do_task = awaiting(shard_work.do_task)
     run = arunning(verbs.submit)
 
     def folder(self, job_id: str) -> Path:

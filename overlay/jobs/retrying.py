@@ -16,7 +16,7 @@ from itertools import groupby
 from overlay.errors import JobNotEndedError
 from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.generations import following_of
-from overlay.jobs.home import OnChange, opened_job
+from overlay.jobs.home import OnChange, check_here, opened_job
 from overlay.jobs.records import Unit
 from overlay.jobs.scheduler import work
 from overlay.jobs.spool import lines_of, results_path, shard_path
@@ -51,6 +51,7 @@ def retry(
 def _plan(context: JobContext) -> None:
     """Note in the ledger what is to be sent again."""
     record, units = context.record, context.ledger.units()
+    check_here(record)
     if record.state != "open" and not all(unit.over for unit in units):
         raise JobNotEndedError(
             f"job {record.id} is {record.state}, and has not ended: wait for it, then retry", job_id=record.id

@@ -26,6 +26,7 @@ from overlay.jobs.splitting import split_unit
 from overlay.jobs.starting import JobContext, recover, start, stuck
 from overlay.jobs.stuck import Stuck
 from overlay.jobs.troubles import concerns_one, refused_error
+from overlay.jobs.views import Job, view
 
 _AT_ONCE = 4
 """Concurrent uploads and downloads."""
@@ -43,8 +44,13 @@ def work(
     If shards are stuck when nothing else is left to be done, or with `once`, the first one's error is raised,
     unless `tell` is False.
     """
+    yield from stopped(context, _work(context, until=until, poll=poll, once=once, tell=tell))
+
+
+def stopped(context: JobContext, working: Flow[None]) -> Flow[None]:
+    """Note in the ledger what stops the work on a job."""
     try:
-        yield from _work(context, until=until, poll=poll, once=once, tell=tell)
+        yield from working
     except OverlayError as error:
         context.record.last_error = str(error)
         with suppress(StorageError):
@@ -55,7 +61,7 @@ def work(
 def _work(context: JobContext, *, until: Deadline, poll: float, once: bool, tell: bool) -> Flow[None]:
     context.until = until
     while True:
-        round_ = _Round(context)
+        round_ = Round(context)
         yield from _rounds(round_, context, until=until, poll=poll, once=once, tell=tell)
         if not round_.is_done():
             return
@@ -68,7 +74,7 @@ def _work(context: JobContext, *, until: Deadline, poll: float, once: bool, tell
 
 
 def _rounds(
-    round_: _Round, context: JobContext, *, until: Deadline, poll: float, once: bool, tell: bool
+    round_: Round, context: JobContext, *, until: Deadline, poll: float, once: bool, tell: bool
 ) -> Flow[None]:
     """Rounds until nothing is left to be done at the service, or no time for it."""
     pause = poll
@@ -105,7 +111,7 @@ def _stop(stuck: Stuck, units: Sequence[Unit], context: JobContext, *, tell: boo
         raise stuck.told(error)
 
 
-class _Round:
+class Round:
     """What is known about the job's units from one round to the next."""
 
     def __init__(self, context: JobContext) -> None:
@@ -125,6 +131,15 @@ class _Round:
 
     def units(self) -> list[Unit]:
         return list(self._units.values())
+
+    def view(self) -> Job:
+        """The job as it is now."""
+        return view(self._context.record, self.units())
+
+    def give_up_if_stuck(self) -> Flow[None]:
+        """Raise what shards are stuck for, if nothing else is left to be done."""
+        if self.stuck.is_all_there_is():
+            yield from _stop(self.stuck, self.units(), self._context, tell=True)
 
     def fingerprint(self) -> Any:
         return [(unit.state, unit.status) for unit in self._units.values()]
@@ -149,15 +164,16 @@ class _Round:
         # Refused ones first: what else was running beside them shows what is allowed.
         refused = [unit for unit in collectable if unit.refused]
         yield from self._all(collect, refused, tolerant=tolerant)
-        yield from self._all(
-            collect, [unit for unit in collectable if unit.state == "ended"], tolerant=tolerant
-        )
+        if not context.record.elsewhere:
+            yield from self._all(
+                collect, [unit for unit in collectable if unit.state == "ended"], tolerant=tolerant
+            )
         if self._stops is not None:
             raise self._stops
         for unit in refused:
             if unit.state == "uploaded":
                 self._hold(unit)
-        self._reload((yield Work(context.ledger.units)))
+        self.reload((yield Work(context.ledger.units)))
         if context.record.state == "cancelled":
             yield from self._all(stop, self._in("created"), tolerant=tolerant)
             # What was never sent gets results, too: that there is no answer.
@@ -218,7 +234,7 @@ class _Round:
     def _is_held(self, unit: Unit) -> bool:
         return unit.key in self._held and self._held[unit.key][0].left > 0
 
-    def _reload(self, units: Iterable[Unit]) -> None:
+    def reload(self, units: Iterable[Unit]) -> None:
         """Add new units; those already known stay the same objects."""
         for unit in units:
             self._units.setdefault(unit.key, unit)
@@ -271,23 +287,36 @@ class _Round:
         context, now = self._context, self._context.settings.clock.time()
         holding = self._holding("created", "creating", "fencing")
         yield Work(partial(context.account.hold, holding, now))
-        yield from self._split(now)
+        if not context.record.elsewhere:
+            yield from self._split()
         # With nothing of ours beside it, a unit was refused for its own size, or for what others hold: it waits.
         waiting = [
             unit
-            for unit in self.stuck.startable(self._in("planned", "uploading", "uploaded"))
+            for unit in self.stuck.startable(self._sendable())
             if (not self._is_held(unit) or context.account.in_use(now, model=unit.model or "").batches)
         ]
         chosen: list[Unit] = yield Work(partial(context.account.admit, waiting, context.record.options, now))
         return [chosen[place : place + _AT_ONCE] for place in range(0, len(chosen), _AT_ONCE)]
 
-    def _split(self, now: float) -> Flow[None]:
-        """Split what is larger than its model's batches may be together."""
+    def _sendable(self) -> list[Unit]:
+        if not self._context.record.elsewhere:
+            return self._in("planned", "uploading", "uploaded")
+        return [unit for unit in self._in("uploaded") if self.most_tokens(unit) is None]
+
+    def most_tokens(self, unit: Unit) -> int | None:
+        """How many tokens the parts of a unit may have that is larger than its model's batches may be together;
+        None for one that is not.
+        """
+        account, now = self._context.account, self._context.settings.clock.time()
+        known = account.tokens(unit.model or "", now), self._context.record.options.max_enqueued_tokens
+        most = min((each for each in known if each), default=unit.tokens)
+        return most if unit.tokens > most and unit.requests > 1 else None
+
+    def _split(self) -> Flow[None]:
         context = self._context
         for unit in self._in("planned", "uploading", "uploaded"):
-            known = context.account.tokens(unit.model or "", now), context.record.options.max_enqueued_tokens
-            most = min((each for each in known if each), default=unit.tokens)
-            if unit.tokens > most and unit.requests > 1:
+            most = self.most_tokens(unit)
+            if most is not None:
                 parts: list[Unit] = yield Work(
                     partial(split_unit, context.folder, context.ledger, unit, most)
                 )

@@ -24,7 +24,7 @@ def split_unit(folder: Path, ledger: Ledger, unit: Unit, most_tokens: int) -> li
     Raises StorageError.
     """
     first = 1 + max(other.part for other in ledger.saved() if other.shard == unit.shard)
-    parts = list(_parts(folder, unit, first, most_tokens))
+    parts = list(parts_of(folder, unit, first, most_tokens))
     # What was answered before the split counts for one of them.
     parts[0].shard_requests += unit.shard_requests - unit.requests
     with ledger.transaction():
@@ -34,7 +34,8 @@ def split_unit(folder: Path, ledger: Ledger, unit: Unit, most_tokens: int) -> li
     return parts
 
 
-def _parts(folder: Path, unit: Unit, number: int, most_tokens: int) -> Iterator[Unit]:
+def parts_of(folder: Path, unit: Unit, number: int, most_tokens: int) -> Iterator[Unit]:
+    """Units of about the same size, numbered from `number`, each of whose requests is on disk once it is given."""
     # Of about the same size: ten requests under a limit of nine are better sent as five and five.
     target = -(-unit.tokens // -(-unit.tokens // max(1, most_tokens)))
     with open_lines(shard_path(folder, *unit.key)) as file:

@@ -182,6 +182,8 @@ def start(context: JobContext, unit: Unit) -> Flow[None]:
 
 def _begin(context: JobContext, unit: Unit) -> Flow[None]:
     if unit.state in {"planned", "uploading"}:
+        if context.record.elsewhere:
+            return  # a worker uploads it
         yield from _upload(context, unit)
     yield from _create(context, unit)
 

@@ -23,7 +23,7 @@ from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.acceptance import Accept, Acceptance, acceptance
 from overlay.jobs.budget import budget
 from overlay.jobs.giving_up import reopen
-from overlay.jobs.home import OnChange, OpenJob, existing, opened_job, view_of
+from overlay.jobs.home import OnChange, OpenJob, check_here, existing, opened_job, view_of
 from overlay.jobs.preparing import JobName, Requests, prepare
 from overlay.jobs.reading import open_results
 from overlay.jobs.records import CHANGEABLE, JobOptions, given_options
@@ -209,7 +209,7 @@ def _resume(
     """`anew`: start a job once more that the service refused as a whole; nothing of it was paid."""
     with (yield from opened_job(settings, job_id, on_change, progress)) as opened:
         opened.context.acceptance = taken
-        yield Work(partial(_change_options, opened, given))
+        yield Work(partial(change_options, opened, given))
         if anew:
             for sentence in what_is_lost(settings.service):
                 opened.context.report("waiting", None, sentence)
@@ -266,8 +266,9 @@ def wait(
         progress_of(progress) as shown,
         (yield from opened_job(settings, job_id, on_change, shown)) as opened,
     ):
+        check_here(opened.context.record)
         opened.context.acceptance = taken
-        yield Work(partial(_change_options, opened, given))
+        yield Work(partial(change_options, opened, given))
         pause = opened.context.record.options.poll if poll is None else checked_poll(poll)
         yield from work(opened.context, until=deadline(settings, timeout), poll=pause)
         job = opened.view()
@@ -281,7 +282,7 @@ def wait(
     return job
 
 
-def _change_options(opened: OpenJob, given: Mapping[str, Any]) -> None:
+def change_options(opened: OpenJob, given: Mapping[str, Any]) -> None:
     """Give the job the options that were named and are others now. Raises JobMismatchError for fixed ones."""
     context = opened.context
     record = context.record

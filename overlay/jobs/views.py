@@ -158,6 +158,8 @@ class Job:
     """What last stopped it, or held it up."""
     source: str | None = None
     """The name of the file that its requests came from, if it was one."""
+    elsewhere: bool = False
+    """Whether it is of uploaded shards, whose requests and answers its workers keep."""
     disk_bytes: int | None = None
     """What its folder takes on this machine's disk, where it was looked up: by `list`, `retrieve` and `prune`."""
     shards: tuple[Shard, ...] = attrs.field(repr=False)
@@ -266,6 +268,7 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         else:
             latest[unit.lineage] = unit
     unchecked = record.options.accepts and not record.checked and record.state == "open"
+    unchecked = unchecked or record.uploaded == "filling"
     ended = all(unit.state == "done" for unit in latest.values()) and not unchecked
     ok = sum(unit.ok for unit in units)
     by_model: dict[str, ModelTokens] = {}
@@ -295,6 +298,7 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         ended=ended,
         last_error=record.last_error,
         source=record.source,
+        elsewhere=record.elsewhere,
         shards=tuple(_shard(latest[lineage], record.options.completion_window) for lineage in sorted(latest)),
         tokens_by_model=by_model,
     )

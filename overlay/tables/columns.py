@@ -15,9 +15,10 @@ from overlay.lines import MIB, is_object
 from overlay.requests.rows import Template
 from overlay.results.result import Result
 from overlay.tables.arrow import Batch, Schema, pa
+from overlay.tables.keys import keys_of_texts
 from overlay.tables.outcomes import answer_of
 from overlay.tables.shapes import Plain, Shape, Struct, Vector, shape_of
-from overlay.tables.spool import Rows
+from overlay.tables.spool import MOST_ROWS, Rows
 
 TEXT = "answer"
 EMBEDDING = "embedding"
@@ -80,6 +81,14 @@ class AnswerColumns:
                 columns = [*asked.columns, *self._arrays(outcomes)]
                 yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
                 start += len(outcomes)
+
+    def keyed(self, results: Iterator[Result]) -> Iterator[Batch]:
+        """Keys with their answers, where the table is a column of keys."""
+        key: Any = self.schema.field(0)
+        while some := list(_some(results, MOST_ROWS)):
+            keys = keys_of_texts([result.custom_id or "" for result in some], key.type)
+            columns = [keys, *self._arrays([self._outcome(result) for result in some])]
+            yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def _outcome(self, result: Result) -> _Outcome:
         usage = result.usage

@@ -25,6 +25,16 @@ def check_key(schema: Schema, key: str) -> None:
         )
 
 
+def keys_of_texts(texts: list[str], kind: Any) -> Any:
+    """An array of keys of a type, of their texts. Raises ConfigurationError for a type that texts do not become."""
+    if pa.types.is_dictionary(kind):
+        return keys_of_texts(texts, kind.value_type).dictionary_encode().cast(kind)
+    try:
+        return pa.array(texts, pa.string()).cast(kind)
+    except pa.ArrowException as error:
+        raise ConfigurationError(f"a key cannot be {kind} here: {error}; cast the column to text") from None
+
+
 def key_text(value: object) -> str:
     """The key as text. Raises ValueError that says what is wrong with it."""
     if value is None:

@@ -141,6 +141,7 @@ def _put_of_version_1(self, table, row):
             values["checked"],
             values["second_tries"],
             values["source"],
+            values["uploaded"],
         )
         values["options"] = '{"metadata": {"run": "7"}, "max_attempts": 5, "grace": 12.5}'
     else:
@@ -154,6 +155,7 @@ def _put_of_version_1(self, table, row):
             "trouble",
             "attempts_from",
             "source",
+            "staged",
         ):
             del values[name]
     marks = ", ".join(f":{name}" for name in values)

@@ -1,0 +1,186 @@
+"""What a worker does with a partition, or with a shard: pure functions of (rows, service), whatever the engine.
+
+Each may run any number of times, on any machine. What they give is text, a row for each shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+
+from overlay.client import Client
+from overlay.engines.staging import Staging
+from overlay.errors import APIError, InvalidInputError, OverlayError, Problem, WorkerError
+from overlay.jobs.shard_work import failed_task
+from overlay.jobs.uploaded import ShardOutcome, UploadedShard, read_task, row_text
+from overlay.requests.request import Request
+from overlay.requests.rows import Template
+from overlay.results.result import Result
+from overlay.services import Limits
+from overlay.tables.arrow import Batch, pa
+from overlay.tables.columns import AnswerColumns
+from overlay.tables.keys import key_text
+from overlay.wire.retry import is_transient
+
+_KEPT = 100
+"""Bad rows of a partition of which is said what is wrong."""
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What workers need to know. It pickles, and holds no token."""
+
+    client: Callable[[], Client]
+    """Makes the worker's client, with the token of the worker's environment."""
+    job: str
+    home: str
+    """The id of the driver's home folder."""
+    staging: Staging
+    template: Template[Any]
+    key: Any
+    """The column that tells rows apart, a pyarrow.Field."""
+    prefix: str = ""
+    limits: Limits | None = None
+    max_enqueued_tokens: int | None = None
+
+    @property
+    def marker(self) -> str:
+        """By which a worker knows that it sees the driver's place."""
+        return f"{self.home} {self.job}\n"
+
+    @property
+    def columns(self) -> AnswerColumns:
+        """A table of keys and answers."""
+        return AnswerColumns(self.template, pa.schema([self.key]), self.prefix)
+
+    def keep(self, sha256: str, path: Path) -> None:
+        """See `overlay.jobs.uploaded.Place`, which this is."""
+        self.staging.keep(sha256, path)
+
+    def fetch(self, sha256: str, path: Path) -> None:
+        self.staging.fetch(sha256, path)
+
+    def write(self, results: Iterator[Result]) -> str | None:
+        columns = self.columns
+        return self.staging.write(columns.schema, columns.keyed(results))
+
+
+class _Sent(msgspec.Struct, tag="sent"):
+    shard: UploadedShard
+
+
+class _Invalid(msgspec.Struct, tag="invalid"):
+    problems: list[str]
+    count: int
+
+
+class _Failed(msgspec.Struct, tag="failed"):
+    message: str
+
+
+_read = msgspec.json.Decoder(_Sent | _Invalid | _Failed).decode
+
+
+def upload_partition(plan: Plan, batches: Iterable[Batch]) -> Iterator[str]:
+    """Upload the requests of a partition's rows, and give a line of text for each shard.
+
+    Raises APIError for what may pass: the engine may run it again. Other errors become lines.
+    """
+    requests = _requests(plan, batches)
+    try:
+        plan.staging.check(plan.marker)
+        first = next(requests, None)
+        if first is None:
+            return
+        with plan.client() as client:
+            shards = client.jobs.upload_shards(
+                chain([first], requests),
+                id=plan.job,
+                home=plan.home,
+                place=plan,
+                limits=plan.limits,
+                max_enqueued_tokens=plan.max_enqueued_tokens,
+            )
+    except InvalidInputError as error:
+        yield _text(_Invalid([each.reason for each in error.problems], error.count))
+    except OverlayError as error:
+        if isinstance(error, APIError) and is_transient(error):
+            raise
+        yield _text(_Failed(f"{type(error).__name__}: {error}"))
+    else:
+        yield from (_text(_Sent(shard)) for shard in shards)
+
+
+def _text(row: msgspec.Struct) -> str:
+    return msgspec.json.encode(row).decode()
+
+
+def _requests(plan: Plan, batches: Iterable[Batch]) -> Iterator[Request]:
+    """The request for each row. At the end, InvalidInputError is raised with the rows that have none."""
+    problems: list[Problem] = []
+    count = 0
+    for row in _rows(plan, batches):
+        try:
+            yield plan.template.request(_name(plan, row), row)
+        except InvalidInputError as error:
+            count += 1
+            if len(problems) < _KEPT:
+                problems.append(Problem(None, error.reason, unit="row"))
+    if problems:
+        raise InvalidInputError(None, problems, count=count)
+
+
+def _rows(plan: Plan, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
+    wanted = None if plan.template.columns is None else {*plan.template.columns, plan.key.name}
+    for batch in batches:
+        names = [name for name in batch.schema.names if wanted is None or name in wanted]
+        columns = [batch.column(name).to_pylist() for name in names]
+        for cells in zip(*columns, strict=True):
+            yield dict(zip(names, cells, strict=True))
+
+
+def _name(plan: Plan, row: Mapping[str, Any]) -> str:
+    try:
+        return key_text(row[plan.key.name])
+    except ValueError as error:
+        raise InvalidInputError(None, [Problem(None, f"the key {plan.key.name} {error}")]) from None
+
+
+def uploaded_rows(lines: Iterable[str]) -> Iterator[UploadedShard]:
+    """The shards that partitions were uploaded as.
+
+    At the end, raises InvalidInputError with the rows of all partitions that cannot be asked about, and at once
+    WorkerError for what else stopped a worker.
+    """
+    problems: list[Problem] = []
+    count = 0
+    for line in lines:
+        row = _read(line)
+        if isinstance(row, _Sent):
+            yield row.shard
+        elif isinstance(row, _Failed):
+            raise WorkerError(row.message)
+        else:
+            count += row.count
+            problems += [
+                Problem(None, reason, unit="row") for reason in row.problems[: _KEPT - len(problems)]
+            ]
+    if count:
+        raise InvalidInputError(None, problems, count=count, place="the dataset")
+
+
+def do_task(plan: Plan, line: str) -> str:
+    """Do a task for the ledger's owner, both as text. What stops it is in the answer."""
+    task = read_task(line)
+    try:
+        plan.staging.check(plan.marker)
+        with plan.client() as client:
+            outcome: ShardOutcome = client.jobs.do_task(task, id=plan.job, home=plan.home, place=plan)
+    except OverlayError as error:
+        outcome = failed_task(task, error)
+    return row_text(outcome)
