@@ -15,17 +15,16 @@ import msgspec
 
 from overlay.client import Client
 from overlay.engines.staging import Staging
-from overlay.errors import APIError, InvalidInputError, OverlayError, Problem, WorkerError
+from overlay.errors import InvalidInputError, OverlayError, Problem, WorkerError
 from overlay.jobs.shard_work import failed_task
 from overlay.jobs.uploaded import ShardOutcome, UploadedShard, read_task, row_text
 from overlay.requests.request import Request
 from overlay.requests.rows import Template
 from overlay.results.result import Result
 from overlay.services import Limits
-from overlay.tables.arrow import Batch, pa
+from overlay.tables.arrow import Batch, Schema, pa
 from overlay.tables.columns import AnswerColumns
 from overlay.tables.keys import key_text
-from overlay.wire.retry import is_transient
 
 _KEPT = 100
 """Bad rows of a partition of which is said what is wrong."""
@@ -58,6 +57,11 @@ class Plan:
         """A table of keys and answers."""
         return AnswerColumns(self.template, pa.schema([self.key]), self.prefix)
 
+    @property
+    def schema(self) -> Schema:
+        """The columns of that table, in types that all engines read."""
+        return pa.schema([field.with_type(_plain(field.type)) for field in self.columns.schema])
+
     def keep(self, sha256: str, path: Path) -> None:
         """See `overlay.jobs.uploaded.Place`, which this is."""
         self.staging.keep(sha256, path)
@@ -66,8 +70,26 @@ class Plan:
         self.staging.fetch(sha256, path)
 
     def write(self, results: Iterator[Result]) -> str | None:
-        columns = self.columns
-        return self.staging.write(columns.schema, columns.keyed(results))
+        schema = self.schema
+        plain = (_cast(batch, schema) for batch in self.columns.keyed(results))
+        return self.staging.write(schema, plain)
+
+
+def _plain(kind: Any) -> Any:
+    """Without dictionaries, which not every engine reads, and with lists of any length, which Spark has."""
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if types.is_list(kind) or types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
+    return kind
+
+
+def _cast(batch: Batch, schema: Schema) -> Batch:
+    columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 class _Sent(msgspec.Struct, tag="sent"):
@@ -87,10 +109,7 @@ _read = msgspec.json.Decoder(_Sent | _Invalid | _Failed).decode
 
 
 def upload_partition(plan: Plan, batches: Iterable[Batch]) -> Iterator[str]:
-    """Upload the requests of a partition's rows, and give a line of text for each shard.
-
-    Raises APIError for what may pass: the engine may run it again. Other errors become lines.
-    """
+    """Upload the requests of a partition's rows, and give a line of text for each shard, or for what is wrong."""
     requests = _requests(plan, batches)
     try:
         plan.staging.check(plan.marker)
@@ -109,8 +128,6 @@ def upload_partition(plan: Plan, batches: Iterable[Batch]) -> Iterator[str]:
     except InvalidInputError as error:
         yield _text(_Invalid([each.reason for each in error.problems], error.count))
     except OverlayError as error:
-        if isinstance(error, APIError) and is_transient(error):
-            raise
         yield _text(_Failed(f"{type(error).__name__}: {error}"))
     else:
         yield from (_text(_Sent(shard)) for shard in shards)

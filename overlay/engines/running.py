@@ -12,18 +12,19 @@ import attrs
 import msgspec
 
 from overlay.client import Client
+from overlay.engines.options import MapOptions
 from overlay.engines.partition import Plan, uploaded_rows
 from overlay.engines.staging import staging_of
 from overlay.errors import ConfigurationError
 from overlay.jobs.home import home_id
 from overlay.jobs.uploaded import ShardOutcome, ShardTask, read_outcome, row_text
 from overlay.requests.rows import Template, template_of
-from overlay.services import Limits
-from overlay.tables.arrow import Schema, pa
+from overlay.tables.arrow import Schema
 from overlay.tables.columns import AnswerColumns
 from overlay.tables.keys import check_key, keys_of_texts
 
 _DRIVING = ("timeout", "on_change", "progress")
+_NOT_SUBMITTED = frozenset({"client", "staging", "prefix", "limits", *_DRIVING})
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """Of a function, which another process has elsewhere."""
 
@@ -49,6 +50,10 @@ class Answered:
     schema: Schema
     """Their columns."""
 
+    def table(self) -> Any:
+        """These columns, without a row."""
+        return self.schema.empty_table()
+
 
 def run(
     engine: Engine,
@@ -57,12 +62,7 @@ def run(
     *,
     key: str,
     id: str,  # noqa: A002 - as `submit` has it
-    staging: str | None,
-    prefix: str,
-    client: Callable[[], Client],
-    limits: Limits | None,
-    max_enqueued_tokens: int | None,
-    **options: Any,
+    options: MapOptions,
 ) -> Answered:
     """Ask about each row of a dataset of this schema, and wait. See the modules of the engines.
 
@@ -74,33 +74,40 @@ def run(
         raise ConfigurationError(f"there is no column {key!r} to be the key, only {', '.join(schema.names)}")
     check_key(schema, key)
     keys_of_texts([], schema.field(key).type)
-    AnswerColumns(template, schema, prefix)
+    given = _checked(options)
+    AnswerColumns(template, schema, given.get("prefix", ""))
+    client = given.get("client", Client)
     _check_no_token(client)
-    watching = {name: options.pop(name) for name in _DRIVING if name in options}
     with client() as owner:
         home = owner.jobs.folder(id).parents[1]
         plan = Plan(
             client=client,
             job=id,
             home=home_id(home),
-            staging=staging_of(staging, id, home),
+            staging=staging_of(given.get("staging"), id, home),
             template=template,
             key=schema.field(key).remove_metadata(),
-            prefix=prefix,
-            limits=limits,
-            max_enqueued_tokens=max_enqueued_tokens,
+            prefix=given.get("prefix", ""),
+            limits=given.get("limits"),
+            max_enqueued_tokens=given.get("max_enqueued_tokens"),
         )
         plan.staging.mark(plan.marker)
-        if max_enqueued_tokens is not None:
-            options["max_enqueued_tokens"] = max_enqueued_tokens
         rows = uploaded_rows(_lazily(partial(engine.upload, plan)))
-        owner.jobs.submit_uploaded(rows, id=id, digest=_digest(template, key), **options)
+        submitting = {name: value for name, value in given.items() if name not in _NOT_SUBMITTED}
+        owner.jobs.submit_uploaded(rows, id=id, digest=_digest(template, key), **submitting)
 
         def work(tasks: Sequence[ShardTask]) -> Iterable[ShardOutcome]:
             return map(read_outcome, engine.run(plan, list(map(row_text, tasks))))
 
-        names = owner.jobs.drive(id, work, **watching)
-    return Answered([plan.staging.path(name) for name in names], plan.columns.schema)
+        names = owner.jobs.drive(id, work, **{name: given[name] for name in _DRIVING if name in given})
+    return Answered([plan.staging.path(name) for name in names], plan.schema)
+
+
+def _checked(options: MapOptions) -> dict[str, Any]:
+    unknown = sorted(options.keys() - MapOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"map() got an unexpected keyword argument {unknown[0]!r}")
+    return {**options}
 
 
 def _lazily(upload: Callable[[], Iterable[str]]) -> Iterable[str]:
@@ -126,8 +133,3 @@ def _check_no_token(client: Callable[[], Client]) -> None:
 def _digest(template: Template[Any], key: str) -> str:
     told = (_ADDRESS.sub("", repr(template)), template.schema, key)
     return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
-
-
-def empty(schema: Schema) -> Any:
-    """A table of these columns without a row."""
-    return pa.Table.from_batches([], schema=schema)

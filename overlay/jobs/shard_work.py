@@ -7,7 +7,7 @@ by its name, and a file in the workers' place that no ledger names.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Literal
 import attrs
 
 from overlay.errors import APIError, FileGoneError, NotFoundError, OverlayError, UnclaimedAnswersError
-from overlay.flows.steps import Flow, Work
+from overlay.flows.steps import Flow, Work, deadline, pause
 from overlay.jobs.home import checked_job_id
 from overlay.jobs.merging import fetched_path, merge, verify
 from overlay.jobs.preparing import Requests, spool_folder, take_in
@@ -26,7 +26,7 @@ from overlay.jobs.spool import results_path, shard_path
 from overlay.jobs.troubles import concerns_one
 from overlay.jobs.uploaded import Place, ShardOutcome, ShardTask, UploadedShard
 from overlay.lines import open_lines, split
-from overlay.models import Batch, says_complete
+from overlay.models import Batch, File, says_complete
 from overlay.operations import files
 from overlay.private import make_folder
 from overlay.results.answer_files import fetch_answers
@@ -36,7 +36,10 @@ from overlay.results.result import Result
 from overlay.results.shapes import GIVEN_UP, LineError, custom_id_bytes
 from overlay.services import Limits
 from overlay.wire.connection import Settings
-from overlay.wire.retry import is_transient
+from overlay.wire.retry import asked_wait, is_transient, jitter
+
+_PATIENCE = 600.0
+"""For how many seconds an upload is tried that the service cannot take now."""
 
 
 def upload_shards(
@@ -139,7 +142,7 @@ def _upload(settings: Settings, path: Path, unit: Unit, name: str, place: Place)
     first, last = yield Work(partial(_ends, path))
     # Before it is sent: a batch whose requests nobody has any more could not be joined.
     yield Work(partial(place.keep, unit.sha256, path))
-    sent = yield from files.upload(settings, path, filename=name)
+    sent = yield from _patiently(settings, partial(files.upload, settings, path, filename=name))
     return UploadedShard(
         file_id=sent.id,
         file_created_at=sent.created_at,
@@ -153,6 +156,20 @@ def _upload(settings: Settings, path: Path, unit: Unit, name: str, place: Place)
         first_key=first,
         last_key=last,
     )
+
+
+def _patiently(settings: Settings, upload: Callable[[], Flow[File]]) -> Flow[File]:
+    """Through an outage: a partition that fails is computed anew."""
+    until, attempt = deadline(settings, _PATIENCE), 0
+    while True:
+        try:
+            return (yield from upload())
+        except APIError as error:
+            if until.left <= 0 or not is_transient(error):
+                raise
+            why, wait = str(error), max(asked_wait(error), jitter(attempt))
+        yield from pause(why, min(until.left, wait))
+        attempt += 1
 
 
 def _ends(path: Path) -> tuple[str, str]:

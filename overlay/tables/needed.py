@@ -7,7 +7,12 @@ from typing import Any
 
 from overlay.errors import ConfigurationError
 
-_INSTALL = {"pyarrow": "'openai-batch-overlay[tables]'"}
+_INSTALL = {
+    "pyarrow": "'openai-batch-overlay[tables]'",
+    "ray": "'openai-batch-overlay[ray]'",
+    "dask": "'openai-batch-overlay[dask]'",
+    "pyspark": "'openai-batch-overlay[spark]'",
+}
 
 
 def needed(module: str, what: str) -> Any:

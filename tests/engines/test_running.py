@@ -76,8 +76,7 @@ def go(make, engine, template=CHAT, *, key="id", job="reviews", schema=TABLE.sch
         template,
         key=key,
         id=job,
-        client=make,
-        **{"staging": None, "prefix": "", "limits": None, "max_enqueued_tokens": None, **QUICK, **options},
+        options={"client": make, **QUICK, **options},
     )
     return pa.concat_tables([pq.read_table(path) for path in answered.paths])
 
@@ -251,3 +250,10 @@ def test_files_that_no_batch_names_are_known_to_clean(make):
         left = client.jobs.clean(delete=True)
         assert len(left) >= 3
         assert client.jobs.clean() == []
+
+
+@pytest.mark.parametrize("engine", ["ray", "dask", "spark"])
+def test_an_engine_that_is_not_installed_is_named_with_its_command(engine):
+    module = __import__(f"overlay.engines.{engine}", fromlist=["map"])
+    with pytest.raises(ConfigurationError, match=rf"pip install 'openai-batch-overlay\[{engine}\]'"):
+        module.map(None, CHAT, key="id", id="reviews")
