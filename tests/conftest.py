@@ -14,8 +14,9 @@ from support.raw_server import RawServer
 from overlay.server import Service
 from overlay.services import known_services
 
-# Other makers' clients have environments of their own (`make compat`), and a browser is not everywhere.
-collect_ignore = ["browser", "compat"]
+# Other makers' clients, and engines, have environments of their own (`make compat`, `make test-engines`), and a
+# browser is not everywhere.
+collect_ignore = ["browser", "clusters", "compat"]
 
 _MEMORY = Path("/dev/shm")
 _VARIABLES = (

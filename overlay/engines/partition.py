@@ -14,6 +14,7 @@ import attrs
 import msgspec
 
 from overlay.client import Client
+from overlay.engines.answer_types import forget
 from overlay.engines.staging import Staging
 from overlay.errors import InvalidInputError, OverlayError, Problem, WorkerError
 from overlay.jobs.shard_work import failed_task
@@ -47,6 +48,10 @@ class Plan:
     limits: Limits | None = None
     max_enqueued_tokens: int | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        forget(self.template.answer)
+        return _plan, (attrs.asdict(self, recurse=False),)
+
     @property
     def marker(self) -> str:
         """By which a worker knows that it sees the driver's place."""
@@ -73,6 +78,10 @@ class Plan:
         schema = self.schema
         plain = (_cast(batch, schema) for batch in self.columns.keyed(results))
         return self.staging.write(schema, plain)
+
+
+def _plan(fields: dict[str, Any]) -> Plan:
+    return Plan(**fields)
 
 
 def _plain(kind: Any) -> Any:

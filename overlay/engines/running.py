@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from overlay.client import Client
+from overlay.engines.answer_types import check_travels
 from overlay.engines.options import MapOptions
 from overlay.engines.partition import Plan, uploaded_rows
 from overlay.engines.staging import staging_of
@@ -74,6 +75,7 @@ def run(
         raise ConfigurationError(f"there is no column {key!r} to be the key, only {', '.join(schema.names)}")
     check_key(schema, key)
     keys_of_texts([], schema.field(key).type)
+    check_travels(template.answer)
     given = _checked(options)
     AnswerColumns(template, schema, given.get("prefix", ""))
     client = given.get("client", Client)
@@ -121,13 +123,11 @@ def _check_no_token(client: Callable[[], Client]) -> None:
         raise ConfigurationError(
             "client= is a function that makes a Client on each worker, such as Client itself"
         )
-    if isinstance(client, partial):
-        given = [*client.args[:1], client.keywords.get("token")]
-        if any(isinstance(each, str) for each in given):
-            raise ConfigurationError(
-                "the token would be in every task: leave it to the environment of the workers, or give a function "
-                "that gets it"
-            )
+    if isinstance(client, partial) and isinstance(client.keywords.get("token"), str):
+        raise ConfigurationError(
+            "the token would be in every task: leave it to the environment of the workers, or give a function that "
+            "gets it"
+        )
 
 
 def _digest(template: Template[Any], key: str) -> str:

@@ -248,7 +248,8 @@ class _Driving:
             rest = min(until.left, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
             context.pauses(rest)
             yield Sleep(rest)
-            pause = min(_LONGEST_PAUSE, pause * _GROWTH)
+            # Thousands of batches take many pages: about one a second is asked for.
+            pause = min(max(_LONGEST_PAUSE, round_.poller.pages), pause * _GROWTH)
         if not context.record.swept:
             yield from round_.poller.sweep()
         context.report("ended", None, "every request has its answer in the workers' place")
@@ -258,18 +259,17 @@ class _Driving:
         tasks = {(task.shard, task.generation, task.part): task for task in islice(self._tasks(), _AT_ONCE)}
         if not tasks:
             return False
-        outcomes: list[ShardOutcome] = yield Work(lambda: list(self._run(list(tasks.values()))))
         units = {unit.key: unit for unit in self._round.units()}
+        outcomes = iter((yield Work(lambda: self._run(list(tasks.values())))))
         done = False
-        for outcome in outcomes:
-            key = outcome.shard, outcome.generation, outcome.part
+        while some := (yield Pull(outcomes, 1)):  # each into the ledger, as soon as it is known
+            key = some[0].shard, some[0].generation, some[0].part
             task = tasks.pop(key, None)
-            if task is None:
-                continue  # told twice
-            done = (yield from self._settle(units[key], task, outcome)) or done
+            if task is not None:  # and not told twice
+                done = (yield from self._settle(units[key], task, some[0])) or done
         if tasks:
             raise WorkerError(f"the workers gave no outcome for {len(tasks):,} of their tasks")
-        self._round.reload((yield Work(self._context.ledger.units)))
+        yield from self._round.reload()
         return done
 
     def _tasks(self) -> Iterable[ShardTask]:

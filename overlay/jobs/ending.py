@@ -168,7 +168,7 @@ def commit(context: JobContext, unit: Unit, following: Unit | None, file_ids: Se
     with context.ledger.transaction():
         context.ledger.save(unit)
         # A rebuilt ledger may already have the next generation.
-        if following is not None and following.key not in {other.key for other in context.ledger.saved()}:
+        if following is not None and not context.ledger.has(following.key):
             context.ledger.save(following)
         context.ledger.add_litter(unit.file_id, *file_ids)
     # Others may have held tokens when it was learned: each time, a little more is tried.

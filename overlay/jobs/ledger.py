@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Container, Generator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
 from pathlib import Path
@@ -343,6 +343,17 @@ class Ledger:
                 rows = self._select("SELECT * FROM unit")
                 self._saved = {unit.key: unit for unit in (self._got(Unit, row) for row in rows)}
             return [self._saved[key] for key in sorted(self._saved)]
+
+    def units_beyond(self, known: Container[UnitKey]) -> list[Unit]:
+        """The units whose keys are not among those, for the caller to change."""
+        return [copy(unit) for unit in self.saved() if unit.key not in known]
+
+    def has(self, key: UnitKey) -> bool:
+        """Whether there is such a unit."""
+        with self._guard:
+            if self._saved is None:
+                self.saved()
+            return key in (self._saved or ())
 
     def save(self, *units: Unit) -> None:
         with self.transaction():

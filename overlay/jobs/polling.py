@@ -63,6 +63,8 @@ class Poller:
         self._trouble_since: Deadline | None = None
         self._seen_any = False
         self._oddities = Oddities(context.settings, self._say)
+        self.pages = 0
+        """How many pages of the list the last look took."""
         self._listed: dict[str, tuple[News, Deadline]] = {}
         """What the list last showed of each batch, and when that is too old to be believed."""
 
@@ -167,6 +169,7 @@ class Poller:
                     raise
                 return seen  # a service without a list, then, or with an unreadable one
             pages += 1
+            self.pages = pages
             for batch in got.data:
                 if batch.id in live:
                     seen[batch.id] = batch

@@ -10,7 +10,7 @@ collected.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -173,7 +173,7 @@ class Round:
         for unit in refused:
             if unit.state == "uploaded":
                 self._hold(unit)
-        self.reload((yield Work(context.ledger.units)))
+        yield from self.reload()
         if context.record.state == "cancelled":
             yield from self._all(stop, self._in("created"), tolerant=tolerant)
             # What was never sent gets results, too: that there is no answer.
@@ -234,10 +234,10 @@ class Round:
     def _is_held(self, unit: Unit) -> bool:
         return unit.key in self._held and self._held[unit.key][0].left > 0
 
-    def reload(self, units: Iterable[Unit]) -> None:
-        """Add new units; those already known stay the same objects."""
-        for unit in units:
-            self._units.setdefault(unit.key, unit)
+    def reload(self) -> Flow[None]:
+        """Add new units from the ledger; those already known stay the same objects."""
+        new: list[Unit] = yield Work(partial(self._context.ledger.units_beyond, self._units))
+        self._units.update({unit.key: unit for unit in new})
 
     def _all(
         self, flow: Callable[[JobContext, Unit], Flow[None]], units: list[Unit], *, tolerant: bool

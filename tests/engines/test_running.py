@@ -159,7 +159,7 @@ def test_a_worker_that_does_not_see_the_place(make, tmp_path):
 
 def test_a_token_in_the_tasks_is_refused(make):
     with pytest.raises(ConfigurationError, match="in every task"):
-        go(functools.partial(make, "sk-secret"), LocalEngine(TABLE, rows=25))
+        go(functools.partial(make, token="sk-secret"), LocalEngine(TABLE, rows=25))
 
 
 def test_a_second_driver_is_refused(make):
