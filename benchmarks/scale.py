@@ -70,7 +70,17 @@ class Batches:
             self.calls["pages of the list"] += 1
             return httpx.Response(200, json=self._page(request.url.params))
         self.calls["other"] += 1
-        return httpx.Response(200, json=self._shown(self._place[path.rpartition("/")[2]]))
+        name = path.rpartition("/")[2]
+        if "/files/" in path:
+            file = {
+                "id": name,
+                "object": "file",
+                "created_at": int(BEGAN),
+                "purpose": "batch",
+                "status": "processed",
+            }
+            return httpx.Response(200, json=file)
+        return httpx.Response(200, json=self._shown(self._place[name]))
 
     def _create(self, body: dict[str, object]) -> int:
         number = len(self._made)

@@ -1,6 +1,7 @@
 """What a client may not do: keep a connection with half a request, and send heads and forms without end."""
 
 import socket
+import threading
 import time
 from contextlib import contextmanager, suppress
 
@@ -127,3 +128,56 @@ def test_a_file_of_any_length_is_refused_while_it_comes():
     with Service(limits=Limits(max_upload_bytes=1000)) as service, http_to(service) as http:
         answer = http.post("/files", data={"purpose": "batch"}, files={"file": ("f.jsonl", b"x" * 1001)})
         assert answer.status_code == 413
+
+
+@contextmanager
+def slow_reader(service, file_id):
+    """A connection that has asked for the content of a file, and takes few bytes at a time."""
+    port = int(service.base_url.rpartition(":")[2].removesuffix("/v1"))
+    with socket.socket() as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        made.settimeout(20)
+        made.connect(("127.0.0.1", port))
+        head = f"GET /v1/files/{file_id}/content HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n"
+        made.sendall(head.encode())
+        yield made
+
+
+@pytest.fixture
+def content():
+    """More than what sockets hold."""
+    return jsonl(1) * 60_000
+
+
+def test_an_answer_that_nobody_reads_ends(service, monkeypatch, content):
+    monkeypatch.setattr(WireProtocol, "reader_patience", 0.2)
+    with http_to(service) as http:
+        file = upload(http, content)
+    aborted = threading.Event()
+    abort = WireProtocol._look_at_reader
+
+    def noted(self):
+        abort(self)
+        if self.transport.is_closing():
+            aborted.set()
+
+    monkeypatch.setattr(WireProtocol, "_look_at_reader", noted)
+    with slow_reader(service, file["id"]) as made:
+        assert aborted.wait(10)
+        with suppress(ConnectionResetError):
+            assert len(everything(made)) < len(content)
+
+
+def test_an_answer_that_is_read_slowly_comes_whole(service, monkeypatch, content):
+    monkeypatch.setattr(WireProtocol, "reader_patience", 0.3)
+    with http_to(service) as http:
+        file = upload(http, content)
+    taken = b""
+    with slow_reader(service, file["id"]) as made:
+        began = time.monotonic()
+        while time.monotonic() - began < 1.2:
+            time.sleep(0.02)
+            taken += made.recv(4096)
+        while len(taken) < len(content) and (piece := made.recv(1 << 20)):
+            taken += piece
+    assert taken.endswith(content)

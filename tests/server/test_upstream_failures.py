@@ -1,5 +1,6 @@
 """Whose a failure is, the server's or the line's, and what becomes of it."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -225,3 +226,37 @@ def test_an_answer_of_many_megabytes():
         assert batch["request_counts"]["completed"] == 2
         size = http.get(f"/files/{batch['output_file_id']}").json()["bytes"]
         assert size > 60_000_000
+
+
+@pytest.mark.parametrize("damaged", ["r0", "r5", "r11", "r*"])
+def test_a_line_that_is_damaged_on_the_disk_between_two_attempts_costs_one_line(tmp_path, damaged):
+    down = threading.Event()
+    down.set()
+
+    def respond(path, body, times):
+        return Reply(503) if down.is_set() else answer(body)
+
+    with (
+        ModelServer(respond) as model,
+        Service(upstream(model.url, api_key="k", hurry=0.004), state=tmp_path) as service,
+        http_to(service) as http,
+    ):
+        batch = create(http, upload(http, jsonl(12)))
+        while len(model.asked) < 20:
+            time.sleep(0.01)
+        path = next((tmp_path / "inputs").iterdir())
+        lines = path.read_bytes().splitlines(keepends=True)
+        for at, text in enumerate(lines):
+            if damaged in {f"r{at}", "r*"}:
+                lines[at] = text.replace(b"ask r", b"ask \x00")
+        with path.open("r+b") as file:  # the same file, as a disk would change it
+            file.write(b"".join(lines))
+        down.clear()
+        batch = until(http, batch)
+        lost = 12 if damaged == "r*" else 1
+        assert batch["status"] == "completed"
+        assert batch["request_counts"] == {"total": 12, "completed": 12 - lost, "failed": lost}
+        failed = results(http, batch["error_file_id"])
+        assert all("can no longer be read" in each["error"]["message"] for each in failed.values())
+        if damaged != "r*":
+            assert failed.keys() == {damaged}

@@ -5,13 +5,18 @@ the protocol below is uvicorn's own, whose application is wrapped to find a `Wir
 patched or copied. It is the h11 one on purpose: it comes with uvicorn everywhere, where httptools is an option.
 
 Who sends half a request must not hold the connection for ever: a head has 30 seconds to arrive, and a body must go
-on, by at least 4 KiB in each 30 seconds. Heads are bounded by h11, to 64 KiB.
+on, by at least 4 KiB in each 30 seconds. Heads are bounded by h11, to 64 KiB. Nor must who never reads an answer:
+at least 4 KiB of it have to be taken in each minute.
 """
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import h11
@@ -59,6 +64,8 @@ class WireProtocol(H11Protocol):
     doomed = False
     patience = 30.0
     """Seconds for half a request."""
+    reader_patience = 60.0
+    """Seconds for a part of an answer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,6 +74,8 @@ class WireProtocol(H11Protocol):
         )  # None before the first request
         self._taken = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._unread = 0
+        self._reader: asyncio.TimerHandle | None = None
         app, wire = self.app, Wire(self)
 
         async def wired(scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,12 +93,52 @@ class WireProtocol(H11Protocol):
             Wire(self).reset()
             return
         self._taken += len(data)
+        if not self.flow.write_paused:
+            self._forget_reader()  # it has read what there was, and asks for more
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        self._forget_reader()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        self._forget_reader()
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch_reader()
+
+    def _watch_reader(self) -> None:
+        """Whatever is written waits for the client, and so does the end of the connection."""
+        if self._reader is None and self.transport.get_write_buffer_size():
+            self._unread = self._left()
+            self._reader = self.loop.call_later(self.reader_patience, self._look_at_reader)
+
+    def _forget_reader(self) -> None:
+        if self._reader:
+            self._reader.cancel()
+            self._reader = None
+
+    def _look_at_reader(self) -> None:
+        self._reader = None
+        if self.transport.get_write_buffer_size() and self._unread - self._left() < _LEAST:
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+    def _left(self) -> int:
+        """Bytes that the client has not taken: the system's buffer holds megabytes, and is refilled in leaps."""
+        queued = bytearray(4)
+        with suppress(OSError):  # where the system does not tell, what it holds counts as taken
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
     def _watch(self) -> None:
         if not self._is_half():
@@ -121,6 +170,7 @@ class WireProtocol(H11Protocol):
         if cycle is None or cycle.response_complete or not cycle.response_started:
             self.transport.write(_TIMEOUT)
         self.transport.close()
+        self._watch_reader()
 
 
 def wire_of(scope: Scope) -> Wire:

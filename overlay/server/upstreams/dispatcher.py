@@ -230,8 +230,8 @@ class Dispatcher:
 
     async def send(
         self, entry: Entry, server: Upstream, *, probe: bool = False, keyless: bool = False
-    ) -> Verdict:
-        """For a line that was taken."""
+    ) -> Verdict | None:
+        """For a line that was taken; None where the disk has damaged it meanwhile."""
         feed, circuit = entry.feed, server.circuit(entry.model)
         task = asyncio.current_task()
         assert task
@@ -240,8 +240,10 @@ class Dispatcher:
             feed.check_alive()
             entry.mark = circuit.successes
             head = feed.open_up(entry)
-            key = None if keyless else feed.caller.token or self.key.value
-            verdict = await server.ask("POST", head.url, bytes(head.body), key)
+            verdict: Verdict | None = None
+            if head is not None:
+                key = None if keyless else feed.caller.token or self.key.value
+                verdict = await server.ask("POST", head.url, bytes(head.body), key)
         except BaseException:
             # Its place is free, and whoever waits for it is not told otherwise.
             self.pump_soon()
@@ -252,7 +254,8 @@ class Dispatcher:
             server.in_flight -= 1
             circuit.in_flight -= 1
         try:
-            self._settle(entry, server, circuit, verdict, probe=probe, keyless=keyless)
+            if verdict is not None:
+                self._settle(entry, server, circuit, verdict, probe=probe, keyless=keyless)
         except Exception as error:  # noqa: BLE001  an error of our own ends the batch, and leaves no line behind
             feed.fail(error)
         feed.check_done()
@@ -274,8 +277,7 @@ class Dispatcher:
             # What a server says to nobody is no answer to the line.
             feed.put(entry)
         elif verdict.settled:
-            if verdict.meaning is Meaning.ANSWERED:
-                head = feed.open_up(entry)
+            if verdict.meaning is Meaning.ANSWERED and (head := feed.open_up(entry)):
                 server.witnesses(entry.model).answered(head.url, head.body)
             if probe and not first:
                 # What it met before was the server's fault, and so was what others met.

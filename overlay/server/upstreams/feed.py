@@ -111,14 +111,15 @@ class Feed:
         self.exhausted = True
         return None
 
-    def open_up(self, entry: Entry) -> Head:
-        """The line itself, read again where it was put away."""
+    def open_up(self, entry: Entry) -> Head | None:
+        """The line itself, read again where it was put away; None for one that the disk has damaged meanwhile: that
+        is its answer then.
+        """
         if entry.head is None:
             try:
                 entry.head = _head.decode(self.work.line(entry.number))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                self.fail(error)  # it could be read before: the disk fails as one looks
-                raise
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                self._keep(entry.number, self.work.damaged(entry.number))
         return entry.head
 
     def put(self, entry: Entry) -> None:
@@ -127,7 +128,8 @@ class Feed:
 
     def settle(self, entry: Entry, status: int, body: bytes, request_id: str | None) -> None:
         """The line has its answer."""
-        self._keep(entry.number, outcome(self.open_up(entry).custom_id, status, body, request_id))
+        if head := self.open_up(entry):
+            self._keep(entry.number, outcome(head.custom_id, status, body, request_id))
 
     def _keep(self, number: int, settled: Outcome) -> None:
         numbers, outcomes = self._written

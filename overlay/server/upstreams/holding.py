@@ -51,6 +51,8 @@ class Holding:
             keyless = feed.caller.token_lost
             self._lanes.takes(entry, server)
             verdict = await self._lanes.send(entry, server, probe=True, keyless=keyless)
+            if verdict is None:
+                continue
             if verdict.settled and (verdict.meaning is Meaning.ANSWERED or not keyless):
                 feed.caller.token_lost = False
                 self.release(feed)

@@ -28,8 +28,11 @@ class Lanes(Protocol):
 
     async def send(
         self, entry: Entry, server: Upstream, *, probe: bool = False, keyless: bool = False
-    ) -> Verdict:
-        """For a line that `takes` has counted. `keyless` sends no key at all."""
+    ) -> Verdict | None:
+        """For a line that `takes` has counted; None where it cannot be read any more, and has its answer.
+
+        `keyless` sends no key at all.
+        """
         ...
 
     def takes(self, entry: Entry, server: Upstream) -> None: ...

@@ -28,6 +28,10 @@ class _Probed(NamedTuple):
     """Whether its failure would be the server's for certain."""
 
 
+_UNTOLD = _Probed(0.0, tells=False)
+"""Of a line that could not be sent."""
+
+
 class Probing:
     """Opens circuits, and closes them."""
 
@@ -108,10 +112,17 @@ class Probing:
     async def _probe_with(self, entry: Entry, server: Upstream) -> _Probed:
         first = entry.attempts == 0
         verdict = await self._lanes.send(entry, server, probe=True)
+        if verdict is None:
+            return _UNTOLD
         return _Probed(verdict.retry_after or 0.0, tells=first)
 
     async def _probe_with_witness(self, entry: Entry, server: Upstream, circuit: Circuit) -> _Probed:
-        witness = server.witnesses(entry.model).of(entry.feed.open_up(entry).url, entry.model)
+        head = entry.feed.open_up(entry)
+        if head is None:
+            entry.feed.waiting[entry.model].remove(entry)
+            entry.feed.check_done()
+            return _UNTOLD
+        witness = server.witnesses(entry.model).of(head.url, entry.model)
         entry.head = None
         key = entry.feed.caller.token or self._lanes.key.value
         within = None if witness.strong else _LONGEST_LIST
