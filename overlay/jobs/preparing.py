@@ -86,6 +86,8 @@ def prepare(
             tally=budget.tally if budget is not None else None,
             note=note if known else None,
         )
+        if before is not None:
+            yield Work(before.close)  # what it keeps in the folder must not be published with it
         name = given or _derived_id(settings, spooled)
         if callable(job_id):
             name = checked_job_id((yield Work(partial(job_id, name))))

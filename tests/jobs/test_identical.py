@@ -124,6 +124,12 @@ def test_repeats_are_sent_once_and_answered_each(scene):
     assert job.input_tokens == 9
 
 
+def test_what_tells_repeats_apart_goes_once_they_are_on_disk(scene):
+    scene.submit([chat("a", "hi"), chat("b", "hi")], dedupe=True)
+    assert scene.jobs.retrieve("j").repeated == 1
+    assert not list((scene.api.settings.home / "jobs").rglob("asked"))
+
+
 def test_repeats_of_what_fails_fail(scene):
     scene.submit([chat("a", "one"), chat("b", "one"), chat("c", "two")], dedupe=True, max_attempts=1)
     for batch in scene.fake.live():

@@ -76,6 +76,7 @@ STRETCHES = {
     "undisturbed": Stretch(Plan("answer")),
     "taking up an unanswered create": Stretch(Plan("answer", (_SENT,)), until=_RESULTS),
     "taking up an unsent create": Stretch(Plan("answer", (_UNSENT,)), until=_RESULTS),
+    "reusing answers, and asking once what is asked twice": Stretch(Plan("spare")),
     "cancel": Stretch(Plan("cancel"), since="/cancel"),
     "delete": Stretch(Plan("delete")),
     "recover": Stretch(Plan("recover")),
@@ -118,7 +119,7 @@ def lives(plans: list[Plan], longest: float, dice: random.Random) -> Iterator[Pl
         yield _varied(plan, deaths, dice)
     while True:
         deaths = [Death(after=dice.uniform(0.0, longest)) for _ in range(dice.randint(1, _MOST))]
-        yield _varied(Plan("answer"), deaths, dice)
+        yield _varied(Plan(dice.choice(["answer", "answer", "spare"])), deaths, dice)
 
 
 def _comes_again(plan: Plan) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -54,26 +54,38 @@ class Report(msgspec.Struct, kw_only=True):
     """The points it came by, where they were asked for."""
 
 
+EARLIER = "-earlier"
+"""What the name of the job ends with whose answers a sparing one reuses."""
+KNOWN = LINES + LINES // 2
+"""How many of the requests that job has asked: a shard and a half."""
+_AGAIN = "/again"
+
+
 def custom_ids(job_id: str) -> list[str]:
     return [f"{job_id}/{number}" for number in range(SHARDS * LINES)]
 
 
+def repeats(job_id: str) -> list[str]:
+    """The ids under which a sparing job asks once more: some of what is known, some of what is not."""
+    return [name + _AGAIN for name in custom_ids(job_id)[KNOWN - LINES // 2 : KNOWN + LINES // 2]]
+
+
 def text_of(custom_id: str) -> str:
     """What a request asks, and what its answer repeats."""
-    return f"What is {custom_id}?"
+    return f"What is {custom_id.removesuffix(_AGAIN)}?"
 
 
-def _requests(order: Order) -> list[Request]:
+def _requests(names: Iterable[str]) -> list[Request]:
     return [
         Request(name, {"model": MODEL, "messages": [{"role": "user", "content": text_of(name)}]})
-        for name in custom_ids(order.topic or order.job_id)
+        for name in names
     ]
 
 
 async def _submit(jobs: "Jobs", order: Order) -> str:
     job: Job = await jobs.call(
         "submit",
-        _requests(order),
+        _requests(custom_ids(order.topic or order.job_id)),
         id=None if order.derived else order.job_id,
         limits=Limits(requests=LINES),
         grace=order.grace,
@@ -85,6 +97,23 @@ async def _submit(jobs: "Jobs", order: Order) -> str:
 
 async def _answer(jobs: "Jobs", order: Order) -> None:
     await jobs.call("wait", await _submit(jobs, order), poll=order.poll)
+
+
+async def _earlier(jobs: "Jobs", order: Order) -> None:
+    await _ask(jobs, order, custom_ids(order.job_id)[:KNOWN], order.job_id + EARLIER)
+
+
+async def _spare(jobs: "Jobs", order: Order) -> None:
+    names = [*custom_ids(order.job_id), *repeats(order.job_id)]
+    await _ask(jobs, order, names, order.job_id, reuse=True, dedupe=True)
+
+
+async def _ask(jobs: "Jobs", order: Order, names: Iterable[str], job_id: str, **options: Any) -> None:
+    limits = Limits(requests=LINES)
+    await jobs.call(
+        "submit", _requests(names), id=job_id, limits=limits, grace=order.grace, poll=order.poll, **options
+    )
+    await jobs.call("wait", job_id, poll=order.poll)
 
 
 async def _cancel(jobs: "Jobs", order: Order) -> None:
@@ -109,6 +138,8 @@ async def _clean(jobs: "Jobs", _: Order) -> None:
 STAGES: dict[str, Callable[["Jobs", Order], Any]] = {
     "submit": _submit,
     "answer": _answer,
+    "earlier": _earlier,
+    "spare": _spare,
     "cancel": _cancel,
     "delete": _delete,
     "recover": _recover,
@@ -118,6 +149,7 @@ LOSE_LEDGER = "lose ledger"
 """Not a worker's: the harness overwrites the ledger."""
 SCENARIOS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
     "answer": ((), "answer", ()),
+    "spare": (("earlier",), "spare", ()),
     "cancel": ((), "cancel", ()),
     "delete": (("answer",), "delete", ()),
     "recover": (("submit", LOSE_LEDGER), "recover", ("answer",)),

@@ -12,12 +12,12 @@ from overlay import Client, Result
 from overlay.operations.marks import mark_of
 from overlay.server.objects import FINAL
 from soak.plan import Plan
-from soak.scenarios import custom_ids, text_of
+from soak.scenarios import EARLIER, custom_ids, repeats, text_of
 from soak.weather import TroubledService, fails_once
 
 _OURS = re.compile(
-    r"ledger\.db(-journal)?(\.damaged-\d+-[0-9a-f]{4})?|lock"
-    r"|shards/\d{5}-\d+\.jsonl|results/\d{5}\.jsonl"
+    r"ledger\.db(-journal)?(\.damaged-\d+-[0-9a-f]{4})?|lock|order"
+    r"|shards/\d{5}-\d+\.jsonl|shards/\d{5}\.(reused|repeats)|results/\d{5}\.jsonl"
 )
 
 
@@ -66,10 +66,9 @@ def on_disk(home: Path, job_id: str, scenario: str, troubled: TroubledService) -
             faults.lost.append(f"{job_id}: no results: {error!r}")
             return faults
     names = [result.custom_id for result in results]
-    if names != custom_ids(job_id):
-        faults.lost.append(
-            f"{job_id}: {len(names)} results for {len(custom_ids(job_id))} requests, or out of order"
-        )
+    asked = [*custom_ids(job_id), *(repeats(job_id) if scenario == "spare" else ())]
+    if names != asked:
+        faults.lost.append(f"{job_id}: {len(names)} results for {len(asked)} requests, or out of order")
     faults.successes = sum(result.ok for result in results)
     for result in results:
         if result.ok:
@@ -147,13 +146,14 @@ def at_service(
 ) -> Faults:
     """By what the service was asked for and what it did; the user has so many `successes` of it."""
     faults = Faults()
+    names = {job_id, job_id + EARLIER}
     found = [(batch, mark_of(batch["metadata"])) for batch in batches if not _came_too_late(batch)]
-    marks = [(batch, mark) for batch, mark in found if mark is not None and mark.job == job_id]
+    marks = [(batch, mark) for batch, mark in found if mark is not None and mark.job in names]
     ours = [batch for batch, _ in marks]
-    units = Counter(mark.key for _, mark in marks)
-    for (shard, generation, _), count in units.items():
+    units = Counter((mark.job, *mark.key) for _, mark in marks)
+    for (job, shard, generation, _), count in units.items():
         if count > 1:
-            faults.duplicates.append(f"{job_id}: {count} batches of shard {shard}, generation {generation}")
+            faults.duplicates.append(f"{job}: {count} batches of shard {shard}, generation {generation}")
     for batch in ours:
         if batch["status"] not in FINAL:
             faults.duplicates.append(f"{job_id}: batch {batch['id']} is {batch['status']}")
@@ -163,7 +163,11 @@ def at_service(
             faults.duplicates.append(f"{name}: answered {times} times instead of {right}")
         if times < right and plan.scenario != "cancel":
             faults.lost.append(f"{name}: answered {times} times instead of {right}")
-    completed = sum(batch["request_counts"]["completed"] for batch in ours)
+    again = repeats(job_id) if plan.scenario == "spare" else []
+    faults.duplicates += [
+        f"{name}: sent, though it repeats another" for name in again if troubled.answers[name]
+    ]
+    completed = len(again) + sum(batch["request_counts"]["completed"] for batch in ours)
     if successes not in {None, completed} and not faults.duplicates:
         faults.lost.append(f"{job_id}: {completed} good answers were given, and {successes} arrived")
     return faults

@@ -90,4 +90,4 @@ class TroubledService:
 
 def fails_once(custom_id: str) -> bool:
     """Whether a request fails the first time, so that it is rightly sent twice."""
-    return int(custom_id.rpartition("/")[2]) % 12 == 7
+    return int(custom_id.split("/")[1]) % 12 == 7
