@@ -79,11 +79,15 @@ def noting(note: Note) -> Callable[[JobEvent], None]:
 def _of_ended(shell: Shell, job: Job) -> str:
     if job.refused:
         return f"nothing ran, and nothing runs; to see why: {shell.again('jobs', 'show', job.id)}"
+    if job.elsewhere:
+        return ""
     results = shell.again("jobs", "results", job.id, "-o", "results.jsonl")
     return f"job {job.id} has ended; to get its results: {results}"
 
 
 def _of_open(job: Job, go_on: str) -> str:
+    if job.elsewhere:
+        return ""  # the error says which program goes on
     maybe = [shard for shard in job.shards if shard.state in {"creating", "fencing", "created"}]
     if any(shard.state == "created" and not shard.trouble for shard in maybe):
         return f"batches of job {job.id} keep running at the service; resume with: {go_on}"

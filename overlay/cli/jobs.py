@@ -196,7 +196,12 @@ def cancel(shell: Shell, job_id: JobId) -> None:
     if job.ended:
         shell.say(f"to get its results: {shell.again('jobs', 'results', job_id, '-o', 'results.jsonl')}")
     else:
-        shell.say(f"to fetch what was answered: {shell.again('jobs', 'resume', job_id)}")
+        go_on = (
+            "run the program again that submitted it"
+            if job.elsewhere
+            else shell.again("jobs", "resume", job_id)
+        )
+        shell.say(f"to fetch what was answered: {go_on}")
     for shard in job.stuck:
         give_up = shell.again("jobs", "give-up", job_id, "--shard", str(shard.number))
         shell.say(f"{shard.name} is stuck: {shard.problem}; to give it up: {give_up}")

@@ -265,8 +265,8 @@ def opened_job(
 ) -> Flow[OpenJob]:
     """`open_job`, off the event loop."""
     opened: OpenJob = yield Work(partial(open_job, settings, job_id, on_change, progress))
+    type_it = "" if opened.context.record.elsewhere else f", or type: overlay jobs wait {job_id}"
     going_on.set(
-        f"job {job_id}: batches that were created keep running; to go on with it, run the same again, or type: "
-        f"overlay jobs wait {job_id}"
+        f"job {job_id}: batches that were created keep running; to go on with it, run the same again{type_it}"
     )
     return opened

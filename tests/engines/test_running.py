@@ -5,12 +5,14 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.local_engine import LocalEngine
 
 from overlay import (
+    BatchFailedError,
     Chat,
     Client,
     ConfigurationError,
@@ -20,7 +22,7 @@ from overlay import (
     WorkerError,
 )
 from overlay.engines.running import run
-from overlay.server import Limits, Pace, Service
+from overlay.server import Limits, Pace, Reject, Service
 
 ROWS = 60
 TABLE = pa.table({"id": pa.array(range(ROWS), pa.int32()), "text": [f"text {n}" for n in range(ROWS)]})
@@ -257,3 +259,85 @@ def test_an_engine_that_is_not_installed_is_named_with_its_command(engine):
     module = __import__(f"overlay.engines.{engine}", fromlist=["map"])
     with pytest.raises(ConfigurationError, match=rf"pip install 'openai-batch-overlay\[{engine}\]'"):
         module.map(None, CHAT, key="id", id="reviews")
+
+
+def test_answers_that_are_gone_can_be_given_up(make, service):
+    """Their shard is stuck, and says how; given up, its rows say that they were."""
+
+    service.faults.add("GET /v1/files/*/content", Reject(410), times=None)
+    with pytest.raises(WorkerError, match="give-up reviews --shard 0"):
+        go(make, LocalEngine(TABLE, rows=60))
+    service.faults.clear()
+    with make() as client:
+        (shard,) = client.jobs.retrieve("reviews").stuck
+        assert "FileGoneError" in shard.problem
+    service.faults.add("GET /v1/files/*/content", Reject(410), times=None)
+    with pytest.raises(WorkerError):
+        go(make, LocalEngine(TABLE, rows=60))
+    with make() as client:
+        client.jobs.give_up("reviews")
+    table = go(make, LocalEngine(TABLE, rows=60))
+    assert table["error_code"].to_pylist() == ["given_up"] * ROWS
+    assert sorted(table["id"].to_pylist()) == list(range(ROWS))
+
+
+def test_a_job_that_the_service_refuses_as_a_whole_is_tried_again_when_it_is_run_again(
+    tmp_path, asked, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-worker")
+    limits = Limits(models={"other"})
+    with Service(asked, limits=limits, state=tmp_path / "service") as strict:
+        make = functools.partial(Client, base_url=strict.base_url, home=tmp_path / "home")
+        for _ in range(2):
+            with pytest.raises(BatchFailedError, match="send-again reviews"):
+                go(make, LocalEngine(TABLE, rows=25))
+        port = int(strict.base_url.rpartition(":")[2].removesuffix("/v1"))
+    assert not asked.asked
+    with Service(asked, port=port, state=tmp_path / "service"):
+        check(go(make, LocalEngine(TABLE, rows=25)))
+
+
+def test_a_table_without_rows(make):
+    with pytest.raises(ConfigurationError, match="no requests"):
+        go(make, LocalEngine(TABLE.slice(0, 0), rows=25))
+    check(go(make, LocalEngine(TABLE, rows=25)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"key": "no"}, "no column 'no'"),
+        ({"template": Chat("m", "{other}")}, "other"),
+        ({"schema": TABLE.schema.append(pa.field("friendly", pa.string()))}, "prefix="),
+        ({"schema": pa.schema([("id", pa.list_(pa.int8())), ("text", pa.string())])}, "cannot be the key"),
+        ({"job": "a/b"}, "job id"),
+        ({"staging": "nowhere://x"}, "nowhere"),
+        ({"client": "sk-secret"}, "function that makes a Client"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_sent(make, service, options, words):
+    template = options.pop("template", CHAT)
+    given = {"client": make} | options
+    with pytest.raises(ConfigurationError, match=words):
+        run(
+            LocalEngine(TABLE, rows=25),
+            given.pop("schema", TABLE.schema),
+            template,
+            key=given.pop("key", "id"),
+            id=given.pop("job", "reviews"),
+            options=given,
+        )
+    assert service.requests == []
+
+
+def test_a_misspelt_option(make):
+    with pytest.raises(TypeError, match="max_batch"):
+        go(make, LocalEngine(TABLE, rows=25), max_batch=3)
+
+
+def test_a_type_that_would_arrive_without_its_fields(make):
+    class Local(msgspec.Struct):
+        friendly: bool
+
+    with pytest.raises(ConfigurationError, match="make it a dataclass"):
+        go(make, LocalEngine(TABLE, rows=25), Chat("m", "{text}", answer=Local))
