@@ -8,7 +8,7 @@ from overlay.cli import output
 from overlay.cli.costs import receipt
 from overlay.cli.destination import Destination
 from overlay.cli.endings import Exit
-from overlay.cli.job_tables import say_failures
+from overlay.cli.job_tables import not_sent, say_failures
 from overlay.cli.shell import Shell
 from overlay.client import Client
 from overlay.jobs.views import Job
@@ -82,9 +82,8 @@ def _told(job: Job, destination: Destination, prices: dict[str, tuple[float, flo
     if job.missing:
         text += f", {job.missing:,} of them missing"
     yield f"{text}; the job was cancelled" if job.cancelled else text
-    spared = ((job.reused, "answered by earlier jobs"), (job.repeated, "the same as others of the job"))
-    if told := ", ".join(f"{count:,} {why}" for count, why in spared if count):
-        yield f"not sent: {told}"
+    if told := not_sent(job):
+        yield told
     if job.input_tokens or job.output_tokens:
         yield receipt(job, prices)
 

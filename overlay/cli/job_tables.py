@@ -87,6 +87,13 @@ def list_failures(shell: Shell, found: list[Failure]) -> None:
     output.listing(found, _FAILURE_COLUMNS, _failure_row, most=None, as_json=bool(shell.json))
 
 
+def not_sent(job: Job) -> str | None:
+    """How many requests were answered without being sent, and why; None if all were sent."""
+    spared = ((job.reused, "answered by earlier jobs"), (job.repeated, "the same as others of the job"))
+    told = ", ".join(f"{count:,} {why}" for count, why in spared if count)
+    return f"not sent: {told}" if told else None
+
+
 def say_failures(shell: Shell, job: Job, found: list[Failure]) -> None:
     """Sum up what failed in a job, and say how to send it again."""
     for failure in found[:_FAILURES_SHOWN]:

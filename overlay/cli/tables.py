@@ -5,6 +5,7 @@ Each is a job, as `overlay run` is: killed and typed again, it goes on, and pays
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ from overlay.cli.arguments import Field, fields, typed
 from overlay.cli.destination import Destination
 from overlay.cli.endings import Exit
 from overlay.cli.job_options import JobFlags, job_command
-from overlay.cli.job_tables import say_failures
+from overlay.cli.job_tables import not_sent, say_failures
 from overlay.cli.running import run_job
 from overlay.cli.shell import Shell
 from overlay.cli.table_arguments import Csv, Format, Key, Model, Prefix, TableFile, csv_options, schema_in
@@ -24,6 +25,7 @@ from overlay.client import Client
 from overlay.errors import ConfigurationError, InvalidInputError
 from overlay.requests.chats import Chat, Response
 from overlay.requests.rows import Embed, Template
+from overlay.results.failures import Failure
 from overlay.tables.answers import Answers
 from overlay.tables.needed import needed
 
@@ -176,17 +178,29 @@ def _deliver(
 ) -> Exit:
     job = answers.job
     with destination.writing(client.jobs.folder(job.id)) as write:
-        failed = answers.write_to(write, name)
-    rows = len(answers)
+        codes = answers.write_to(write, name)
+    rows, failed = len(answers), codes.total()
     if shell.json and not destination.is_stdout:
-        counts = {"total": rows, "ok": rows - failed, "failed": failed}
+        counts = {"total": rows, "ok": rows - failed, "failed": failed, "failed_by_code": dict(codes)}
         output.document({"job": job.to_dict(), "output": destination.path, "rows": counts})
     else:
         text = f"{destination}: {rows:,} rows, {rows - failed:,} ok, {failed:,} failed"
         shell.say(text + ("; the job was cancelled" if job.cancelled else ""))
-        if job.failed:
-            say_failures(shell, job, client.jobs.failures(job.id))
+        if told := not_sent(job):
+            shell.say(told)
+        known = client.jobs.failures(job.id) if job.failed else []
+        for code, count in _misfits(codes, known).items():
+            shell.say(
+                f"failed: {count:,} answers, {code}: they came, but do not fit the columns; error_message says why"
+            )
+        say_failures(shell, job, known)
     return Exit.OK if not failed and not job.cancelled else Exit.INCOMPLETE
+
+
+def _misfits(codes: Counter[str], known: list[Failure]) -> Counter[str]:
+    """What came, and does not fit its columns, by code: the rest is the service's, which may give no code."""
+    of_service = Counter({each.code: each.count for each in known})
+    return Counter({code: count for code, count in (codes - of_service).items() if code != "failed"})
 
 
 def _named(destination: Destination, format_: str | None) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from overlay.jobs.views import Job
+from overlay.notebooks import rows_html
 from overlay.results.result import Result
 from overlay.tables.needed import needed
 from overlay.tables.outcomes import AnsweredRow
@@ -17,6 +19,8 @@ if TYPE_CHECKING:  # pyarrow is an extra, and loaded by those who hand in a tabl
     from overlay.tables.asking import Asked
 
 A_co = TypeVar("A_co", covariant=True)
+_SHOWN = 20
+"""Rows that a notebook shows."""
 
 
 class Answers(Generic[A_co]):
@@ -93,15 +97,26 @@ class Answers(Generic[A_co]):
 
         write_file(path, self._asked.columns.schema, self._batches(), self._folder, overwrite=overwrite)
 
-    def write_to(self, write: Callable[[bytes], object], name: str) -> int:
+    def write_to(self, write: Callable[[bytes], object], name: str) -> Counter[str]:
         """Write the table to a function that takes bytes, in the format of a file of this name.
 
-        Returns how many rows failed.
+        Returns how many rows failed, by the code of their failure.
         """
         from overlay.tables.writing import write_counted  # noqa: PLC0415 - needs pyarrow
 
         columns = self._asked.columns
         return write_counted(write, name, columns.schema, self._batches(), columns.code)
+
+    def _repr_html_(self) -> str:
+        names, shown = self._asked.columns.schema.names, list[tuple[Any, ...]]()
+        with closing(self._batches()) as batches:
+            for batch in batches:
+                columns = [column.slice(0, _SHOWN - len(shown)).to_pylist() for column in batch.columns]
+                shown += zip(*columns, strict=True)
+                if len(shown) >= _SHOWN:
+                    break
+        left = len(self) - len(shown)
+        return rows_html(names, shown, f"{left:,} more rows" if left else "")
 
     def __repr__(self) -> str:
         first = ", ".join(self._asked.columns.schema.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -71,18 +72,17 @@ def _write_away(
 
 def write_counted(
     write: Callable[[bytes], object], name: str, schema: Schema, batches: Batches, code: str
-) -> int:
-    """Write a table to a function that takes bytes; returns how many rows have something in the column `code`."""
-    failed = 0
+) -> Counter[str]:
+    """Write a table to a function that takes bytes; returns how often each text is in the column `code`."""
+    found: Counter[str] = Counter()
 
     def counted() -> Iterator[Any]:
-        nonlocal failed
         for batch in batches:
-            failed += batch.num_rows - batch.column(code).null_count
+            found.update(each for each in batch.column(code).drop_null().to_pylist())
             yield batch
 
     write_table(_Function(write), format_of(name), schema, counted(), name)
-    return failed
+    return found
 
 
 class _Function:

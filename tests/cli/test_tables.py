@@ -31,6 +31,8 @@ def answer(line):
     asked = line["body"]["messages"][-1]["content"]
     if asked.endswith("fail"):
         return 400, {"error": {"message": "no", "code": "nope"}}
+    if asked.endswith("odd"):
+        return {"choices": [{"message": {"content": "I'm sorry"}}]}
     text = json.dumps({"friendly": True, "topic": "price"})
     return {"choices": [{"message": {"content": text}}]}
 
@@ -64,7 +66,7 @@ def test_a_table_is_mapped_to_a_table(overlay, service, tmp_path):
     shown = overlay("map", "reviews.csv", *ASK, "-o", "-", *SOON)
     assert [json.loads(line)["topic"] for line in shown.stdout.splitlines()] == ["price"] * 2
     counts = overlay.json("map", "reviews.csv", *ASK, "-o", "answers.csv", *SOON)
-    assert counts["rows"] == {"total": 2, "ok": 2, "failed": 0}
+    assert counts["rows"] == {"total": 2, "ok": 2, "failed": 0, "failed_by_code": {}}
     assert service.count("POST", "/batches") == 1
 
 
@@ -77,6 +79,18 @@ def test_rows_that_fail_exit_1(overlay, tmp_path):
     assert [row["review_id"] for row in rows] == [1, 2]
     assert [row["error_code"] for row in rows] == [None, "nope"]
     assert rows[0]["text"] == "good; really"
+
+
+def test_what_was_spared_and_what_does_not_fit_is_said_at_the_end(overlay, service, tmp_path):
+    (tmp_path / "more.csv").write_text("review_id,text\n1,odd\n2,fail\n3,good\n4,good\n")
+    done = overlay("map", "more.csv", *ASK, "--dedupe", "-o", "out.csv", *SOON)
+    assert done.returncode == 1
+    assert "out.csv: 4 rows, 2 ok, 2 failed" in done.stderr
+    assert "not sent: 1 the same as others of the job" in done.stderr
+    (misfit,) = [line for line in done.stderr.splitlines() if "do not fit" in line]
+    (row,) = pl.read_csv(tmp_path / "out.csv").filter(pl.col("review_id") == 1).to_dicts()
+    assert misfit.startswith(f"failed: 1 answers, {row['error_code']}: ")
+    assert "failed: 1 nope, such as 2: no" in done.stderr
 
 
 def test_texts_are_embedded(tmp_path):

@@ -257,3 +257,13 @@ def test_what_is_no_table(client, service):
     with pytest.raises(ConfigurationError, match="no file"):
         client.jobs.map(pl.DataFrame(TABLE), CHAT, csv={"delimiter": ";"})
     assert service.requests == []
+
+
+def test_a_notebook_shows_the_first_rows(client):
+    table = {"review_id": [str(n) for n in range(25)], "text": ["<b>bold</b>"] * 25}
+    answers = client.jobs.map(pl.DataFrame(table), CHAT, key="review_id")
+    shown = answers._repr_html_()
+    assert shown.count("<tr>") == 1 + 20
+    assert "5 more rows" in shown
+    assert "&lt;b&gt;bold" in shown
+    assert "<b>" not in shown
