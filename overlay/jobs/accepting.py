@@ -21,10 +21,10 @@ from overlay.costs.tokens import estimated_tokens
 from overlay.errors import ConfigurationError
 from overlay.flows.steps import Flow, Work
 from overlay.jobs.acceptance import Acceptance
+from overlay.jobs.context import JobContext
 from overlay.jobs.generations import following_of
 from overlay.jobs.records import JobRecord, Unit
 from overlay.jobs.spool import lines_of, results_path, shard_path
-from overlay.jobs.starting import JobContext
 from overlay.lines import replacing, storage_errors
 from overlay.results.result import Result, failed_result
 from overlay.results.shapes import NOT_ACCEPTED

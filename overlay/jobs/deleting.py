@@ -8,10 +8,10 @@ from functools import partial
 
 from overlay.errors import APIError, ConflictError, JobNotEndedError, LedgerError, NotFoundError
 from overlay.flows.steps import Flow, Work
+from overlay.jobs.context import JobContext
 from overlay.jobs.home import existing, opened_job, remove
 from overlay.jobs.lock import JobLock
 from overlay.jobs.records import Unit
-from overlay.jobs.starting import JobContext
 from overlay.operations.adopting import search
 from overlay.operations.batches import cancel
 from overlay.operations.files import delete as delete_file

@@ -26,7 +26,7 @@ from overlay.jobs.home import OnChange, OpenJob, checked_job_id, home_id, opened
 from overlay.jobs.preparing import publish, spool_folder
 from overlay.jobs.records import JobOptions, JobRecord, Unit, given_options
 from overlay.jobs.scheduler import Round, stopped, work
-from overlay.jobs.starting import stuck
+from overlay.jobs.unanswered import stuck
 from overlay.jobs.uploaded import ShardOutcome, ShardTask, UploadedShard
 from overlay.jobs.verbs import change_options
 from overlay.jobs.views import Job

@@ -16,10 +16,11 @@ from overlay.errors import (
     UnclaimedAnswersError,
 )
 from overlay.flows.steps import Flow, Work, deadline
+from overlay.jobs.context import JobContext
+from overlay.jobs.limits import meet_limit
 from overlay.jobs.merging import fetched_path, merge, remove_fetched
 from overlay.jobs.positions import positions
 from overlay.jobs.records import LostFile, Unit
-from overlay.jobs.starting import NO_FILE, JobContext, meet_limit
 from overlay.models import Batch, says_complete
 from overlay.operations import files
 from overlay.operations.batches import cancel
@@ -31,6 +32,8 @@ from overlay.results.fetching import batch_failed, failed, with_files
 from overlay.results.shapes import REFUSED, LineError
 from overlay.statuses import plain_status
 
+_NO_FILE = "no input file"
+"""Why a batch is spent that failed because its input file was not there."""
 _MOST_LOST = 5
 """Input files of one unit that may get lost before it is said that something is wrong."""
 
@@ -252,7 +255,7 @@ def _without_file(context: JobContext, unit: Unit, batch: Batch) -> Flow[None]:
 
     def put_back() -> int:
         with context.ledger.transaction():
-            context.ledger.spend(batch.id or "", NO_FILE)
+            context.ledger.spend(batch.id or "", _NO_FILE)
             if young:
                 unit.state = "uploaded"
             elif answered:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from overlay.errors import APIError, ConfigurationError, JobNotEndedError, NotFoundError, TokenProviderError
 from overlay.flows.steps import Flow, Work, deadline
+from overlay.jobs.context import JobContext
 from overlay.jobs.ending import finish
 from overlay.jobs.home import OnChange, opened_job
 from overlay.jobs.merging import fetched_path
 from overlay.jobs.records import LostFile, Unit
 from overlay.jobs.scheduler import work
-from overlay.jobs.starting import JobContext
 from overlay.jobs.troubles import is_final
 from overlay.jobs.views import Job
 from overlay.models import Batch

@@ -34,12 +34,12 @@ from overlay.errors import ConfigurationError, JobMismatchError, JobNotFoundErro
 from overlay.flows.interrupting import explain, going_on
 from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.account import Account, remove_job
+from overlay.jobs.context import JobContext
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.merging import remove_fetched, remove_parts
 from overlay.jobs.records import JobRecord, Unit
 from overlay.jobs.services import keeps_metadata
-from overlay.jobs.starting import JobContext
 from overlay.jobs.views import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors, sync_folder
 from overlay.models import plain_id

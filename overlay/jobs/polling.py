@@ -23,9 +23,10 @@ from overlay.errors import (
     UnsupportedError,
 )
 from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
+from overlay.jobs.adopting import meet_duplicate
+from overlay.jobs.context import JobContext
 from overlay.jobs.ending import abandon
 from overlay.jobs.records import LostFile, Unit, UnitKey
-from overlay.jobs.starting import JobContext, meet_duplicate
 from overlay.jobs.troubles import concerns_one, is_final
 from overlay.models import Batch
 from overlay.operations.batches import page, retrieve_until

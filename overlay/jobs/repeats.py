@@ -12,11 +12,11 @@ from pathlib import Path
 
 from overlay.errors import StorageError
 from overlay.flows.steps import Flow, Work
+from overlay.jobs.context import JobContext
 from overlay.jobs.identity import Place
 from overlay.jobs.known_answers import results_at
 from overlay.jobs.records import Unit
 from overlay.jobs.spool import lines_of, places_path, results_path, reused_path, shard_path
-from overlay.jobs.starting import JobContext
 from overlay.lines import replacing, storage_errors
 from overlay.private import make_folder
 from overlay.results.files import read_results

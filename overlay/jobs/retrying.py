@@ -15,12 +15,12 @@ from itertools import groupby
 
 from overlay.errors import JobNotEndedError
 from overlay.flows.steps import Flow, Work, deadline
+from overlay.jobs.context import JobContext
 from overlay.jobs.generations import following_of
 from overlay.jobs.home import OnChange, check_here, opened_job
 from overlay.jobs.records import Unit
 from overlay.jobs.scheduler import work
 from overlay.jobs.spool import lines_of, results_path, shard_path
-from overlay.jobs.starting import JobContext
 from overlay.jobs.views import Job
 from overlay.lines import replacing, storage_errors
 from overlay.progress.showing import Shown, progress_of

@@ -18,14 +18,16 @@ from typing import Any
 from overlay.errors import APIError, OverlayError, StorageError, TokenProviderError
 from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
 from overlay.jobs.accepting import check_answers
+from overlay.jobs.context import JobContext
 from overlay.jobs.ending import collect, finish, refuse, stop
 from overlay.jobs.polling import Poller
 from overlay.jobs.records import Unit, UnitKey
 from overlay.jobs.repeats import settle_repeats
 from overlay.jobs.splitting import split_unit
-from overlay.jobs.starting import JobContext, recover, start, stuck
+from overlay.jobs.starting import start
 from overlay.jobs.stuck import Stuck
 from overlay.jobs.troubles import concerns_one, refused_error
+from overlay.jobs.unanswered import recover, stuck
 from overlay.jobs.views import Job, view
 
 _AT_ONCE = 4

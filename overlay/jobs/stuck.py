@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from overlay.errors import NotFoundError, OverlayError
 from overlay.flows.steps import Flow
+from overlay.jobs.context import JobContext
 from overlay.jobs.records import Unit, UnitKey
-from overlay.jobs.starting import JobContext
 from overlay.jobs.troubles import concerns_its_kind, stuck_error, trouble_of
 
 _NOT_SENT = frozenset({"planned", "uploading", "uploaded"})

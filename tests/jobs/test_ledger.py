@@ -10,7 +10,8 @@ import pytest
 from support.ledgers import JOB, UNITS, contents, unit, written
 
 from overlay import LedgerError, StorageError
-from overlay.jobs.ledger import MIGRATIONS, Ledger
+from overlay.jobs.ledger import Ledger
+from overlay.jobs.migrations import MIGRATIONS
 from overlay.jobs.records import LostFile
 
 
