@@ -1,6 +1,7 @@
 """Live requests beside batches, at one address."""
 
 import json
+import socket
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -69,9 +70,50 @@ def test_our_own_paths_and_what_is_no_path_are_not_passed_on(model, http):
     assert http.get("/batches/x/y").status_code == 404
     assert http.get("/files/x/y/z").status_code == 404
     assert http.get("/uploads").status_code in {404, 405}
-    for path in ("/%2e%2e/admin", "/a%20b", "/a%2Fb"):
+    for path in ("/%2e%2e/admin", "/a%20b", "/a%2Fb", "/Batches", "/models/%2e%2e", "/models/%2e"):
         assert http.get(path).status_code == 404
+    for path in ("//v1/files", "/v1//files"):
+        assert http.get(str(http.base_url).removesuffix("/v1/") + path).status_code == 404
     assert model.paths == []
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+def test_a_request_whose_answer_would_show_our_key_is_not_passed_on(model, service, http, method):
+    port = httpx.URL(service.base_url).port
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        head = f"{method} /v1/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer client-key\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 405 ")
+    assert http.get("/x").status_code == 200
+    assert len(model.ids()) == 0
+    assert model.headers["authorization"] == "Bearer its-key"
+
+
+def test_headers_of_one_connection_stay_there(model, http):
+    seen = []
+
+    def respond(path, body, times):
+        seen.append(model.headers)
+        return Reply(
+            body=b"{}", headers={"Connection": "X-Theirs, Content-Length", "X-Theirs": "t", "X-Other": "o"}
+        )
+
+    model.respond = respond
+    reply = http.post(CHAT, json={}, headers={"Connection": "X-Mine", "X-Mine": "m", "X-More": "n"})
+    assert seen[0].get("x-more") == "n"
+    assert "x-mine" not in seen[0]
+    assert reply.headers["x-other"] == "o"
+    assert reply.headers["content-length"] == "2"
+    assert "x-theirs" not in reply.headers
+
+
+@pytest.mark.parametrize("status", [101, 600, 999])
+def test_a_status_that_no_answer_has(model, http, status, caplog):
+    model.respond = lambda path, body, times: Reply(status, b"{}")
+    reply = http.post(CHAT, json={"model": "m"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_error")
+    assert str(status) in reply.json()["error"]["message"]
+    assert "Traceback" not in caplog.text
 
 
 def test_limits_hold_for_live_requests_too(model):

@@ -6,6 +6,7 @@ A live request waits for nothing, and counts: the lines of batches get what it l
 """
 
 import asyncio
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from overlay.server.http.hop_headers import sent_on
 from overlay.server.http.protocol import wire_of
 from overlay.server.refusals import Refusal
 from overlay.server.settings import Limits, is_plain_path
@@ -23,24 +25,15 @@ from overlay.server.upstreams.forwarding import Forwarding
 from overlay.server.upstreams.server import Upstream
 
 _LARGEST = 64 * 1024 * 1024
-# Those that are of one connection (RFC 9110, section 7.6.1), or made anew for the next.
-_OF_ONE_CONNECTION = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "expect",
-        "host",
-        "content-length",
-    }
-)
 _CREDENTIALS = frozenset({"authorization", "api-key", "x-api-key", "proxy-authorization", "cookie"})
+# That of the next request is made anew.
+_LENGTH = frozenset({"content-length"})
 _OUR_OWN = ("/v1/batches", "/v1/files", "/v1/uploads")
+_SLASHES = re.compile("//+")
 _DATE = frozenset({"date", "server"})
+# A server answers TRACE with the request as it came, its key included; CONNECT asks for a tunnel.
+_NOT_PASSED = frozenset({"TRACE", "CONNECT"})
+_FIRST_STATUS, _LAST_STATUS = 200, 599
 
 
 class _Named(msgspec.Struct):
@@ -67,9 +60,12 @@ class Passing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
+        ours = _is_our_own(path)
         if scope["query_string"]:
             path += "?" + scope["query_string"].decode("latin-1")
-        if not is_plain_path(path) or any(f"{scope['path']}/".startswith(f"{each}/") for each in _OUR_OWN):
+        if scope["method"] in _NOT_PASSED:
+            raise HTTPException(405)
+        if ours or not is_plain_path(path):
             raise HTTPException(404)
         if not self._limits.takes_endpoint(scope["path"]):
             raise HTTPException(404)
@@ -93,11 +89,7 @@ class Passing:
 
     async def _pass(self, request: Request, path: str, body: bytes, model: str, send: Send) -> None:
         key = self._source.key_for(request.scope.get("overlay.token"))
-        headers = [
-            (name, text)
-            for name, text in request.headers.items()
-            if name not in _OF_ONE_CONNECTION and name not in _CREDENTIALS
-        ]
+        headers = sent_on(request.headers.items(), without=_CREDENTIALS | _LENGTH)
         if key:
             headers.append(("Authorization", f"Bearer {key}"))
         refusal = _no_model(model)
@@ -114,17 +106,24 @@ class Passing:
 
     async def _pass_to(self, server: Upstream, live: "_Live", send: Send) -> None:
         server.live += 1
-        begun = False
+        begun, host = False, server.address.host
         try:
             async with server.live_link.passing(
                 live.method, live.path, headers=live.headers, body=live.body
             ) as response:
+                if not _FIRST_STATUS <= response.status <= _LAST_STATUS:
+                    raise _bad_gateway(f"{host} answered with the status {response.status}.")
                 begun = True
                 await send(
                     {
                         "type": "http.response.start",
                         "status": response.status,
-                        "headers": _sent_on(response.headers.items(), live.method),
+                        "headers": _encoded(
+                            sent_on(
+                                response.headers.items(),
+                                without=_DATE | _LENGTH if live.method == "HEAD" else _DATE,
+                            )
+                        ),
                     }
                 )
                 async for piece in response.content.iter_any():
@@ -138,10 +137,8 @@ class Passing:
                 wire_of(live.scope).close()
                 await asyncio.Event().wait()
             if isinstance(error, TimeoutError):
-                raise _bad_gateway(f"{server.address.host} did not answer in time.", 504) from error
-            raise _bad_gateway(
-                f"{server.address.host} could not be reached: {type(error).__name__}."
-            ) from error
+                raise _bad_gateway(f"{host} did not answer in time.", 504) from error
+            raise _bad_gateway(f"{host} could not be reached: {type(error).__name__}.") from error
         finally:
             server.live -= 1
             self._source.woken()
@@ -171,14 +168,14 @@ def _model_in(request: Request, body: bytes) -> str:
     return ""
 
 
-def _sent_on(headers: Iterable[tuple[str, str]], method: str) -> list[tuple[bytes, bytes]]:
-    kept = [
-        (name.lower(), text)
-        for name, text in headers
-        if (lowered := name.lower()) not in _DATE
-        and (lowered not in _OF_ONE_CONNECTION or (lowered == "content-length" and method != "HEAD"))
-    ]
-    return [(name.encode("latin-1"), text.encode("latin-1", "replace")) for name, text in kept]
+def _is_our_own(path: str) -> bool:
+    """Whether a server that is lenient about paths could take it for one of the service's."""
+    plain = _SLASHES.sub("/", path).lower() + "/"
+    return any(plain.startswith(f"{each}/") for each in _OUR_OWN)
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), text.encode("latin-1", "replace")) for name, text in headers]
 
 
 def _no_model(model: str) -> Refusal:

@@ -29,6 +29,8 @@ from overlay.server.upstreams.verdicts import on_one_line
 _BAD_GATEWAY = 502
 # A list of models is no work, and whoever asks for it is waiting.
 _LONGEST_LIST = 30.0
+# To a server, these would be places in its tree of paths.
+_DOTS = frozenset({".", ".."})
 _NO_SUCH_PATH = frozenset({404, 405})
 _FIRST_ERROR_STATUS, _FIRST_REDIRECT = 400, 300
 
@@ -183,6 +185,8 @@ class Forwarding:
             return await self._models_of_all(name, token)
         if name is None:
             return await self._get("/v1/models", token)
+        if name in _DOTS:
+            raise _no_model(name)
         try:
             status, model = await self._get(f"/v1/models/{quote(name, safe='')}", token)
         except Refusal as refusal:
@@ -194,7 +198,7 @@ class Forwarding:
             return status, models
         listed = dict(_models_in(models)).get(name)
         if listed is None:
-            raise Refusal(404, f"The model {name!r} does not exist", param="model", code="model_not_found")
+            raise _no_model(name)
         return status, listed
 
     async def _models_of_all(self, name: str | None, token: str | None) -> tuple[int, bytes]:
@@ -214,7 +218,7 @@ class Forwarding:
         if name is None:
             return 200, b'{"object":"list","data":[' + b",".join(models.values()) + b"]}"
         if name not in models:
-            raise Refusal(404, f"The model {name!r} does not exist", param="model", code="model_not_found")
+            raise _no_model(name)
         return 200, models[name]
 
     async def drain(self, within: float) -> None:
@@ -242,6 +246,10 @@ class Forwarding:
             status = status if status in _NO_SUCH_PATH else _BAD_GATEWAY
             raise Refusal(status, reason, kind="server_error", code="upstream_error")
         return status, body
+
+
+def _no_model(name: str) -> Refusal:
+    return Refusal(404, f"The model {name!r} does not exist", param="model", code="model_not_found")
 
 
 def _models_in(models: bytes) -> list[tuple[str, bytes]]:
