@@ -11,13 +11,13 @@ test-engines: .venv-engines/.ready ## map a table with Ray, Dask and Spark, two 
 
 .venv-engines/.ready: tests/clusters/requirements.txt tests/clusters/constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv-engines
-	$(ENGINES_PY) -m pip install --quiet --disable-pip-version-check --constraint tests/clusters/constraints.txt --requirement $< --editable '.[serve,tables]' pytest pytest-timeout
+	$(ENGINES_PY) -m pip install --quiet --disable-pip-version-check --constraint tests/clusters/constraints.txt --requirement $< --editable '.[serve,ray,dask,spark]' pytest pytest-timeout
 	@touch $@
 
 engines-lock: ## write the constraints of the engines' environment anew from the newest releases
 	rm -rf .venv-engines-lock
 	$(PYTHON) -m venv .venv-engines-lock
-	.venv-engines-lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clusters/requirements.txt --editable '.[serve,tables]' pytest pytest-timeout
+	.venv-engines-lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clusters/requirements.txt --editable '.[serve,ray,dask,spark]' pytest pytest-timeout
 	{ head -n 1 tests/clusters/constraints.txt; .venv-engines-lock/bin/python -m pip freeze --exclude-editable; } > .venv-engines-lock/constraints.txt
 	mv .venv-engines-lock/constraints.txt tests/clusters/constraints.txt
 	rm -rf .venv-engines-lock

@@ -61,9 +61,8 @@ class Asked:
 
 def write_table(folder: Path, rows: int) -> None:
     folder.mkdir()
-    step = rows // PARTITIONS
     for part in range(PARTITIONS):
-        numbers = range(part * step, (part + 1) * step)
+        numbers = range(part * rows // PARTITIONS, (part + 1) * rows // PARTITIONS)
         table = pa.table(
             {"review_id": pa.array(numbers, pa.int64()), "text": [f"text {n} 🙂" for n in numbers]}
         )
@@ -109,7 +108,7 @@ class Trial:
             "OPENAI_API_KEY": KEY,
             "OVERLAY_PROGRESS": "0",
             "PYSPARK_PYTHON": sys.executable,
-            "ROWS_PER_SHARD": str(max(50, self.rows // SHARDS)),
+            "ROWS_PER_SHARD": str(self.rows // SHARDS),
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             **self.environment,
         }
