@@ -74,6 +74,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         UnprocessableEntityError as UnprocessableEntityError,
         UnsupportedError as UnsupportedError,
         WaitTimeoutError as WaitTimeoutError,
+        WebhookError as WebhookError,
         WorkerError as WorkerError,
     )
     from overlay.jobs.origins import (

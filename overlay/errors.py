@@ -140,6 +140,10 @@ class InvalidInputError(OverlayError, ValueError):
         super().__init__(f"{place}: {self.reason}{more}")
 
 
+class WebhookError(OverlayError):
+    """A webhook that nobody vouches for: forged, damaged, or too old. Nothing may be done because of it."""
+
+
 class TokenProviderError(OverlayError):
     """No usable token came from the token provider. Nothing was sent.
 

@@ -81,6 +81,7 @@ HOMES = {
     "UploadedShard": "jobs.uploaded",
     "Usage": "results.shapes",
     "WaitTimeoutError": "errors",
+    "WebhookError": "errors",
     "WorkerError": "errors",
     "check_requests": "requests.request",
     "read_requests": "requests.request",

@@ -1,0 +1,14 @@
+"""Events that a service sends when a batch has ended: verified, and typed.
+
+    from overlay import webhooks
+
+    event = webhooks.unwrap(body, headers, secret=os.environ["OPENAI_WEBHOOK_SECRET"])
+    print(event.type, event.batch_id)
+
+An event is a hint, and never evidence: whoever acts on one asks the service first.
+"""
+
+from overlay.webhooks.events import BatchEvent as BatchEvent, unwrap as unwrap
+from overlay.webhooks.signatures import sign as sign, verify as verify
+
+__all__ = ["BatchEvent", "sign", "unwrap", "verify"]
