@@ -72,6 +72,9 @@ def _read(parameter: Any, value: Any, path: Path, key: str) -> Any:
         if isinstance(each, bool) or not isinstance(each, str | int | float):
             raise _refused(f"{path}: {key} is a text or a number, not {each!r}")
     texts = [str(each) for each in values]
+    if any("\0" in each for each in texts):
+        # A command line cannot hold it, and paths must not.
+        raise _refused(f"{path}: {key} holds a NUL character")
     if parameter.type.name == "path":
         # `/absolute` stays so.
         texts = [str(path.absolute().parent / each) for each in texts]

@@ -68,6 +68,8 @@ def test_options_from_a_file_and_the_command_line_wins(tmp_path, overlay):
         ("limit = [[1]]", "limit is a text or a number, not [1]"),
         ("port = ", "nvalid value"),
         ("tries = 0", "'--tries'"),
+        ("state = 'a\\u0000b'".replace("'", '"'), "state holds a NUL character"),
+        ("timeout = inf\nupstream = 'http://127.0.0.1:9'", "timeout is a number of seconds"),
     ],
 )
 def test_a_wrong_file_of_options_is_a_wrong_usage(tmp_path, overlay, text, told):

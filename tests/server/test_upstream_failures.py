@@ -9,6 +9,7 @@ from support.model_server import CLOSE, HALF, HANG, RESET, ModelServer, Reply, a
 from support.service_http import create, http_to, jsonl, line, results, retrieve, run, until, upload
 
 from overlay.server import Limits, Service, upstream
+from overlay.server.upstreams import link
 
 FAILURES = [
     (Reply(500), 500),
@@ -260,3 +261,36 @@ def test_a_line_that_is_damaged_on_the_disk_between_two_attempts_costs_one_line(
         assert all("can no longer be read" in each["error"]["message"] for each in failed.values())
         if damaged != "r*":
             assert failed.keys() == {damaged}
+
+
+def test_models_that_are_all_in_trouble_are_asked_no_more_at_once_than_allowed():
+    well = threading.Event()
+
+    def respond(path, body, times):
+        return answer(body) if well.is_set() else Reply(503, after=0.01)
+
+    lines = [line(f"r{number}", model=f"m{number}") for number in range(150)]
+    with ModelServer(respond) as model, forwarding(model, at_once=3) as service, http_to(service) as http:
+        batch = create(http, upload(http, jsonl(lines)))
+        while len(set(model.ids())) < 100:
+            assert retrieve(http, batch)["request_counts"]["failed"] == 0
+        well.set()
+        assert until(http, batch)["request_counts"]["completed"] == 150
+        # Four probes go out whatever else hangs.
+        assert model.most <= 3 + 4
+
+
+def test_what_the_client_cannot_bear_is_the_servers_trouble(monkeypatch):
+    """An exception that nobody foresaw leaves no line behind."""
+    left = [3]
+    whole = link._whole
+
+    async def breaking(response):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise AssertionError("of the client's own")
+        return await whole(response)
+
+    monkeypatch.setattr(link, "_whole", breaking)
+    with ModelServer() as model, forwarding(model) as service, http_to(service) as http:
+        assert run(http, 6)["request_counts"]["completed"] == 6

@@ -133,6 +133,9 @@ def test_how_an_upstream_is_spelled(text, model, base, weight, at_once):
         "http://h;weight=0",
         "http://h;weight=x",
         "http://h;at-once=0",
+        "http://h/a\r\nX: y",
+        "http://h/a b",
+        "http://b\u00fccher.example",
     ],
 )
 def test_what_is_no_upstream(text):

@@ -81,6 +81,9 @@ def _read_weight(text: str) -> float:
 
 
 def _read_url(url: str) -> tuple[str, str]:
+    if not url.isascii() or not url.isprintable() or " " in url:
+        # urlsplit leaves line feeds out without a word, and a request would hold them.
+        raise ValueError(f"an upstream is an http or https URL in printable ASCII, and this is {url!r}")
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -29,7 +29,7 @@ class Health(msgspec.Struct, kw_only=True):
     auto: bool
     """Whether `at_once` follows what the server does well with."""
     in_flight: int
-    """Lines of batches under way."""
+    """Lines of batches under way, and probes."""
     live: int
     """Requests passed through, under way."""
     per_second: float

@@ -86,8 +86,8 @@ def upstream(
                 f"{address.base} is plain http to another machine: the key and all requests can be read on the"
                 " way: use https, or allow_insecure (--allow-insecure)"
             )
-    if tries < 1 or not timeout > 0:
-        raise ValueError("tries is 1 or more, and timeout is above 0")
+    if tries < 1 or not 0 < timeout < float("inf"):
+        raise ValueError("tries is 1 or more, and timeout is a number of seconds above 0")
     return Forwarding(
         addresses,
         OwnKey(api_key, file=key_file),

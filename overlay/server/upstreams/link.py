@@ -85,7 +85,8 @@ class Link:
             raise NoReplyError(f"{self._host} could not be reached: no connection in time") from error
         except TimeoutError as error:
             raise SlowError from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except Exception as error:
+            # Whatever a server can make a client raise: a line that nobody settles would hold its batch up on.
             # The text of the exception may quote what the server sent; its name says enough.
             raise NoReplyError(f"{self._host} could not be reached: {type(error).__name__}") from error
 

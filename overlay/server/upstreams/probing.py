@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -20,6 +22,8 @@ _MOST_PROBES = 4
 _EVERY = 4
 _LOOK_AHEAD = 256
 _LONGEST_LIST = 30.0
+# How often a probe without room is tried again, in seconds.
+_NO_ROOM = 1.0
 
 
 class _Probed(NamedTuple):
@@ -60,8 +64,12 @@ class Probing:
             await asyncio.sleep(wait)
             if not circuit.is_open or self._lanes.draining:
                 return
-            if len(probes) < _MOST_PROBES:
-                probes.add(self._lanes.start(self._next_probe(server, model, circuit)))
+            if len(probes) < _MOST_PROBES and (server.has_room or server.probes < _MOST_PROBES):
+                probes.add(self._start(server, model, circuit))
+            if not probes:
+                # Other models take all the room that there is.
+                wait = self._lanes.hurry * random.uniform(_NO_ROOM / 2, _NO_ROOM)  # noqa: S311  no secret
+                continue
             # A probe that hangs does not keep the next from being sent.
             done, probes = await asyncio.wait(
                 probes, timeout=self._lanes.hurry * LONGEST_PROBE, return_when=asyncio.FIRST_COMPLETED
@@ -70,6 +78,15 @@ class Probing:
             if failed:
                 circuit.probe_failed(tells=any(each.tells for each in failed))
             wait = self._lanes.hurry * circuit.wait(max((each.retry_after for each in failed), default=None))
+
+    def _start(self, server: Upstream, model: str, circuit: Circuit) -> asyncio.Task[_Probed]:
+        def ended(_: object) -> None:
+            server.probes -= 1
+
+        server.probes += 1
+        probe = self._lanes.start(self._next_probe(server, model, circuit))
+        probe.add_done_callback(ended)
+        return probe
 
     def _next_probe(self, server: Upstream, model: str, circuit: Circuit) -> Coroutine[Any, Any, _Probed]:
         """The lines that wait, each in turn, and every fourth time one that was never tried, or the witness. Where
@@ -86,10 +103,10 @@ class Probing:
                     return self._probe_with(entry, server)
         feeds = [each for each in feeds if each.waiting.get(model)]
         if not feeds:
-            return self._probe_without_lines(server, model, circuit)
+            return self._beside_lines(server, partial(self._probe_without_lines, server, model, circuit))
         entries = feeds[number % len(feeds)].waiting[model]
         if number % _EVERY == 1:
-            return self._probe_with_witness(entries[0], server, circuit)
+            return self._beside_lines(server, partial(self._probe_with_witness, entries[0], server, circuit))
         entry = entries.popleft()
         self._lanes.takes(entry, server)
         return self._probe_with(entry, server)
@@ -115,6 +132,21 @@ class Probing:
         if verdict is None:
             return _UNTOLD
         return _Probed(verdict.retry_after or 0.0, tells=first)
+
+    @staticmethod
+    def _beside_lines(
+        server: Upstream, probe: Callable[[], Coroutine[Any, Any, _Probed]]
+    ) -> Coroutine[Any, Any, _Probed]:
+        """It is no line, and takes the room of one, from now on."""
+        server.in_flight += 1
+
+        async def counted() -> _Probed:
+            try:
+                return await probe()
+            finally:
+                server.in_flight -= 1
+
+        return counted()
 
     async def _probe_with_witness(self, entry: Entry, server: Upstream, circuit: Circuit) -> _Probed:
         head = entry.feed.open_up(entry)

@@ -28,6 +28,8 @@ class Upstream:
         self.in_flight = 0
         self.live = 0
         """Requests passed through that are under way; written by the service's own loop alone."""
+        self.probes = 0
+        """Under way, of all models."""
         self.link = Link(address.base, address.host, timeout=timeout, headers=headers)
         self.live_link = Link(address.base, address.host, timeout=timeout, headers=headers)
         self._tries = tries
