@@ -27,7 +27,7 @@ from overlay.jobs.preparing import publish, spool_folder
 from overlay.jobs.records import JobOptions, JobRecord, Unit, given_options
 from overlay.jobs.scheduler import Round, stopped, work
 from overlay.jobs.unanswered import stuck
-from overlay.jobs.uploaded import ShardOutcome, ShardTask, UploadedShard
+from overlay.jobs.uploaded import ShardOutcome, ShardTask, UploadedShard, facts_of
 from overlay.jobs.verbs import change_options
 from overlay.jobs.views import Job
 from overlay.operations.offers import what_is_lost
@@ -349,17 +349,5 @@ class _Driving:
 
 
 def _task(kind: Any, unit: Unit, **more: Any) -> ShardTask:
-    return ShardTask(
-        kind=kind,
-        shard=unit.shard,
-        generation=unit.generation,
-        part=unit.part,
-        sha256=unit.sha256,
-        endpoint=unit.endpoint,
-        model=unit.model,
-        requests=unit.requests,
-        size=unit.bytes,
-        tokens=unit.tokens,
-        inputs=unit.inputs,
-        **more,
-    )
+    shard, generation, part = unit.key
+    return ShardTask(kind=kind, shard=shard, generation=generation, part=part, **facts_of(unit), **more)

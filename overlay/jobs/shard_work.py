@@ -24,7 +24,7 @@ from overlay.jobs.records import Unit
 from overlay.jobs.splitting import parts_of
 from overlay.jobs.spool import results_path, shard_path
 from overlay.jobs.troubles import concerns_one
-from overlay.jobs.uploaded import Place, ShardOutcome, ShardTask, UploadedShard
+from overlay.jobs.uploaded import Place, ShardOutcome, ShardTask, UploadedShard, facts_of
 from overlay.lines import open_lines, split
 from overlay.models import Batch, File, says_complete
 from overlay.operations import files
@@ -146,15 +146,9 @@ def _upload(settings: Settings, path: Path, unit: Unit, name: str, place: Place)
     return UploadedShard(
         file_id=sent.id,
         file_created_at=sent.created_at,
-        sha256=unit.sha256,
-        endpoint=unit.endpoint,
-        model=unit.model,
-        requests=unit.requests,
-        size=unit.bytes,
-        tokens=unit.tokens,
-        inputs=unit.inputs,
         first_key=first,
         last_key=last,
+        **facts_of(unit),
     )
 
 

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
 import msgspec
 
+from overlay.jobs.records import Unit
 from overlay.results.matching import Match
 from overlay.results.result import Result
 
 
 @attrs.frozen(kw_only=True)
-class UploadedShard:
-    """Requests that a worker has uploaded as the input file of one batch."""
+class _Requests:
+    """What is told of a file of requests."""
 
-    file_id: str
-    file_created_at: int | None
-    """In seconds since 1970, by the service's clock."""
     sha256: str
     """Of the file. By it, the workers' place knows its copy."""
     endpoint: str
@@ -35,12 +33,34 @@ class UploadedShard:
     """Estimated prompt tokens."""
     inputs: int = 0
     """Texts to embed."""
+
+
+def facts_of(unit: Unit) -> dict[str, Any]:
+    """What is told of the requests of a unit."""
+    return {
+        "sha256": unit.sha256,
+        "endpoint": unit.endpoint,
+        "model": unit.model,
+        "requests": unit.requests,
+        "size": unit.bytes,
+        "tokens": unit.tokens,
+        "inputs": unit.inputs,
+    }
+
+
+@attrs.frozen(kw_only=True)
+class UploadedShard(_Requests):
+    """Requests that a worker has uploaded as the input file of one batch."""
+
+    file_id: str
+    file_created_at: int | None
+    """In seconds since 1970, by the service's clock."""
     first_key: str = ""
     last_key: str = ""
 
 
 @attrs.frozen(kw_only=True)
-class ShardTask:
+class ShardTask(_Requests):
     """What a worker is to do for one shard. Doing it twice costs nothing, and leaves at most a file too many.
 
     - `join`: fetch the answers of its batch, if it had one, and keep them; upload what is to be sent again.
@@ -52,13 +72,6 @@ class ShardTask:
     shard: int
     generation: int
     part: int
-    sha256: str
-    endpoint: str
-    model: str | None
-    requests: int
-    size: int
-    tokens: int
-    inputs: int
     batch_id: str | None = None
     again: bool = False
     """Whether requests whose failure may pass are to be sent again."""
