@@ -5,6 +5,7 @@
     Verdict     what a reply means: an answer, the line's own refusal, trouble         (verdicts.py)
     Circuit     whether a server answers for a model, and whose fault a failure is     (circuit.py)
     Upstream    an address with its link, circuits, capacity and figures               (server.py)
+    Turns       whose turn it is, and which server gets the line                       (turns.py)
     Dispatcher  lines of all batches to all servers, on a loop in a thread of its own  (dispatcher.py)
     Probing     asks a server in trouble until it answers                              (probing.py)
     Holding     batches that wait for a key                                            (holding.py)

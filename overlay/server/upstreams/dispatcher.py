@@ -1,7 +1,6 @@
-"""Lines of all batches to all servers: whose turn it is, where it goes, and what follows from the reply.
+"""Lines of all batches to all servers: sent when it is their turn, and what follows from the reply.
 
-Batches of the highest priority go first, and of those the one with the fewest lines under way. A line goes to the
-least loaded server that is well and has room, for its weight. The rules of failures are in the package's docstring.
+The rules of failures are in the package's docstring.
 """
 
 import asyncio
@@ -12,26 +11,19 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from overlay.server.answers.source import WAITS_FOR_KEY, Work
-from overlay.server.refusals import error_body
 from overlay.server.upstreams.circuit import LONGEST_PROBE, Circuit
 from overlay.server.upstreams.feed import Entry, Feed
 from overlay.server.upstreams.holding import Holding
 from overlay.server.upstreams.keys import OwnKey
 from overlay.server.upstreams.probing import Probing
 from overlay.server.upstreams.server import Upstream
+from overlay.server.upstreams.turns import Turns
 from overlay.server.upstreams.verdicts import Meaning, Verdict
 
 logger = logging.getLogger("overlay.server")
 
 _LONGEST_PAUSE = 20.0
 _FIRST_PAUSE = 0.5
-_MOST_SLOW = 2
-# How long a line must have failed, where nothing better than the list of models speaks for the server.
-_PATIENCE = 600.0
-# Lines that are looked through in one go for one that a server has room for.
-_LOOK_AHEAD = 256
-# Beyond so many that wait, memory counts for more than lines of other models behind them.
-_MOST_WAITING = 100_000
 _DRAIN_LOOK = 0.02
 
 _T = TypeVar("_T")
@@ -48,6 +40,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._again: asyncio.Handle | None = None
         self.draining = False
+        self._turns = Turns(self)
         self._probing = Probing(self)
         self._holding = Holding(self)
 
@@ -109,8 +102,8 @@ class Dispatcher:
 
     def pump(self) -> None:
         """Send what there is room for."""
-        while self._has_room():
-            found = self._next()
+        while self._turns.has_room():
+            found = self._turns.next()
             if found is None:
                 return
             self.start(self._work(*found))
@@ -121,64 +114,6 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # Whose turn it is
-
-    def _next(self) -> tuple[Entry, Upstream] | None:
-        if self.draining:
-            return None
-        feeds = self.feeds
-        if len(feeds) > 1:
-            feeds = sorted(feeds, key=_turn)
-        for feed in feeds:
-            if feed.held is not None or feed.no_room or feed.done.done():
-                continue
-            try:
-                if found := self._next_of(feed):
-                    self.takes(*found)
-                    return found
-            except Exception as error:  # noqa: BLE001  what cannot be read ends its own batch, and no other
-                feed.fail(error)
-        return None
-
-    def _next_of(self, feed: Feed) -> tuple[Entry, Upstream] | None:
-        for model, entries in feed.waiting.items():
-            while entries and (server := self._choose(model, entries[0].server)):
-                entry = entries.popleft()
-                if not self._has_its_answer(entry):
-                    return entry, server
-                feed.check_done()
-        if feed.exhausted:
-            return None
-        for _ in range(_LOOK_AHEAD):
-            if not self._may_look_ahead(feed):
-                return None
-            fresh = feed.fresh()
-            if fresh is None:
-                feed.check_done()
-                return None
-            if not any(server.serves(fresh.model) for server in self.servers):
-                self._unknown_model(fresh)
-            elif server := self._choose(fresh.model):
-                return fresh, server
-            else:
-                feed.put(fresh)
-        self.pump_soon()
-        return None
-
-    def _has_room(self) -> bool:
-        for server in self.servers:  # noqa: SIM110  any() with a generator costs more, and this is asked for each line
-            if server.has_room:
-                return True
-        return False
-
-    def _may_look_ahead(self, feed: Feed) -> bool:
-        """Not where all that is to come would only wait as well."""
-        if not self._has_room():
-            return False
-        if feed.caller.one_model:
-            return not any(feed.waiting.values())
-        return feed.waiting_entries < _MOST_WAITING
-
     def pump_soon(self) -> None:
         if self._again is None or self._again.cancelled():
             self._again = asyncio.get_running_loop().call_soon(self._pump_again)
@@ -186,29 +121,6 @@ class Dispatcher:
     def _pump_again(self) -> None:
         self._again = None
         self.pump()
-
-    def _choose(self, model: str, avoided: Upstream | None = None) -> Upstream | None:
-        """The least loaded of those that are well and have room; the avoided one where there is no other."""
-        servers = self.servers
-        if len(servers) == 1:
-            server = servers[0]
-            well = server.has_room and server.serves(model) and not server.circuit(model).is_open
-            return server if well else None
-        named = any(each.address.model == model for each in servers)
-        best: Upstream | None = None
-        for server in servers:
-            if (
-                server.has_room
-                and server.address.model == (model if named else None)
-                and not server.circuit(model).is_open
-                and (best is None or best is avoided or (server.load < best.load and server is not avoided))
-            ):
-                best = server
-        return best
-
-    def _unknown_model(self, entry: Entry) -> None:
-        message = f"The model {entry.model!r} does not exist"
-        entry.feed.settle(entry, 404, error_body(message, param="model", code="model_not_found"), None)
 
     # One line
 
@@ -223,8 +135,8 @@ class Dispatcher:
         found: tuple[Entry, Upstream] | None = (entry, server)
         while found:
             await self.send(*found)
-            found = self._next() if self._has_room() else None
-            if found and self._has_room():
+            found = self._turns.next() if self._turns.has_room() else None
+            if found and self._turns.has_room():
                 # A server has come to do with more at once.
                 self.pump_soon()
 
@@ -337,27 +249,3 @@ class Dispatcher:
         if alone and not circuit.is_open and entry.verdict:
             self._probing.open(server, entry.model, circuit, entry.verdict, alone=True)
         self.pump()
-
-    def _has_its_answer(self, entry: Entry) -> bool:
-        """Judge a line that failed: whether it is to be asked again, or its failure is its answer."""
-        verdict, circuit = entry.verdict, entry.circuit
-        if verdict is None or circuit is None:
-            return False
-        attempt = entry.mark >= 0 and circuit.successes > entry.mark and circuit.outages == entry.outage
-        if attempt and not circuit.proven:
-            attempt = time.monotonic() - entry.began > _PATIENCE * self.hurry
-        entry.mark = -1
-        if not attempt:
-            return False
-        if verdict.meaning is Meaning.SLOW:
-            entry.slow += 1
-        else:
-            entry.strikes += 1
-        if entry.slow < _MOST_SLOW and entry.strikes < circuit.tries():
-            return False
-        entry.feed.settle(entry, verdict.status, verdict.body, verdict.request_id)
-        return True
-
-
-def _turn(feed: Feed) -> tuple[int, int]:
-    return -feed.caller.priority, feed.in_flight
