@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from overlay.server.engine.uploads import Uploads, read_announced, read_completion
+from overlay.server.engine.upload_requests import read_announced, read_completion
+from overlay.server.engine.uploads import Uploads
 from overlay.server.http.body import read_body
 from overlay.server.http.upload import Form
 from overlay.server.objects import new_id
