@@ -16,7 +16,8 @@ from support.command_line import CommandLine
 from support.model_server import ModelServer, Reply, answer
 from support.service_http import create, jsonl, line, upload
 
-from overlay.server.engine.store import Progress, Store
+from overlay.server.engine.progress import Progress
+from overlay.server.engine.store import Store
 from overlay.server.objects import Batch
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>bold</b>"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from overlay.server.answers.source import Caller, Forwards, Source
-from overlay.server.engine.store import Progress
+from overlay.server.engine.progress import Progress
 from overlay.server.objects import Batch, Problem, Problems
 from overlay.server.upstreams.keys import is_marked, mark_of
 

@@ -8,7 +8,7 @@ not the code: `too_many_batches` is ours.
 
 from collections.abc import Sequence
 
-from overlay.server.engine.store import Progress
+from overlay.server.engine.progress import Progress
 from overlay.server.engine.validation import Report, over_cap
 from overlay.server.objects import Problem
 from overlay.server.refusals import Refusal

@@ -15,7 +15,8 @@ from overlay.server.engine.creation import Creation
 from overlay.server.engine.ids import ids
 from overlay.server.engine.lifecycle import Lifecycle, Live
 from overlay.server.engine.pending import PendingFiles
-from overlay.server.engine.store import Progress, Store
+from overlay.server.engine.progress import Progress
+from overlay.server.engine.store import Store
 from overlay.server.engine.tallies import Tallies
 from overlay.server.engine.validation import Report, inspect, no_file
 from overlay.server.models import snapshot

@@ -19,8 +19,9 @@ from overlay.server.answers.source import WAITS_FOR_ROOM, Caller, Source
 from overlay.server.clock import Timeline
 from overlay.server.disk import NoRoomError
 from overlay.server.engine import transitions
+from overlay.server.engine.progress import Progress
 from overlay.server.engine.short_lines import fill_lines
-from overlay.server.engine.store import Progress, Store
+from overlay.server.engine.store import Store
 from overlay.server.engine.tallies import Tallies
 from overlay.server.engine.validation import Report, inspect, no_input
 from overlay.server.models import snapshot

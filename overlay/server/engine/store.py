@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from overlay.server.disk import Disk, NoRoomError, room
+from overlay.server.engine.progress import Progress, decode_progress
 from overlay.server.objects import FINAL, Batch, File, decode_batch, decode_file
 
 _VERSION = 1
@@ -43,32 +44,6 @@ CREATE TABLE batches (
 CREATE INDEX batches_unfinished ON batches (seq) WHERE final = 0;
 """
 
-
-class Progress(msgspec.Struct):
-    """What the service knows of a batch and does not tell. Moments are seconds since 1970."""
-
-    born: float
-    entered: float
-    """When the batch came into its present status."""
-    window: float
-    """Seconds from `born` until it expires."""
-    keep_output: int | None = None
-    """Seconds for which output and error files are kept, or None for ever."""
-    outcome: str = "completed"
-    """What comes after `finalizing`."""
-    model: str | None = None
-    """The one that its lines name, once they have been read."""
-    prompt_tokens: int = 0
-    inputs: int = 0
-    token_mark: str = ""
-    """By which the token that the batch was created with is known again; empty where none is sent on."""
-    output_id: str = ""
-    error_id: str = ""
-    failures: dict[str, int] = msgspec.field(default_factory=dict[str, int])
-    """Lines that failed, by the code of their failure."""
-
-
-_decode_progress = msgspec.json.Decoder(Progress).decode
 
 # Of the database: it is full, or its disk fails.
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
@@ -264,7 +239,7 @@ class Store:
 
     def progress(self, batch_id: str) -> Progress | None:
         row = self.execute("SELECT progress FROM batches WHERE id = ?", (batch_id,)).fetchone()
-        return _decode_progress(row[0]) if row else None
+        return decode_progress(row[0]) if row else None
 
     def final_statuses(self) -> dict[str, int]:
         """How many batches ended in each status. Reads all of them."""
@@ -277,7 +252,7 @@ class Store:
 
     def unfinished(self) -> list[tuple[Batch, Progress]]:
         rows = self.execute("SELECT document, progress FROM batches WHERE final = 0 ORDER BY seq").fetchall()
-        return [(decode_batch(document), _decode_progress(progress)) for document, progress in rows]
+        return [(decode_batch(document), decode_progress(progress)) for document, progress in rows]
 
     def _place(self, table: str, identifier: str) -> int | None:
         row = self.execute(f"SELECT seq FROM {table} WHERE id = ?", (identifier,)).fetchone()  # noqa: S608
