@@ -13,7 +13,8 @@ from overlay.server.engine.callers import Callers
 from overlay.server.engine.caps import over_caps, refusal
 from overlay.server.engine.creation import Creation
 from overlay.server.engine.ids import ids
-from overlay.server.engine.lifecycle import Lifecycle, Live
+from overlay.server.engine.lifecycle import Lifecycle
+from overlay.server.engine.live import Live
 from overlay.server.engine.pending import PendingFiles
 from overlay.server.engine.progress import Progress
 from overlay.server.engine.store import Store
@@ -195,7 +196,7 @@ class Engine:
         live = self._live.get(batch_id)
         if live is None or not transitions.may_enter(batch, "cancelling"):
             raise Refusal(409, f"Cannot cancel a batch with status '{batch.status}'.")
-        self._lifecycle.enter(live, "cancelling")
+        self._lifecycle.statuses.enter(live, "cancelling")
         before = live.task
         if before:
             before.cancel()

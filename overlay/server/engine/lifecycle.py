@@ -8,24 +8,21 @@ import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-import msgspec
-from msgspec import Struct
-
 from overlay.server.answers.batch_lines import BatchLines
-from overlay.server.answers.source import WAITS_FOR_ROOM, Caller, Source
+from overlay.server.answers.source import WAITS_FOR_ROOM, Source
 from overlay.server.clock import Timeline
 from overlay.server.disk import NoRoomError
-from overlay.server.engine import transitions
-from overlay.server.engine.progress import Progress
+from overlay.server.engine.live import Live
+from overlay.server.engine.result_files import ResultFiles
 from overlay.server.engine.short_lines import fill_lines
+from overlay.server.engine.statuses import Statuses, restore
 from overlay.server.engine.store import Store
 from overlay.server.engine.tallies import Tallies
 from overlay.server.engine.validation import Report, inspect, no_input
 from overlay.server.models import snapshot
-from overlay.server.objects import FINAL, Batch, File, Problem, Problems, Usage
+from overlay.server.objects import FINAL, Problem, Problems, Usage
 from overlay.server.settings import Kind, Limits, Pace, Traits
 
 logger = logging.getLogger("overlay.server")
@@ -35,19 +32,6 @@ _R = TypeVar("_R")
 _PORTIONS = 100
 # How often a disk without room is tried again, in seconds.
 _ROOM_EVERY = 1.0
-
-
-@dataclass
-class Live:
-    """A batch that is not final."""
-
-    batch: Batch
-    progress: Progress
-    caller: Caller
-    lines: BatchLines | None = None
-    task: asyncio.Task[None] | None = None
-    says: str = ""
-    """What it waited for last."""
 
 
 class Lifecycle:
@@ -72,6 +56,8 @@ class Lifecycle:
         self._tallies = tallies
         self._store = store
         self._timeline = timeline
+        self.statuses = Statuses(store, timeline, tallies)
+        self._files = ResultFiles(store, timeline, names_empty=traits.empty_files)
         self._source = source
         self._pace = pace
         self._limits = limits
@@ -110,7 +96,7 @@ class Lifecycle:
                 if live.progress.output_id:
                     self._publish(live, "failed")
                 else:
-                    self.enter(live, "failed")
+                    self.statuses.enter(live, "failed")
             except NoRoomError as error:
                 await self._wait_for_room(live, error)
 
@@ -122,42 +108,6 @@ class Lifecycle:
         if live.batch.in_progress_at is not None:
             with suppress(Exception):
                 await self._lines(live)
-
-    def enter(self, live: Live, status: str) -> None:
-        """Raises `NoRoomError`; then the batch is in the status that it was in."""
-        self._store_status(live, status)
-        self._tell(live.batch)
-
-    def _store_status(self, live: Live, status: str) -> None:
-        before = copy(live.batch), copy(live.progress)
-        now = self._timeline.now()
-        transitions.enter(live.batch, status, now)
-        live.progress.entered = now
-        try:
-            self._store.save_batch(live.batch, live.progress)
-        except NoRoomError:
-            for now_, then in zip((live.batch, live.progress), before, strict=True):
-                _restore(now_, then)
-            raise
-
-    def _tell(self, batch: Batch) -> None:
-        counts = batch.request_counts
-        self._tallies.entered(batch.status)
-        fields = {
-            "event": "batch",
-            "batch": batch.id,
-            "status": batch.status,
-            **msgspec.structs.asdict(counts),
-        }
-        logger.info(
-            "batch %s: %s, %d of %d completed, %d failed",
-            batch.id,
-            batch.status,
-            counts.completed,
-            counts.total,
-            counts.failed,
-            extra={"fields": fields},
-        )
 
     async def _wait_for_room(self, live: Live, error: NoRoomError) -> None:
         """The step that met it can be taken again: nothing of it is stored, or all that it needs is."""
@@ -186,12 +136,12 @@ class Lifecycle:
         batch.model = live.progress.model = None if report.model is None else snapshot(report.model)
         if report.problems:
             batch.errors = Problems(report.problems)
-            self.enter(live, "failed")
+            self.statuses.enter(live, "failed")
             return
         batch.request_counts.total = report.total
         live.progress.prompt_tokens, live.progress.inputs = report.prompt_tokens, report.inputs
         live.progress.output_id, live.progress.error_id = self._new_id("file"), self._new_id("file")
-        self.enter(live, "in_progress")
+        self.statuses.enter(live, "in_progress")
 
     async def _answer(self, live: Live) -> None:
         progress, pace = live.progress, self._pace
@@ -208,13 +158,13 @@ class Lifecycle:
                         await lines.answer(due, self._source, live.caller)
                     if self._partial_results:
                         await _whole(lines.sync)
-                        self._put_files(live, expires=None)
+                        self._files.put(live, expires=None)
                         self._store.save_batch(live.batch, progress)
         except TimeoutError:
             progress.outcome = "expired"
         # What is finalized is not asked again.
         await _whole(lines.sync)
-        self.enter(live, "finalizing")
+        self.statuses.enter(live, "finalizing")
 
     async def _finalize(self, live: Live) -> None:
         await self._timeline.sleep_until(live.progress.entered + self._pace.finalizing)
@@ -231,7 +181,7 @@ class Lifecycle:
     async def _wind_down(self, live: Live) -> None:
         await self._timeline.sleep_until(live.progress.entered + self._pace.cancelling)
         if live.batch.in_progress_at is None:
-            self.enter(live, "cancelled")
+            self.statuses.enter(live, "cancelled")
             return
         lines = await self._lines(live)
         await _whole(
@@ -270,57 +220,20 @@ class Lifecycle:
         before = copy(live.batch)
         try:
             with self._store.transaction():
-                self._put_files(live, expires=None if keep is None else int(self._timeline.now()) + keep)
-                self._store_status(live, status)
+                self._files.put(live, expires=None if keep is None else int(self._timeline.now()) + keep)
+                self.statuses.store(live, status)
         except NoRoomError:
-            _restore(live.batch, before)
+            restore(live.batch, before)
             raise
-        self._tell(live.batch)
+        self.statuses.tell(live.batch)
         for file_id in (live.progress.output_id, live.progress.error_id):
-            if not self._size(file_id) and file_id != live.batch.error_file_id:
+            if not self._files.size(file_id) and file_id != live.batch.error_file_id:
                 self._store.drop_content(file_id)
-
-    def _put_files(self, live: Live, *, expires: int | None) -> None:
-        """Make files of what is written by now; one that is empty is none."""
-        batch, now = live.batch, self._timeline.now()
-        for field, kind, file_id in (
-            ("output_file_id", "output", live.progress.output_id),
-            ("error_file_id", "error", live.progress.error_id),
-        ):
-            size = self._size(file_id)
-            if not size and not (kind == "error" and self._names_empty_errors(batch)):
-                continue
-            begun = self._store.file(file_id, now)
-            self._store.grow_file(
-                File(
-                    id=file_id,
-                    bytes=size,
-                    created_at=begun.created_at if begun else int(now),
-                    expires_at=expires,
-                    filename=f"{batch.id}_{kind}.jsonl",
-                    purpose="batch_output",
-                )
-            )
-            setattr(batch, field, file_id)
-
-    def _names_empty_errors(self, batch: Batch) -> bool:
-        """Whether an error file without lines is one, now that the batch ends."""
-        return self._traits.empty_files and batch.status in {"finalizing", "cancelling"}
-
-    def _size(self, file_id: str) -> int:
-        """Of a content, or 0: a client may delete a file that is still being written."""
-        path = self._store.content(file_id)
-        return path.stat().st_size if path.exists() else 0
 
     def _clean_up(self, live: Live) -> None:
         if live.lines:
             live.lines.close()
         self._store.input_of(live.batch.id).unlink(missing_ok=True)
-
-
-def _restore(struct: Struct, before: Struct) -> None:
-    for name in struct.__struct_fields__:
-        setattr(struct, name, getattr(before, name))
 
 
 async def _whole(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
