@@ -1,5 +1,6 @@
 """What a client may not do: keep a connection with half a request, and send heads and forms without end."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -8,7 +9,8 @@ from contextlib import contextmanager, suppress
 import pytest
 from support.service_http import http_to, jsonl, upload
 
-from overlay.server import Limits, Service
+from overlay.server import Limits, Service, running
+from overlay.server.app import Application
 from overlay.server.http.protocol import WireProtocol
 
 HEAD = b"POST /v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n"
@@ -181,3 +183,25 @@ def test_an_answer_that_is_read_slowly_comes_whole(service, monkeypatch, content
         while len(taken) < len(content) and (piece := made.recv(1 << 20)):
             taken += piece
     assert taken.endswith(content)
+
+
+def test_who_does_not_end_when_the_service_does_is_cut_off_and_no_error(monkeypatch, caplog):
+    monkeypatch.setattr(running, "_PATIENCE", 0.1)
+    ready = threading.Event()
+    with running.listen("127.0.0.1", 0) as listener:
+        server = running.Server(Application(), ready.set)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+        thread.start()
+        try:
+            assert ready.wait(10)
+            with socket.create_connection(listener.getsockname(), timeout=10) as made:
+                made.sendall(HEAD + b"Expect: 100-continue\r\n" + FORM)
+                assert made.recv(1000).startswith(b"HTTP/1.1 100 ")  # it waits for the body
+                server.should_exit = True
+                with pytest.raises(ConnectionResetError):
+                    made.recv(1000)
+        finally:
+            server.should_exit = True
+            thread.join(10)
+    assert not thread.is_alive()
+    assert "Traceback" not in caplog.text

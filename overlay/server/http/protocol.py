@@ -80,7 +80,13 @@ class WireProtocol(H11Protocol):
 
         async def wired(scope: Scope, receive: Receive, send: Send) -> None:
             scope.setdefault("extensions", {})[_EXTENSION] = wire
-            await app(scope, receive, send)
+            try:
+                await app(scope, receive, send)
+            except asyncio.CancelledError:
+                # The service ends, and its patience with this request did. uvicorn would call it an error of the
+                # application, with a traceback, and send the rest of an answer.
+                wire.reset()
+                await gone(receive)
 
         self.app = wired
 
