@@ -232,6 +232,7 @@ class _Driving:
         while not round_.is_done():
             before = round_.fingerprint()
             yield from round_.turn(tolerant=True)
+            round_.forget_limits()
             if (yield from self._hand_out()) or round_.fingerprint() != before:
                 pause = self._poll
                 continue

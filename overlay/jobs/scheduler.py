@@ -126,6 +126,8 @@ class Round:
         }
         self._held: dict[UnitKey, tuple[Deadline, float]] = {}
         self._stops: OverlayError | None = None
+        self._token_limits: dict[str, int | None] = {}
+        """Of models, as they are known in this turn."""
         self.stuck = Stuck(context, self._units)
         self.poller = Poller(context, self._units, self.stuck.note)
 
@@ -288,6 +290,7 @@ class Round:
     def _affordable(self) -> Flow[list[list[Unit]]]:
         """The units that may start now, in groups that run side by side."""
         context, now = self._context, self._context.settings.clock.time()
+        self.forget_limits()
         holding = self._holding("created", "creating", "fencing")
         yield Work(partial(context.account.hold, holding, now))
         if not context.record.elsewhere:
@@ -306,14 +309,21 @@ class Round:
             return self._in("planned", "uploading", "uploaded")
         return [unit for unit in self._in("uploaded") if self.most_tokens(unit) is None]
 
+    def forget_limits(self) -> None:
+        """Ask again how many tokens batches may have: a turn may have learned more."""
+        self._token_limits.clear()
+
     def most_tokens(self, unit: Unit) -> int | None:
         """How many tokens the parts of a unit may have that is larger than its model's batches may be together;
         None for one that is not.
         """
-        account, now = self._context.account, self._context.settings.clock.time()
-        known = account.tokens(unit.model or "", now), self._context.record.options.max_enqueued_tokens
-        most = min((each for each in known if each), default=unit.tokens)
-        return most if unit.tokens > most and unit.requests > 1 else None
+        model = unit.model or ""
+        if model not in self._token_limits:
+            learned = self._context.account.tokens(model, self._context.settings.clock.time())
+            known = learned, self._context.record.options.max_enqueued_tokens
+            self._token_limits[model] = min((each for each in known if each), default=None)
+        most = self._token_limits[model]
+        return most if most is not None and unit.tokens > most and unit.requests > 1 else None
 
     def _split(self) -> Flow[None]:
         context = self._context
