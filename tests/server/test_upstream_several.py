@@ -4,10 +4,11 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from support.model_server import ModelServer, Reply, answer
+from support.model_server import HANG, ModelServer, Reply, answer
 from support.service_http import create, http_to, jsonl, line, results, retrieve, run, until, upload
 
 from overlay.server import Service, upstream
+from overlay.server.upstreams import forwarding as forwarding_module
 from overlay.server.upstreams.address import read_address
 
 HURRY = 0.01
@@ -85,6 +86,17 @@ def test_by_model(models):
         assert http.get("/models/none").status_code == 404
         assert http.post("/chat/completions", json={"model": "small"}).status_code == 200
         assert small.asked[-1] == {"model": "small"}
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3])
+def test_a_server_that_hangs_holds_no_list_of_models_up(models, monkeypatch, after):
+    monkeypatch.setattr(forwarding_module, "_LISTS_TOGETHER", 0.1)
+    models[0].respond = lambda path, body, times: Reply(ending=HANG)
+    models[1].respond = lambda path, body, times: Reply(500)
+    models[2].respond = lambda path, body, times: Reply(body=b'{"data": [{"id": "x"}]}', after=after)
+    with forwarding(*(each.url for each in models)) as service, http_to(service) as http:
+        assert [each["id"] for each in http.get("/models").json()["data"]] == ["x"]
+        assert http.get("/models/x").json() == {"id": "x"}
 
 
 def test_a_model_that_no_server_serves(models):

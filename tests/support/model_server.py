@@ -183,5 +183,5 @@ def _bound(port):
 
 
 def _id(body):
-    text = str((body.get("messages") or [{}])[0].get("content", ""))
+    text = str(((body or {}).get("messages") or [{}])[0].get("content", ""))
     return text.removeprefix("ask ") if text.startswith("ask ") else None

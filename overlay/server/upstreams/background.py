@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -45,9 +46,10 @@ class Background:
         return tasks[0].result()
 
     def call(self, function: Callable[[], object]) -> None:
-        """Have it called there soon, unless nothing runs there."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(function)
+        """Have it called there soon, unless nothing runs there; from any thread."""
+        if (loop := self._loop) is not None:
+            with suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(function)
 
     async def stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do the last work there, and end the thread."""

@@ -29,6 +29,8 @@ from overlay.server.upstreams.verdicts import on_one_line
 _BAD_GATEWAY = 502
 # A list of models is no work, and whoever asks for it is waiting.
 _LONGEST_LIST = 30.0
+# How long those that are well may take to say their lists, in seconds, while another hangs.
+_LISTS_TOGETHER = 2.0
 # To a server, these would be places in its tree of paths.
 _DOTS = frozenset({".", ".."})
 _NO_SUCH_PATH = frozenset({404, 405})
@@ -203,8 +205,7 @@ class Forwarding:
 
     async def _models_of_all(self, name: str | None, token: str | None) -> tuple[int, bytes]:
         """The models of all servers that say theirs, each once, or the one of that name."""
-        asked = (self._get("/v1/models", token, each) for each in self.servers)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        answers = await self._lists(token)
         models: dict[str, bytes] = {}
         for answer in answers:
             if isinstance(answer, tuple) and answer[0] < _FIRST_ERROR_STATUS:
@@ -220,6 +221,20 @@ class Forwarding:
         if name not in models:
             raise _no_model(name)
         return 200, models[name]
+
+    async def _lists(self, token: str | None) -> list[tuple[int, bytes] | BaseException]:
+        """What the servers say of their models. One that hangs is not waited for where another has said its own."""
+        asked = [asyncio.ensure_future(self._get("/v1/models", token, each)) for each in self.servers]
+        waiting = set(asked)
+        try:
+            _, waiting = await asyncio.wait(waiting, timeout=_LISTS_TOGETHER)
+            while waiting and not any(each.done() and _is_list(each) for each in asked):
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        return [each for each in answers if not isinstance(each, asyncio.CancelledError)]
 
     async def drain(self, within: float) -> None:
         """Send no more lines, and return when those under way are answered, or after so many seconds."""
@@ -246,6 +261,10 @@ class Forwarding:
             status = status if status in _NO_SUCH_PATH else _BAD_GATEWAY
             raise Refusal(status, reason, kind="server_error", code="upstream_error")
         return status, body
+
+
+def _is_list(asked: asyncio.Task[tuple[int, bytes]]) -> bool:
+    return asked.exception() is None and asked.result()[0] < _FIRST_ERROR_STATUS
 
 
 def _no_model(name: str) -> Refusal:
