@@ -8,7 +8,7 @@ from support.model_server import HANG, ModelServer, Reply, answer
 from support.service_http import create, http_to, jsonl, line, results, retrieve, run, until, upload
 
 from overlay.server import Service, upstream
-from overlay.server.upstreams import forwarding as forwarding_module
+from overlay.server.upstreams import model_lists
 from overlay.server.upstreams.address import read_address
 
 HURRY = 0.01
@@ -90,7 +90,7 @@ def test_by_model(models):
 
 @pytest.mark.parametrize("after", [0.0, 0.3])
 def test_a_server_that_hangs_holds_no_list_of_models_up(models, monkeypatch, after):
-    monkeypatch.setattr(forwarding_module, "_LISTS_TOGETHER", 0.1)
+    monkeypatch.setattr(model_lists, "_LISTS_TOGETHER", 0.1)
     models[0].respond = lambda path, body, times: Reply(ending=HANG)
     models[1].respond = lambda path, body, times: Reply(500)
     models[2].respond = lambda path, body, times: Reply(body=b'{"data": [{"id": "x"}]}', after=after)

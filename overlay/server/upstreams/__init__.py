@@ -9,6 +9,7 @@
     Dispatcher  lines of all batches to all servers, on a loop in a thread of its own  (dispatcher.py)
     Probing     asks a server in trouble until it answers                              (probing.py)
     Holding     batches that wait for a key                                            (holding.py)
+    ModelLists  the models that servers say they have                                  (model_lists.py)
 
 **Whose failure is it?** No connection, 408, 425, 429, 5xx, a redirect or a body that is not JSON may be the
 server's trouble or the line's own. Per server and model:
