@@ -182,3 +182,19 @@ def test_a_line_with_a_key_of_its_own_in_the_middle_of_a_batch():
             batch = run(http, [line(f"r{number}") for number in range(10)], completion_window="1s")
             assert batch["request_counts"] == {"total": 10, "completed": 9, "failed": 1}
             assert results(http, batch["error_file_id"])["r3"]["error"]["code"] == "batch_expired"
+
+
+def test_a_batch_says_that_the_services_own_key_is_refused(tmp_path):
+    (tmp_path / "key").write_text("old")
+    with ModelServer() as model:
+        model.respond = lambda path, body, times: answer(body) if model.key == "new" else Reply(401)
+        source = upstream(model.url, key_file=tmp_path / "key", hurry=0.01)
+        with Service(source) as service, http_to(service) as http:
+            batch = create(http, upload(http, jsonl(20)))
+            while not (errors := retrieve(http, batch)["errors"]):
+                assert retrieve(http, batch)["status"] in {"validating", "in_progress"}
+            assert [each["code"] for each in errors["data"]] == ["upstream_key_needed"]
+            (tmp_path / "key").write_text("new")
+            source.reload_key()
+            batch = until(http, batch)
+    assert (batch["request_counts"]["completed"], batch["errors"]) == (20, None)

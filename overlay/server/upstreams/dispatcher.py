@@ -57,7 +57,7 @@ class Dispatcher:
             await feed.done
         finally:
             self.feeds.remove(feed)
-            if feed.held:
+            if feed.held or feed.key_refused:
                 feed.caller.say(None, WAITS_FOR_KEY)
             tasks = [each for each in feed.tasks if not each.done()]
             for each in tasks:
@@ -189,6 +189,7 @@ class Dispatcher:
             # What a server says to nobody is no answer to the line.
             feed.put(entry)
         elif verdict.settled:
+            self._holding.accepted(feed)
             if verdict.meaning is Meaning.ANSWERED and (head := feed.open_up(entry)):
                 server.witnesses(entry.model).answered(head.url, head.body)
             if probe and not first:
@@ -209,8 +210,10 @@ class Dispatcher:
             feed.put(entry)
             self._holding.hold(feed, "the upstream refuses the key that it was created with")
             return
-        if verdict.meaning is Meaning.KEY and self.key.reload():
-            self.keys_changed()
+        if verdict.meaning is Meaning.KEY:
+            if self.key.reload():
+                self.keys_changed()
+            self._holding.refused(feed)
         entry.verdict, entry.circuit, entry.server = verdict, circuit, server
         entry.began = entry.began or time.monotonic()
         if probe or circuit.is_open or verdict.meaning is Meaning.KEY:

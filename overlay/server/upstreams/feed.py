@@ -84,6 +84,8 @@ class Feed:
         """Entries that failed and are not due yet."""
         self.held: str | None = None
         """Why nothing is sent: its key is not known, or refused."""
+        self.key_refused = False
+        """The service's own key was refused last: that says so, and holds nothing up by itself."""
         self.no_room = False
         """The disk is full: nothing is sent until what is answered is written."""
         self.exhausted = False

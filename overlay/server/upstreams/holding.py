@@ -36,6 +36,21 @@ class Holding:
             logger.info("batch %s goes on", feed.caller.batch_id)
             self._lanes.pump_soon()
 
+    def refused(self, feed: Feed) -> None:
+        """A server refuses the service's own key: its circuit holds the lines up, and the batch says why."""
+        if not feed.key_refused and feed.held is None:
+            feed.key_refused = True
+            feed.caller.say("the upstream refuses the key that the service has", WAITS_FOR_KEY)
+            logger.warning(
+                "batch %s: the upstream refuses the key that the service has", feed.caller.batch_id
+            )
+
+    def accepted(self, feed: Feed) -> None:
+        """A line has its answer."""
+        if feed.key_refused:
+            feed.key_refused = False
+            feed.caller.say(None, WAITS_FOR_KEY)
+
     async def _try_key(self, feed: Feed) -> None:
         """Send one line now and then: the key may be accepted again, or the server may want none."""
         wait = 0.0 if feed.caller.token_lost else _KEY_PROBES
