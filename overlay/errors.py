@@ -29,6 +29,8 @@
     ├── WaitTimeoutError (TimeoutError)      the batch did not end in time
     ├── ResultError                          one line's failure, raised on request
     ├── AcceptError                          the caller's accept raised for an answer
+    ├── WorkerError                          what stopped a worker of a job of uploaded shards
+    ├── WebhookError                         a webhook that is forged, damaged or too old
     ├── JobNotFoundError                     no job with this id in the home folder
     ├── JobMismatchError                     the job has different requests, or another service
     ├── JobLockedError                       another process is working on the job
