@@ -43,6 +43,7 @@ RunTasks: TypeAlias = Callable[[Sequence[ShardTask]], Iterable[ShardOutcome]]
 _AT_ONCE = 256
 """Tasks that are handed to the workers together; batches are created and looked after between such waves."""
 _ROWS_AT_ONCE = 1000
+_FEW_PAGES = 5
 _GROWTH, _LONGEST_PAUSE = 1.5, 60.0
 
 
@@ -233,10 +234,13 @@ class _Driving:
             before = round_.fingerprint()
             yield from round_.turn(tolerant=True)
             round_.forget_limits()
-            if (yield from self._hand_out()) or round_.fingerprint() != before:
-                pause = self._poll
+            handed = yield from self._hand_out()
+            if handed >= _AT_ONCE or round_.is_done():
                 continue
-            yield from round_.give_up_if_stuck()
+            if handed or round_.fingerprint() != before:
+                pause = self._poll
+            else:
+                yield from round_.give_up_if_stuck()
             if until.left <= 0:
                 job = round_.view()
                 raise WaitTimeoutError(
@@ -246,28 +250,29 @@ class _Driving:
                 )
             if (unknown := stuck(round_.units())) is not None:
                 raise unknown
-            rest = min(until.left, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
+            # Thousands of batches take many pages: about one a second is asked for.
+            pages = round_.poller.pages if round_.poller.pages > _FEW_PAGES else 0
+            rest = min(until.left, max(pages, pause * random.uniform(0.8, 1.2)))  # noqa: S311 - spreads load
             context.pauses(rest)
             yield Sleep(rest)
-            # Thousands of batches take many pages: about one a second is asked for.
-            pause = min(max(_LONGEST_PAUSE, round_.poller.pages), pause * _GROWTH)
+            pause = min(_LONGEST_PAUSE, pause * _GROWTH)
         if not context.record.swept:
             yield from round_.poller.sweep()
         context.report("ended", None, "every request has its answer in the workers' place")
 
-    def _hand_out(self) -> Flow[bool]:
-        """Give workers what is to be done; whether any of it was."""
+    def _hand_out(self) -> Flow[int]:
+        """Give workers what is to be done; how much of it was."""
         tasks = {(task.shard, task.generation, task.part): task for task in islice(self._tasks(), _AT_ONCE)}
         if not tasks:
-            return False
+            return 0
         units = {unit.key: unit for unit in self._round.units()}
         outcomes = iter((yield Work(lambda: self._run(list(tasks.values())))))
-        done = False
+        done = 0
         while some := (yield Pull(outcomes, 1)):  # each into the ledger, as soon as it is known
             key = some[0].shard, some[0].generation, some[0].part
             task = tasks.pop(key, None)
             if task is not None:  # and not told twice
-                done = (yield from self._settle(units[key], task, some[0])) or done
+                done += yield from self._settle(units[key], task, some[0])
         if tasks:
             raise WorkerError(f"the workers gave no outcome for {len(tasks):,} of their tasks")
         yield from self._round.reload()
