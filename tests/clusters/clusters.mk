@@ -3,11 +3,12 @@
 .PHONY: test-engines engines-lock
 
 ENGINE_ROWS ?= 20000
+ENGINE_TESTS ?= test
 ENGINES_PY = .venv-engines/bin/python
 
 test-engines: .venv-engines/.ready ## map a table with Ray, Dask and Spark, two workers each, and kill workers and drivers: make test-engines ENGINE_ROWS=200000
 	@command -v java >/dev/null || { echo "there is no java on the PATH, and Spark needs it: install Java 17 or newer" >&2; exit 1; }
-	ENGINE_ROWS=$(ENGINE_ROWS) $(ENGINES_PY) -m pytest -c tests/clusters/pytest.ini tests/clusters
+	ENGINE_ROWS=$(ENGINE_ROWS) $(ENGINES_PY) -m pytest -c tests/clusters/pytest.ini tests/clusters -k "$(ENGINE_TESTS)"
 
 .venv-engines/.ready: tests/clusters/requirements.txt tests/clusters/constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv-engines
