@@ -2,11 +2,14 @@
 
 A class of a script or a notebook travels by value, and msgspec leaves in it what it has worked out about it, which
 does not pickle. It is worked out again where it is missing. A Struct that travels by value would arrive without its
-fields.
+fields. A dataclass says by one certain object that a field has no default: a copy of it, as pickle makes one, would
+be a default.
 """
 
 from __future__ import annotations
 
+import copyreg
+import dataclasses
 import typing
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +20,8 @@ import msgspec
 from overlay.errors import ConfigurationError
 
 _CACHE = "__msgspec_cache__"
+
+copyreg.pickle(type(dataclasses.MISSING), lambda _: "MISSING")  # by its name, in its module
 
 
 def check_travels(kind: Any) -> None:

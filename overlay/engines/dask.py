@@ -15,6 +15,8 @@ from typing import Any, Unpack
 from overlay.engines.options import MapOptions
 from overlay.engines.partition import Plan, do_task, upload_partition
 from overlay.engines.running import run
+from overlay.engines.staging import read_file
+from overlay.errors import ConfigurationError
 from overlay.tables.arrow import pa
 from overlay.tables.needed import needed
 
@@ -49,16 +51,43 @@ def map(  # noqa: A001 - what other engines call it, too
     dask = needed("dask", "overlay.engines.dask")
     frames = needed("dask.dataframe", "overlay.engines.dask")
     schema = pa.Schema.from_pandas(frame._meta, preserve_index=False)  # noqa: SLF001 - Dask documents it
+    _check_key(frame, schema, key)
     answered = run(_Dask(dask, frame), schema, template, key=key, id=id, options=options)
-    if answered.paths:
-        answers = frames.read_parquet(answered.paths, dtype_backend="pyarrow")
-    else:
-        answers = frames.from_pandas(answered.table().to_pandas(types_mapper=_pandas_type), npartitions=1)
+    empty = _pandas(answered.table())
+    # Not by Dask's own reader, to which more signs of a path are patterns, and which needs s3fs for S3.
+    with dask.config.set({"dataframe.convert-string": False}):  # or lists would become their texts
+        paths: list[str | None] = [*answered.paths] or [None]
+        answers = frames.from_map(_read, paths, empty=empty, meta=empty, label="answers")
     answers = answers.astype({key: frame.dtypes[key]})
-    return frame.merge(answers, on=key, how="inner") if join else answers
+    if join:
+        answers = frame.merge(answers, on=key, how="inner")
+    # Once it is shuffled: Dask cannot shuffle lists and structs as pandas has them.
+    return answers.astype({field.name: _dtype(field.type) for field in answered.schema if field.name != key})
 
 
-def _pandas_type(kind: Any) -> Any:
+def _check_key(frame: Any, schema: Any, key: str) -> None:
+    if key not in schema.names and key == frame.index.name:
+        raise ConfigurationError(f"{key!r} is the index, not a column: give frame.reset_index()")
+    if key in schema.names and "null" in str(schema.field(key).type):
+        raise ConfigurationError(
+            f"column {key!r} is of the dtype {frame.dtypes[key]}, which does not tell what the keys are: give it "
+            f"one that does, such as frame.astype({{{key!r}: 'string'}})"
+        )
+
+
+def _read(path: str | None, empty: Any) -> Any:
+    return empty if path is None else _pandas(read_file(path))
+
+
+def _pandas(table: Any) -> Any:
+    return table.to_pandas(types_mapper=_unless_nested)
+
+
+def _unless_nested(kind: Any) -> Any:
+    return None if pa.types.is_nested(kind) else _dtype(kind)
+
+
+def _dtype(kind: Any) -> Any:
     return needed("pandas", "overlay.engines.dask").ArrowDtype(kind)
 
 

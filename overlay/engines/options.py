@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any, TypedDict
 
 from overlay.client import Client
@@ -22,7 +23,7 @@ class MapOptions(TypedDict, total=False):
     - `limits` and what else a job takes are as for `client.jobs.submit`; `timeout` is how long to wait at most.
     """
 
-    staging: str | None
+    staging: str | PathLike[str] | None
     client: Callable[[], Client]
     prefix: str
     limits: Limits | None

@@ -85,10 +85,12 @@ def _plan(fields: dict[str, Any]) -> Plan:
 
 
 def _plain(kind: Any) -> Any:
-    """Without dictionaries, which not every engine reads, and with lists of any length, which Spark has."""
+    """Without dictionaries and times of the day, which not every engine reads, and with lists of any length."""
     types = pa.types
     if types.is_dictionary(kind):
         return _plain(kind.value_type)
+    if types.is_time(kind):
+        return pa.string()
     if types.is_list(kind) or types.is_fixed_size_list(kind):
         return pa.list_(_plain(kind.value_type))
     if types.is_struct(kind):

@@ -47,13 +47,23 @@ def map(  # noqa: A001 - what other engines call it, too
     """
     ray = needed("ray", "overlay.engines.ray")
     data = needed("ray.data", "overlay.engines.ray")
-    answered = run(
-        _Ray(ray, dataset, rows_per_task), _schema(dataset), template, key=key, id=id, options=options
-    )
+    schema = _schema(dataset)
+    answered = run(_Ray(ray, dataset, rows_per_task), schema, template, key=key, id=id, options=options)
     answers = data.read_parquet(answered.paths) if answered.paths else data.from_arrow(answered.table())
     if not join:
         return answers
+    if pa.types.is_dictionary(schema.field(key).type):
+        # Ray does not join it with texts.
+        dataset = dataset.map_batches(_decoded, fn_args=(key,), batch_format="pyarrow")
     return dataset.join(answers, "inner", num_partitions=max(1, len(answered.paths)), on=(key,))
+
+
+def _decoded(table: Any, key: str) -> Any:
+    place = table.schema.get_field_index(key)
+    column = table.column(key)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return table.set_column(place, key, column)
 
 
 def _schema(dataset: Any) -> Any:

@@ -19,7 +19,7 @@ from overlay.engines.staging import staging_of
 from overlay.errors import ConfigurationError
 from overlay.jobs.home import home_id
 from overlay.jobs.uploaded import ShardOutcome, ShardTask, read_outcome, row_text
-from overlay.requests.rows import Template, template_of
+from overlay.requests.rows import template_of
 from overlay.tables.arrow import Schema
 from overlay.tables.columns import AnswerColumns
 from overlay.tables.keys import check_key, keys_of_texts
@@ -64,8 +64,11 @@ def run(
     key: str,
     id: str,  # noqa: A002 - as `submit` has it
     options: MapOptions,
+    ignore_case: bool = False,
 ) -> Answered:
     """Ask about each row of a dataset of this schema, and wait. See the modules of the engines.
+
+    With `ignore_case`, the engine takes columns whose names differ in their case for the same.
 
     Raises ConfigurationError, before anything runs, for columns that are missing or in the way.
     """
@@ -77,7 +80,9 @@ def run(
     keys_of_texts([], schema.field(key).type)
     check_travels(template.answer)
     given = _checked(options)
-    AnswerColumns(template, schema, given.get("prefix", ""))
+    columns = AnswerColumns(template, schema, given.get("prefix", "")).schema.names
+    if ignore_case:
+        _check_case(schema.names, columns[len(schema.names) :])
     client = given.get("client", Client)
     _check_no_token(client)
     with client() as owner:
@@ -96,7 +101,7 @@ def run(
         plan.staging.mark(plan.marker)
         rows = uploaded_rows(_lazily(partial(engine.upload, plan)))
         submitting = {name: value for name, value in given.items() if name not in _NOT_SUBMITTED}
-        owner.jobs.submit_uploaded(rows, id=id, digest=_digest(template, key), **submitting)
+        owner.jobs.submit_uploaded(rows, id=id, digest=_digest(plan), **submitting)
 
         def work(tasks: Sequence[ShardTask]) -> Iterable[ShardOutcome]:
             return map(read_outcome, engine.run(plan, list(map(row_text, tasks))))
@@ -110,6 +115,16 @@ def _checked(options: MapOptions) -> dict[str, Any]:
     if unknown:
         raise TypeError(f"map() got an unexpected keyword argument {unknown[0]!r}")
     return {**options}
+
+
+def _check_case(names: Sequence[str], added: Sequence[str]) -> None:
+    known = {name.lower() for name in names}
+    taken = [name for name in added if name.lower() in known]
+    if taken:
+        raise ConfigurationError(
+            f"the table has columns that differ from those of the answers in their case only: {', '.join(taken)}; "
+            "give those another name with prefix=, such as prefix='answer_'"
+        )
 
 
 def _lazily(upload: Callable[[], Iterable[str]]) -> Iterable[str]:
@@ -130,6 +145,9 @@ def _check_no_token(client: Callable[[], Client]) -> None:
         )
 
 
-def _digest(template: Template[Any], key: str) -> str:
-    told = (_ADDRESS.sub("", repr(template)), template.schema, key)
+def _digest(plan: Plan) -> str:
+    """Of what is asked, and of the columns in which answers are kept."""
+    template = plan.template
+    columns = [(field.name, str(field.type)) for field in plan.schema]
+    told = (_ADDRESS.sub("", repr(template)), template.schema, plan.key.name, columns)
     return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()

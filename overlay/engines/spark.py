@@ -9,6 +9,7 @@ answers.write.parquet("s3a://bucket/answers")
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Unpack
@@ -22,6 +23,8 @@ from overlay.tables.places import is_address
 
 _ROW = "shard"
 _TASK, _OUTCOME = "task", "outcome"
+_NESTED = frozenset({"array", "map", "struct"})
+_PATTERN = re.compile(r"[\\*?\[\]{}]")
 
 
 def map(  # noqa: A001 - what other engines call it, too
@@ -47,13 +50,44 @@ def map(  # noqa: A001 - what other engines call it, too
     JobMismatchError, JobLockedError; WorkerError; and what waiting for a job raises.
     """
     types = needed("pyspark.sql.pandas.types", "overlay.engines.spark")
-    schema = types.to_arrow_schema(frame.schema)
-    answered = run(_Spark(frame), schema, template, key=key, id=id, options=options)
+    session = frame.sparkSession
+    exact = session.conf.get("spark.sql.caseSensitive") == "true"
+    schema = _schema(types, frame, key)
+    answered = run(_Spark(frame), schema, template, key=key, id=id, options=options, ignore_case=not exact)
     known = types.from_arrow_schema(answered.schema)
-    reader = frame.sparkSession.read.schema(known)
-    paths = [path if is_address(path) else f"file://{path}" for path in answered.paths]
-    answers = reader.parquet(*paths) if paths else frame.sparkSession.createDataFrame([], known)
+    known[key].dataType = frame.schema[key].dataType
+    if answered.paths:
+        answers = _read(session.read.schema(known), answered.paths)
+    else:
+        answers = session.createDataFrame([], known)
     return frame.join(answers, on=key, how="inner") if join else answers
+
+
+def _schema(types: Any, frame: Any, key: str) -> Any:
+    """The columns, and what the key is; of the others nothing is asked: Spark has types that Arrow has not."""
+    columns = [(field.name, field.dataType if field.name == key else None) for field in frame.schema]
+    return pa.schema([(name, pa.null() if kind is None else _arrow(types, kind)) for name, kind in columns])
+
+
+def _arrow(types: Any, kind: Any) -> Any:
+    name = kind.typeName()
+    if name in _NESTED:
+        return pa.struct([])
+    # Its zone is the session's, and the moment is the same.
+    return pa.timestamp("us", "UTC") if name == "timestamp" else types.to_arrow_type(kind)
+
+
+def _read(reader: Any, paths: Sequence[str]) -> Any:
+    """Files as Hadoop names them, to which more signs are patterns."""
+    paths = [_PATTERN.sub(r"\\\g<0>", path) for path in paths]
+    paths = [path if is_address(path) else f"file://{path}" for path in paths]
+    try:
+        return reader.parquet(*paths)
+    except Exception as error:
+        if not re.search('No FileSystem for scheme:? "?s3"?', str(error)):
+            raise
+    # Outside of Amazon's own clusters, Hadoop has S3 under this name alone.
+    return reader.parquet(*(path.replace("s3://", "s3a://", 1) for path in paths))
 
 
 class _Spark:

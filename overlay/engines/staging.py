@@ -23,7 +23,7 @@ import attrs
 
 from overlay.errors import ConfigurationError, StorageError
 from overlay.lines import MIB, storage_errors, sync_folder
-from overlay.tables.arrow import Schema, fs as arrow_fs
+from overlay.tables.arrow import Schema, fs as arrow_fs, parquet
 from overlay.tables.places import file_system, is_address
 from overlay.tables.writing import write_table
 
@@ -46,10 +46,21 @@ class Staging:
         return posixpath.join(self.address, name)
 
     def mark(self, marker: str) -> None:
-        """Leave a marker for the workers. Raises StorageError."""
+        """Leave a marker for the workers.
+
+        Raises ConfigurationError if another ledger keeps the job here: it would be paid for twice; StorageError.
+        """
         with storage_errors(self.address):
             system, root = self._system()
-            self._put(system, posixpath.join(root, _MARKER), marker.encode())
+            seen = self._marker(system, root)
+            if seen not in {"", marker}:
+                raise ConfigurationError(
+                    f"{self.address} belongs to the job of this id in another home folder, which knows what was "
+                    "asked and paid for: run it with that OVERLAY_HOME, or use another id; if that folder is lost, "
+                    f"delete {self.path(_MARKER)}, and everything is asked again"
+                )
+            if not seen:
+                self._put(system, posixpath.join(root, _MARKER), marker.encode())
 
     def check(self, marker: str) -> None:
         """Raise ConfigurationError if this machine does not see the driver's place."""
@@ -143,9 +154,25 @@ def _input(root: str, sha256: str) -> str:
     return posixpath.join(root, "inputs", f"{sha256}.jsonl")
 
 
-def staging_of(given: str | None, job_id: str, home: Path) -> Staging:
-    """The place for a job: within the one that was given, or in the driver's home folder."""
-    base = str(home / "staging") if given is None else given
+def read_file(path: str) -> Any:
+    """The table in a file of answers. Raises StorageError."""
+    with storage_errors(path):
+        system, inner = file_system(path)
+        with system.open_input_file(inner) as file:
+            return parquet.read_table(file)
+
+
+def staging_of(given: str | os.PathLike[str] | None, job_id: str, home: Path) -> Staging:
+    """The place for a job: within the one that was given, or in the driver's home folder.
+
+    Raises ConfigurationError for what is no place.
+    """
+    base = os.fspath(home / "staging" if given is None else given)
+    if not base.strip() or "?" in base.partition("://")[2]:
+        raise ConfigurationError(
+            f"staging={base!r} names no folder: give a path, or an address such as s3://bucket/staging, whose "
+            "settings come from the environment, such as AWS_ENDPOINT_URL"
+        )
     if not is_address(base):
         base = str(Path(base).expanduser().absolute())
     return Staging(posixpath.join(base, job_id))

@@ -249,6 +249,12 @@ def _compare(target: Path, record: JobRecord, spool: Path) -> None:
         known = ledger.job()
     finally:
         ledger.close()
+    if known.digest != record.digest and record.elsewhere and known.elsewhere:
+        raise JobMismatchError(
+            f"job {record.id} exists, and differs in its template, its key or the key's type, or its prefix; "
+            "use another id, or delete the job",
+            job_id=record.id,
+        )
     if known.digest != record.digest:
         refused = ", all of which the service refused" if known.state == "failed" else ""
         raise JobMismatchError(

@@ -160,7 +160,7 @@ class List(Shape):
     def array(self, values: Sequence[Any]) -> Any:
         ends, flat = [0], list[Any]()
         for each in values:
-            if each is not None and not is_array(each):
+            if each is not None and not isinstance(each, list | tuple):
                 raise pa.ArrowInvalid(f"{each!r:.60} is no array")
             flat += each or []
             ends.append(len(flat))

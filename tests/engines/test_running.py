@@ -1,15 +1,12 @@
 """Jobs of uploaded shards, driven with an engine of threads, through the embedded service."""
 
 import functools
-import json
 from collections import Counter
-from dataclasses import dataclass
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from support.local_engine import LocalEngine
+from support.local_engine import CHAT, ROWS, TABLE, LocalEngine, Review, go
 
 from overlay import (
     BatchFailedError,
@@ -23,64 +20,6 @@ from overlay import (
 )
 from overlay.engines.running import run
 from overlay.server import Limits, Pace, Reject, Service
-
-ROWS = 60
-TABLE = pa.table({"id": pa.array(range(ROWS), pa.int32()), "text": [f"text {n}" for n in range(ROWS)]})
-
-
-@dataclass
-class Review:
-    friendly: bool
-
-
-CHAT = Chat("m", "Friendly? {text}", answer=Review)
-QUICK = {"poll": 0.01, "grace": 0.2}
-
-
-class Answers:
-    """Counts what it is asked; the first `fails` requests for each text that ends in 7 fail, and pass later."""
-
-    def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
-
-    def __call__(self, line):
-        text = line["body"]["messages"][-1]["content"]
-        self.asked[text] += 1
-        if text.endswith("7") and self.asked[text] == 1:
-            return 500, {"error": {"message": "try again"}}
-        if text.endswith("9"):
-            return 400, {"error": {"message": "no", "code": "nope"}}
-        usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-        return {"choices": [{"message": {"content": json.dumps({"friendly": True})}}], "usage": usage}
-
-
-@pytest.fixture
-def asked():
-    return Answers()
-
-
-@pytest.fixture
-def service(asked):
-    with Service(asked) as service:
-        yield service
-
-
-@pytest.fixture
-def make(service, tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-worker")
-    return functools.partial(Client, base_url=service.base_url, home=tmp_path / "home")
-
-
-def go(make, engine, template=CHAT, *, key="id", job="reviews", schema=TABLE.schema, **options):
-    answered = run(
-        engine,
-        schema,
-        template,
-        key=key,
-        id=job,
-        options={"client": make, **QUICK, **options},
-    )
-    return pa.concat_tables([pq.read_table(path) for path in answered.paths])
 
 
 def check(table):
