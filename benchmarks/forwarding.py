@@ -1,6 +1,6 @@
 """How fast `overlay serve --upstream` sends lines on, against loops of aiohttp, httpx and litellm in the same run.
 
-    python -m benchmarks.forwarding                              the table of docs/server-speed.md
+    python -m benchmarks.forwarding                              the table of docs/explanation/server-speed.md
     python -m benchmarks.forwarding --lines 50000 --at-once 64   what memory does over a long batch
 
 The stub answers each request after 20 ms and costs next to nothing; it has a core of its own, and whatever is

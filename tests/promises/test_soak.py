@@ -1,7 +1,7 @@
 """Workers of durable jobs, killed anywhere: nothing is lost, nothing is paid twice, nothing is torn.
 
-How it is done stands in the folder `soak`; `make soak KILLS=2000` does more of it, and docs/reliability.md says
-what came of that.
+How it is done stands in the folder `soak`; `make soak KILLS=2000` does more of it, and
+docs/explanation/reliability.md says what came of that.
 """
 
 import random

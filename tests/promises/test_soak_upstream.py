@@ -1,4 +1,7 @@
-"""Batches at a server in trouble: a small run of `make soak-upstream`, whose figures docs/reliability.md has."""
+"""Batches at a server in trouble: a small run of `make soak-upstream`.
+
+docs/explanation/reliability.md has its figures.
+"""
 
 import pytest
 from soak import upstream

@@ -1,7 +1,7 @@
 """The connections to one server, for one event loop: a request out, a reply in, whole.
 
 aiohttp rather than httpx, whose pool costs more for each request the more of them are under way: see
-docs/server-speed.md.
+docs/explanation/server-speed.md.
 """
 
 import asyncio
