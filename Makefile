@@ -30,11 +30,13 @@ check: $(READY) ## everything CI checks: lint, types, layers, generated code, te
 	$(PY) -m pyright --pythonpath $(PY)
 	$(VENV)/bin/lint-imports --no-cache
 	$(PY) -m tools.public_names --check
+	$(PY) -m tools.commands --check
 	$(MAKE) --no-print-directory check-generated
 	$(MAKE) --no-print-directory test
 
-format: $(READY) ## format the code, fix what the linter can, write the tables of public names
+format: $(READY) ## format the code, fix what the linter can, write the tables of public names and the page of commands
 	$(PY) -m tools.public_names
+	$(PY) -m tools.commands
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 

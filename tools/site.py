@@ -20,6 +20,8 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[1]
 DOCS = PROJECT / "docs"
 _SNIPPET = re.compile(r'^( *)--8<-- "(.+)"\n', re.MULTILINE)
+_IN_PYTHON = re.compile(r"^( *)--8<--\n *(.+)\n *--8<--\n", re.MULTILINE)
+"""The other form of the mark, which formatters of Python leave alone."""
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _TITLE = re.compile(r"^# .*\n", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
@@ -38,9 +40,11 @@ def pages(nav: list[Any], section: str = "") -> Iterator[tuple[str, str, str]]:
 def plain(source: str) -> str:
     """A page's Markdown with the files that it shows, and without what only the site reads."""
     text = _FRONT_MATTER.sub("", source)
-    return _SNIPPET.sub(
-        lambda found: indent((PROJECT / found[2]).read_text(encoding="utf-8"), found[1]), text
-    )
+
+    def shown(found: re.Match[str]) -> str:
+        return indent((PROJECT / found[2]).read_text(encoding="utf-8"), found[1])
+
+    return _IN_PYTHON.sub(shown, _SNIPPET.sub(shown, text))
 
 
 def opening(source: str) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import site
+from overlay.wire import environment
+from tools import commands, site
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -37,7 +38,7 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_shows_are_put_into_its_markdown(page):
     text = site.plain((DOCS / page).read_text())
-    assert "--8<--" not in text
+    assert "8<" not in text.replace(" ", "")
     assert text.startswith("# ")
 
 
@@ -51,3 +52,13 @@ def test_the_index_for_agents(tmp_path, monkeypatch):
     for path, sentence in entries:
         assert len(sentence) > 10, path
         assert (tmp_path / path).is_file()
+
+
+def test_the_page_of_commands_is_up_to_date():
+    assert (DOCS / "reference" / "commands.md").read_text() == commands.page(), "run make format"
+
+
+def test_each_variable_of_the_environment_is_explained():
+    page = (DOCS / "reference" / "environment.md").read_text()
+    for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", environment.__doc__):
+        assert f"`{name}`" in page, name

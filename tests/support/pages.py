@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -18,7 +19,9 @@ import time
 import tomllib
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 
@@ -26,6 +29,8 @@ from support.command_line import PATIENCE, CommandLine
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
+NOT_INSTALLED = {"airflow", "dagster", "litellm", "prefect", "pydantic_ai", "ray"}
+"""What the tests' environment lacks: blocks that import it are compiled, and their imports of ours looked up."""
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>\w[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
@@ -58,9 +63,9 @@ def blocks(source: str) -> list[Block]:
     """The blocks of a page, in their order."""
     found, text_below = [], {}
     fences = list(_FENCE.finditer(source))
-    for fence, following in zip(fences, [*fences[1:], None], strict=True):
-        between = source[fence.end() : following.start()] if following else "x"
-        if following and following["info"] == "text" and not between.strip():
+    for fence, following in pairwise(fences):
+        between = source[fence.end() : following.start()]
+        if following["info"] == "text" and not between.strip():
             text_below[fence] = dedent(following["text"])
     for fence in fences:
         title = _TITLE.search(fence["info"])
@@ -95,6 +100,19 @@ def assert_printed(expected: str, printed: str, where: str) -> None:
     assert re.fullmatch(pattern, printed), f"{where}: expected\n{expected}\nbut it printed\n{printed}"
 
 
+def check_imports(tree: ast.AST) -> set[str]:
+    """The packages that a program imports, and that the names it imports of ours exist."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module.partition(".")[0])
+            if node.module.startswith("overlay"):
+                assert all(hasattr(import_module(node.module), each.name) for each in node.names), node.module
+        elif isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+    return found
+
+
 class Reader:
     """Follows one page in a folder of its own, at a service that is there already."""
 
@@ -106,6 +124,8 @@ class Reader:
         self.ports = {}
         self.run = 0
         """How many blocks were run."""
+        self.of_a_checkout = []
+        """Commands for those who work on the project."""
 
     def follow(self, source):
         with ExitStack() as self.stack:
@@ -113,6 +133,8 @@ class Reader:
                 where = f"{self.page}:{block.line}"
                 if block.title:
                     (self.folder / block.title).write_text(block.text)
+                elif block.text.startswith("--8<--"):
+                    continue  # a file of the project, with tests of its own
                 elif block.language == "python":
                     self._python(block, where)
                 elif block.language == "console":
@@ -136,6 +158,8 @@ class Reader:
         text = self._here(block.text)
         if "def test_" in text:
             self._pytest(text, where)
+            return
+        if NOT_INSTALLED & check_imports(compile(text, where, "exec", ast.PyCF_ONLY_AST)):
             return
         with StringIO() as stream, redirect_stdout(stream):
             exec(compile(text, where, "exec", dont_inherit=True), {"__name__": "__main__"})
@@ -165,10 +189,18 @@ class Reader:
             extras = re.findall(r"\[([\w,]+)\]", command)
             assert all(each in _EXTRAS for names in extras for each in names.split(",")), where
             return
+        if command.startswith(("make ", "python -m benchmarks")):
+            self.of_a_checkout.append(command)
+            return
         if exported := re.fullmatch(r"export (\w+=\S+(?: \w+=\S+)*)", command):
             for name, value in (each.split("=", 1) for each in shlex.split(exported[1])):
                 self.env[name] = self._here(value)
                 self.patch.setenv(name, self.env[name])
+            return
+        if assigned := re.fullmatch(r"(\w+)=\$\((.+)\)", command):
+            done = self.command_line.shell(self._here(assigned[2]), **self.env)
+            assert done.returncode == 0, f"{where}: {command}: {done.stderr}"
+            self.env[assigned[1]] = done.stdout.strip()
             return
         if command.startswith("overlay serve"):
             self._serve(self._here(command), where)
@@ -182,7 +214,7 @@ class Reader:
 
     def _serve(self, command, where):
         """Start it on a free port: what the page says of its port is said of that one."""
-        _, *words = shlex.split(command)
+        _, *words = shlex.split(command.replace("\\\n", " "))
         named = words[words.index("--port") + 1] if "--port" in words else "8080"
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         server = self.stack.enter_context(self.command_line.start(*words, "--port", "0", **options))
