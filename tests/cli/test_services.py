@@ -10,7 +10,7 @@ from support.services import NAMES, file_for
 from overlay.server import Service
 from overlay.services import service_named
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "services.md"
 
 
 @pytest.fixture
@@ -18,9 +18,9 @@ def overlay(tmp_path):
     return CommandLine(tmp_path, token=None)
 
 
-def test_the_table_is_in_the_readme_as_the_command_writes_it(overlay):
+def test_the_table_is_in_the_documentation_as_the_command_writes_it(overlay):
     written = overlay("services", "--markdown").stdout
-    assert written in README.read_text(encoding="utf-8")
+    assert written in PAGE.read_text(encoding="utf-8")
     assert written.count("\n") == len(NAMES) + 2
 
 

@@ -1,17 +1,23 @@
 """The documentation's pages: all are in the navigation, their links lead somewhere, agents get them as Markdown."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 
+import overlay
+from overlay.cli.app import app
+from overlay.cli.endings import EXPLAINED, Exit
 from overlay.wire import environment
-from tools import commands, site
+from tools import commands, live_view, site
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
 NAV = tomllib.loads((PROJECT / "zensical.toml").read_text())["project"]["nav"]
+README = PROJECT / "README.md"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 
@@ -62,3 +68,92 @@ def test_each_variable_of_the_environment_is_explained():
     page = (DOCS / "reference" / "environment.md").read_text()
     for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", environment.__doc__):
         assert f"`{name}`" in page, name
+
+
+def commands_named():
+    """Each command of ours that the pages name, with what follows it."""
+    for path in (README, *DOCS.rglob("*.md")):
+        if path.name != "commands.md":
+            text = path.read_text().replace("\\\n", " ")
+            for line in re.findall(
+                r"(?:^\s*(?:\$ )?(?:[A-Z_]+=\S+ )*|[`|(] ?)overlay (.+)$", text, re.MULTILINE
+            ):
+                yield path.name, re.split(r"[`|;)#]| > ", line, maxsplit=1)[0]
+
+
+def test_commands_and_their_options_exist():
+    group = typer.main.get_command(app)
+    options = {
+        name: {*_options(command), *_options(group), "-h", "--help"}
+        for name, command in commands.commands(group)
+    }
+    names = {*options, *(name.split()[0] for name in options)}
+    seen = set()
+    for page, words in commands_named():
+        first = re.match(r"([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", words)
+        if first is None:
+            continue
+        name = words_of(first, names)
+        assert name in names or first[1] in {"as", "is", "on"}, (page, words)
+        seen.add(name)
+        given = re.findall(r"(?<!\S)--?[a-z][a-z-]*", re.sub(r"'[^']*'", "", words))
+        assert set(given) <= options.get(name, set(given)), (page, words)
+    assert len(seen) > 20
+
+
+def _options(command):
+    return {
+        name for each in command.params for name in (*each.opts, *each.secondary_opts) if name.startswith("-")
+    }
+
+
+def words_of(first, names):
+    """The command that words begin with: one of a group, or one by itself."""
+    both = f"{first[1]} {first[2]}"
+    return both if both in names else first[1]
+
+
+def test_make_targets_exist():
+    done = subprocess.run(["make"], check=True, cwd=PROJECT, capture_output=True, text=True, timeout=30)
+    targets = set(re.findall(r"^  make (\S+)", done.stdout, re.MULTILINE))
+    for path in (README, PROJECT / "CONTRIBUTING.md", *DOCS.rglob("*.md")):
+        named = re.findall(r"(?:^\$ |`)make ([a-z-]+)", path.read_text(), re.MULTILINE)
+        assert set(named) <= targets, path.name
+
+
+def test_the_methods_that_are_named_exist():
+    named = {
+        each
+        for path in DOCS.rglob("*.md")
+        if path.name != "migrate.md"  # which names others' methods, too
+        for each in re.findall(r"`client\.(\w+)\.(\w+)\b", path.read_text())
+    }
+    assert len(named) > 15
+    client = overlay.Client(token="t")
+    for noun, verb in named:
+        assert callable(getattr(getattr(client, noun), verb)), (noun, verb)
+
+
+def test_each_error_is_explained():
+    page = (DOCS / "reference" / "errors.md").read_text()
+    named = set(re.findall(r"`([A-Z]\w+Error)`", page))
+    assert named <= set(overlay.__all__)
+    assert {name for name in overlay.__all__ if name.endswith("Error")} - named <= {
+        "OverlayError",
+        "APIError",
+        "LineError",  # no exception: what a failed line says
+    }
+
+
+def test_each_exit_status_is_explained():
+    page = (DOCS / "reference" / "command.md").read_text()
+    for status in Exit:
+        assert re.search(rf"^\| {int(status)} ", page, re.MULTILINE)
+        assert status == Exit.PIPE_CLOSED or re.search(rf"^  {int(status)} ", EXPLAINED, re.MULTILINE)
+
+
+def test_the_picture_of_the_live_view():
+    svg = live_view.draw(200, seconds=0.4, batches=4)
+    assert "of&#160;200&#160;requests" in svg
+    assert "Ctrl-C" in svg
+    assert "url(" not in svg.replace("url(#", "")
