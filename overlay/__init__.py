@@ -134,6 +134,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
     from overlay.services.profile import ServiceProfile as ServiceProfile
     from overlay.tables.answers import Answers as Answers
     from overlay.tables.outcomes import AnsweredRow as AnsweredRow
+    from overlay.telemetry.telemetry import Telemetry as Telemetry
     from overlay.wire.auth import (
         Token as Token,
         TokenProvider as TokenProvider,

@@ -116,8 +116,9 @@ class Client(Configured[httpx.BaseTransport]):
     `organization` and `project` are by default OPENAI_ORG_ID and OPENAI_PROJECT_ID. `timeout` (a timedelta or
     seconds) limits the wait for an answer to begin, and then the wait for the rest of it. `max_retries` is how
     often a call that is safe to repeat is retried. `headers` are sent with every request. `transport` is an httpx
-    transport to use in place of the network. `home` is the folder for jobs, by default OVERLAY_HOME, then
-    `overlay` in the folder for programs' state.
+    transport to use in place of the network. `telemetry`, True or a Telemetry, tells OpenTelemetry of calls and
+    jobs (extra `otel`); by default only where OVERLAY_TELEMETRY is 1. `home` is the folder for jobs, by default
+    OVERLAY_HOME, then `overlay` in the folder for programs' state.
 
     Raises ConfigurationError if there is no token, or if an argument cannot be used.
     """

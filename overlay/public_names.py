@@ -70,6 +70,7 @@ HOMES = {
     "ShardOutcome": "jobs.uploaded",
     "ShardTask": "jobs.uploaded",
     "StorageError": "errors",
+    "Telemetry": "telemetry.telemetry",
     "Token": "wire.auth",
     "TokenProvider": "wire.auth",
     "TokenProviderError": "errors",

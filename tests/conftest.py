@@ -25,6 +25,7 @@ _VARIABLES = (
     "OPENAI_PROJECT_ID",
     "OVERLAY_HOME",
     "OVERLAY_SERVICE",
+    "OVERLAY_TELEMETRY",
     *(each.key_variable for each in known_services().values()),
 )
 

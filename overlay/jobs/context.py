@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -28,6 +29,9 @@ from overlay.operations.create import (
 )
 from overlay.operations.marks import Mark, input_of, legacy_pairs, mark_of
 from overlay.wire.connection import Settings
+
+if TYPE_CHECKING:
+    from overlay.telemetry.instruments import Watched
 
 _CLOCK_MARGIN = timedelta(seconds=5)
 
@@ -56,6 +60,8 @@ class JobContext:
     """
     appearing: dict[UnitKey, Deadline] = attrs.field(factory=dict["UnitKey", Deadline])
     """Until when the result files of a unit may still appear."""
+    watched: Watched | None = None
+    """What telemetry sees of the job while it is worked on."""
     pauses: Callable[[float], object] = lambda _: None
     """Told, in seconds, for how long nothing will be asked of the service."""
 

@@ -19,6 +19,7 @@ from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.context import JobContext
 from overlay.jobs.limits import meet_limit
 from overlay.jobs.merging import fetched_path, merge, remove_fetched
+from overlay.jobs.observing import step
 from overlay.jobs.positions import positions
 from overlay.jobs.records import LostFile, Unit
 from overlay.models import Batch, says_complete
@@ -38,6 +39,7 @@ _MOST_LOST = 5
 """Input files of one unit that may get lost before it is said that something is wrong."""
 
 
+@step("job cancel")
 def stop(context: JobContext, unit: Unit) -> Flow[None]:
     """Ask the service to stop a unit's batch, once."""
     if plain_status(unit.status) in {"cancelling", "cancelled"} or not context.settings.service.cancels:
@@ -67,6 +69,7 @@ def abandon(context: JobContext, unit: Unit) -> Flow[None]:
     )
 
 
+@step("job collect")
 def collect(context: JobContext, unit: Unit) -> Flow[None]:
     """Fetch an ended unit's answers to disk, and plan what to send again."""
     batch = yield from with_files(context.settings, unit.batch_id or "")

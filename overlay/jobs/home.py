@@ -38,6 +38,7 @@ from overlay.jobs.context import JobContext
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.merging import remove_fetched, remove_parts
+from overlay.jobs.observing import count
 from overlay.jobs.records import JobRecord, Unit
 from overlay.jobs.services import keeps_metadata
 from overlay.jobs.views import EventKind, Job, JobEvent, view
@@ -239,6 +240,7 @@ def open_job(
         def report(kind: EventKind, unit: Unit | None, message: str) -> None:
             if kind == "outage":
                 record.last_error = message  # saved with whatever is saved next
+            count(settings, kind, unit)
             _log.log(logging.DEBUG if kind == "progress" else logging.INFO, "%s: %s", job_id, message)
             told = [each for each in (on_change, progress and progress.shows and progress.watch) if each]
             if told:
@@ -254,6 +256,8 @@ def open_job(
         if settings.keeps_metadata is None:
             settings.keeps_metadata = noted
         context = JobContext(settings, folder, ledger, record, account, home, report, until, noted=noted)
+        if settings.telemetry is not None:
+            context.watched = stack.enter_context(settings.telemetry.watching(job_id))
         if progress is not None and progress.shows:
             context.pauses = progress.pause
         return OpenJob(context, stack.pop_all())

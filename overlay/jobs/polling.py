@@ -26,6 +26,7 @@ from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
 from overlay.jobs.adopting import meet_duplicate
 from overlay.jobs.context import JobContext
 from overlay.jobs.ending import abandon
+from overlay.jobs.observing import observed_look
 from overlay.jobs.records import LostFile, Unit, UnitKey
 from overlay.jobs.troubles import concerns_one, is_final
 from overlay.models import Batch
@@ -118,6 +119,9 @@ class Poller:
         if not live:
             self._missing_since.clear()
             return
+        yield from observed_look(self._context, len(live), self._look(live))
+
+    def _look(self, live: Mapping[str, Unit]) -> Flow[None]:
         try:
             lost: list[LostFile] = yield Work(self._context.ledger.lost)
             seen = (yield from self._pages(live, lost)) if len(live) > _FEW or lost else {}
@@ -136,6 +140,8 @@ class Poller:
             self._context.report("outage", None, str(error))
             return
         self.calm()
+        if self._context.watched is not None:
+            self._context.watched.saw()
         self._seen_any = self._seen_any or bool(seen)
         for batch_id, batch in seen.items():
             self._missing_since.pop(live[batch_id].key, None)

@@ -158,6 +158,13 @@ class Round:
 
     def turn(self, *, tolerant: bool) -> Flow[None]:
         """Poll, recover, collect, start."""
+        try:
+            yield from self._turn(tolerant=tolerant)
+        finally:
+            if self._context.watched is not None:
+                self._context.watched.live = len(self._in("created"))
+
+    def _turn(self, *, tolerant: bool) -> Flow[None]:
         context = self._context
         self._stops = None
         yield from self._look(tolerant=tolerant)

@@ -15,6 +15,7 @@ from overlay.jobs.adopting import adopt
 from overlay.jobs.context import JobContext, file_name
 from overlay.jobs.limits import meet_limit
 from overlay.jobs.merging import verify
+from overlay.jobs.observing import step
 from overlay.jobs.records import Unit
 from overlay.jobs.services import learn
 from overlay.jobs.unanswered import recover
@@ -29,6 +30,7 @@ from overlay.operations.marks import new_nonce
 from overlay.operations.young_files import Youth, is_not_ready, until_ready
 
 
+@step("job create")
 def start(context: JobContext, unit: Unit) -> Flow[None]:
     """Get a planned unit its batch."""
     yield from _begin(context, unit)

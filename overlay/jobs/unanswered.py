@@ -19,6 +19,7 @@ from overlay.errors import APIError, InvalidInputError, NotFoundError, UnknownOu
 from overlay.flows.steps import Flow, Work
 from overlay.jobs.adopting import adopt
 from overlay.jobs.context import JobContext
+from overlay.jobs.observing import step
 from overlay.jobs.records import LostFile, Unit
 from overlay.models import Batch
 from overlay.operations import files
@@ -32,6 +33,7 @@ from overlay.operations.create import (
 _UNANSWERED = "its create went unanswered"
 
 
+@step("job recover")
 def recover(context: JobContext, unit: Unit) -> Flow[None]:
     """Find out what became of a create whose answer was never seen."""
     if unit.state == "creating" and (yield from _repeated(context, unit)):

@@ -44,6 +44,7 @@ KNOWN = (
     OPENAI,
     ServiceProfile(
         name="azure",
+        provider="azure.ai.openai",
         title="Azure OpenAI",
         source="https://learn.microsoft.com/azure/ai-foundry/openai/how-to/batch",
         read=_READ,
@@ -92,6 +93,7 @@ KNOWN = (
     ),
     ServiceProfile(
         name="mistral",
+        provider="mistral_ai",
         title="Mistral",
         source="https://docs.mistral.ai/capabilities/batch/",
         read=_READ,
@@ -264,6 +266,7 @@ KNOWN = (
     ),
     ServiceProfile(
         name="gemini",
+        provider="gcp.gemini",
         title="Gemini's OpenAI compatibility",
         source="https://ai.google.dev/gemini-api/docs/openai",
         read=_READ,

@@ -49,6 +49,8 @@ class ServiceProfile:
 
     name: str
     """What `service=` and `--service` call it."""
+    provider: str = ""
+    """What the GenAI conventions of OpenTelemetry call it, where they have another name than `name`."""
     title: str = ""
     """What people call it."""
     source: str = ""

@@ -19,9 +19,10 @@ import codecs
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
@@ -49,6 +50,9 @@ from overlay.wire.redirects import FOLLOWED, FOREIGN, next_request, target_of
 from overlay.wire.refusals import status_error
 from overlay.wire.unpacking import UnpackedStream, can_unpack
 from overlay.wire.uploading import UploadRedirectedError, file_id_in, is_upload
+
+if TYPE_CHECKING:
+    from overlay.telemetry import Telemetry
 
 Profile: TypeAlias = Literal["read", "create", "upload"]
 T = TypeVar("T")
@@ -85,6 +89,8 @@ class Settings:
     home: Path = attrs.field(factory=Path)
     """The folder of the jobs."""
     transport: Any = None
+    telemetry: Telemetry | None = None
+    """Where calls and the steps of jobs are told; None, nowhere."""
     clock: Clock = attrs.field(factory=SystemClock)
     server_date: tuple[str, float] | None = None
     """The last Date header seen, and the monotonic time when it was."""
@@ -328,9 +334,16 @@ class Connections:
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"request": self._request_hooks(self._set_timeout), "response": [self._guard]}
-        client = _built(BlockingClient, event_hooks=hooks, **self._options(profile))
+        client = _built(self._kind(), event_hooks=hooks, **self._options(profile))
         client.service = self._settings.service
         return generated.set_httpx_client(client)
+
+    def _kind(self) -> Callable[..., BlockingClient]:
+        if self._settings.telemetry is None:
+            return BlockingClient
+        from overlay.wire.traced import TracedBlockingClient  # noqa: PLC0415 - loaded where it is used
+
+        return partial(TracedBlockingClient, self._settings.telemetry)
 
     def _request_hooks(self, hook: Callable[..., Any]) -> list[Callable[..., Any]]:
         # A transport other than httpx's may calculate with the timeout.
@@ -368,7 +381,7 @@ def _certificates() -> Any:
         ) from None
 
 
-def _built(kind: type[T], **options: Any) -> T:
+def _built(kind: Callable[..., T], **options: Any) -> T:
     """A client of httpx. Raises ConfigurationError where the environment names a proxy that cannot be used."""
     try:
         return kind(**options)
@@ -387,9 +400,16 @@ class AsyncConnections(Connections):
     def _build(self, profile: Profile) -> GeneratedClient:
         generated = GeneratedClient(base_url=self._settings.base_url)
         hooks = {"request": self._request_hooks(self._aset_timeout), "response": [self._aguard]}
-        client = _built(AwaitingClient, event_hooks=hooks, **self._options(profile))
+        client = _built(self._akind(), event_hooks=hooks, **self._options(profile))
         client.service = self._settings.service
         return generated.set_async_httpx_client(client)
+
+    def _akind(self) -> Callable[..., AwaitingClient]:
+        if self._settings.telemetry is None:
+            return AwaitingClient
+        from overlay.wire.traced import TracedAwaitingClient  # noqa: PLC0415 - loaded where it is used
+
+        return partial(TracedAwaitingClient, self._settings.telemetry)
 
     async def _aset_timeout(self, request: httpx.Request) -> None:
         self._set_timeout(request)

@@ -8,6 +8,7 @@ OPENAI_ORG_ID                sent as OpenAI-Organization
 OPENAI_PROJECT_ID            sent as OpenAI-Project
 OVERLAY_HOME                 the folder of the jobs
 OVERLAY_PROGRESS             0 shows no progress of jobs
+OVERLAY_TELEMETRY            1 tells OpenTelemetry of calls and jobs
 OVERLAY_DEBUG                tracebacks and debug logs from the command
 OVERLAY_UPSTREAM_API_KEY     what `overlay serve --upstream` sends to the server behind it
 XDG_STATE_HOME               where programs keep their state, jobs included

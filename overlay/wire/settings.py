@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Generic, Never, TypeVar
+from typing import TYPE_CHECKING, Generic, Never, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
@@ -19,6 +19,9 @@ from overlay.wire.clock import Seconds, seconds
 from overlay.wire.connection import Settings
 from overlay.wire.environment import variable
 from overlay.wire.hosts import is_loopback
+
+if TYPE_CHECKING:
+    from overlay.telemetry import Telemetry
 
 _OPENAI_KEY = "OPENAI_API_KEY"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -60,6 +63,7 @@ class Configured(Generic[TransportT]):
         headers: Mapping[str, str] | None = None,
         transport: TransportT | None = None,
         home: str | os.PathLike[str] | None = None,
+        telemetry: Telemetry | bool | None = None,
         allow_insecure: bool = False,
         **others: Never,
     ) -> None:
@@ -76,6 +80,7 @@ class Configured(Generic[TransportT]):
             max_retries=_checked_retries(max_retries),
             home=Path(home or variable("OVERLAY_HOME") or _state_folder()),
             transport=transport,
+            telemetry=_telemetry(telemetry),
         )
         self._bind(self._settings)
 
@@ -86,6 +91,15 @@ class Configured(Generic[TransportT]):
     def __repr__(self) -> str:
         where, what = self._settings.base_url, self._settings.service.name
         return f"{type(self).__name__}(base_url={where!r}, service={what!r})"
+
+
+def _telemetry(given: Telemetry | bool | None) -> Telemetry | None:
+    default = variable("OVERLAY_TELEMETRY")
+    if given is False or (given is None and not default):
+        return None
+    from overlay.telemetry.telemetry import telemetry_of  # noqa: PLC0415 - loaded where it is used
+
+    return telemetry_of(given, default)
 
 
 def _refuse_others(owner: str, others: Mapping[str, object]) -> None:

@@ -27,11 +27,13 @@ def file_for(name, path, count):
 
 
 @contextmanager
-def at(name, kind, home, **options):
+def at(name, kind, home, telemetry=None, **options):
     """The embedded service in a service's dialect, and a client of that service with a clock that does not wait."""
     with (
         Service(dialect=name, **options) as service,
-        calling(kind, service=name, base_url=service.base_url, token="key-1234567", home=home) as api,
+        calling(
+            kind, service=name, base_url=service.base_url, token="key-1234567", home=home, telemetry=telemetry
+        ) as api,
     ):
         api.settings.clock = FakeClock(advancing(service))
         yield service, api
