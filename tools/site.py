@@ -1,8 +1,9 @@
 """Write what coding agents read beside the built documentation: `llms.txt`, and each page as plain Markdown.
 
-A page's Markdown lies beside its HTML, by the name of its source: `how-to/network/` has `how-to/network.md`. Files
-that a page shows with the snippet mark (`--8<-- "examples/serve.toml"`) are put in. `llms.txt` follows
-https://llmstxt.org: the pages of the navigation in their order, each with the first sentence under its title.
+A page's Markdown lies beside its HTML, by the name of its source: `how-to/network/` has `how-to/network.md`.
+Files that a page shows with the snippet mark (`--8<-- "examples/serve.toml"`) are put in, and what a name of
+Python's stands for (`::: overlay.Client`). `llms.txt` follows https://llmstxt.org: the pages of the navigation in
+their order, each with the first sentence under its title.
 
     python -m tools.site site
 """
@@ -10,9 +11,12 @@ https://llmstxt.org: the pages of the navigation in their order, each with the f
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -22,6 +26,7 @@ DOCS = PROJECT / "docs"
 _SNIPPET = re.compile(r'^( *)--8<-- "(.+)"\n', re.MULTILINE)
 _IN_PYTHON = re.compile(r"^( *)--8<--\n *(.+)\n *--8<--\n", re.MULTILINE)
 """The other form of the mark, which formatters of Python leave alone."""
+_NAME = re.compile(r"^::: ([\w.]+)\n(?: .*\n)*", re.MULTILINE)
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _TITLE = re.compile(r"^# .*\n", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
@@ -44,7 +49,28 @@ def plain(source: str) -> str:
     def shown(found: re.Match[str]) -> str:
         return indent((PROJECT / found[2]).read_text(encoding="utf-8"), found[1])
 
-    return _IN_PYTHON.sub(shown, _SNIPPET.sub(shown, text))
+    text = _IN_PYTHON.sub(shown, _SNIPPET.sub(shown, text))
+    return _NAME.sub(lambda found: "\n".join(described(found[1])), text)
+
+
+def described(name: str) -> Iterator[str]:
+    """A class, function or value of ours: its signature, its docstring, and those of its public members."""
+    module, _, last = name.rpartition(".")
+    value = getattr(import_module(module), last)
+    yield from _entry(f"## {last}", last, value)
+    if isinstance(value, type):
+        for each, member in vars(value).items():
+            if not each.startswith("_") and (callable(member) or isinstance(member, property)):
+                yield from _entry(f"### {last}.{each}", each, member)
+
+
+def _entry(title: str, name: str, value: Any) -> Iterator[str]:
+    yield f"{title}\n"
+    if callable(value):
+        with suppress(TypeError, ValueError):  # some have no signature
+            yield f"```python\n{name}{inspect.signature(value)}\n```\n"
+    if isinstance(value, type | property) or inspect.isroutine(value):
+        yield f"{inspect.getdoc(value) or ''}\n"
 
 
 def opening(source: str) -> str:

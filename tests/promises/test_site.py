@@ -11,6 +11,8 @@ import typer
 import overlay
 from overlay.cli.app import app
 from overlay.cli.endings import EXPLAINED, Exit
+from overlay.public_names import HOMES
+from overlay.server.public_names import HOMES as SERVER_HOMES
 from overlay.wire import environment
 from tools import commands, live_view, site
 
@@ -157,3 +159,17 @@ def test_the_picture_of_the_live_view():
     assert "of&#160;200&#160;requests" in svg
     assert "Ctrl-C" in svg
     assert "url(" not in svg.replace("url(#", "")
+
+
+def test_each_public_name_is_in_the_reference():
+    text = "".join(path.read_text() for path in (DOCS / "reference" / "api").glob("*.md"))
+    shown = set(re.findall(r"^::: overlay\.([\w.]+)$", text, re.MULTILINE))
+    assert set(HOMES) <= shown
+    assert {f"server.{name}" for name in SERVER_HOMES} <= shown
+
+
+def test_agents_get_signatures_and_docstrings():
+    text = "\n".join(site.described("overlay.client.Batches"))
+    assert "```python\ncreate(self" in text
+    assert "### Batches.results" in text
+    assert overlay.client.Batches.results.__doc__.splitlines()[0] in text
