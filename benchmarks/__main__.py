@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import calls, checking, importing, jobs, million, tables, transfers
+from benchmarks import calls, checking, importing, jobs, million, tables, telemetry, transfers
 from benchmarks.measuring import Figure, machine, table
 from benchmarks.setting import LINES, Setting, prepared
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Setting], list[Figure]]] = {
     "bodies": checking.bodies,
     "job-results": jobs.job_results,
     "map": tables.mapped,
+    "telemetry": telemetry.telemetry,
 }
 
 

@@ -9,7 +9,18 @@ import httpx
 import pytest
 from support.calling import TOKEN
 
-from benchmarks import calls, forwarding, importing, jobs, memory, million, peers, tables, transfers
+from benchmarks import (
+    calls,
+    forwarding,
+    importing,
+    jobs,
+    memory,
+    million,
+    peers,
+    tables,
+    telemetry,
+    transfers,
+)
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.measuring import Comparison, Growth, Side, compare, table
 from benchmarks.server import BATCHES, OUTPUT, PAGE
@@ -63,6 +74,10 @@ def test_the_benchmark_of_imports(setting):
 def test_the_benchmarks_of_jobs(setting):
     assert measured(jobs.spool(setting), 4)
     assert measured(jobs.job_results(setting), 1)
+
+
+def test_the_benchmark_of_telemetry(setting):
+    assert measured(telemetry.telemetry(setting, calls=10), 4)
 
 
 def test_the_benchmark_of_tables(setting):
