@@ -27,7 +27,7 @@ _SNIPPET = re.compile(r'^( *)--8<-- "(.+)"\n', re.MULTILINE)
 _IN_PYTHON = re.compile(r"^( *)--8<--\n *(.+)\n *--8<--\n", re.MULTILINE)
 """The other form of the mark, which formatters of Python leave alone."""
 _NAME = re.compile(r"^::: ([\w.]+)\n(?: .*\n)*", re.MULTILINE)
-_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
 _TITLE = re.compile(r"^# .*\n", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 

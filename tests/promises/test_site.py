@@ -14,7 +14,7 @@ from overlay.cli.endings import EXPLAINED, Exit
 from overlay.public_names import HOMES
 from overlay.server.public_names import HOMES as SERVER_HOMES
 from overlay.wire import environment
-from tools import commands, live_view, site
+from tools import commands, live_view, paid_once, site
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -173,3 +173,7 @@ def test_agents_get_signatures_and_docstrings():
     assert "```python\ncreate(self" in text
     assert "### Batches.results" in text
     assert overlay.client.Batches.results.__doc__.splitlines()[0] in text
+
+
+def test_the_picture_of_what_is_paid_once_is_as_drawn():
+    assert paid_once.PICTURE.read_text() == paid_once.draw(), "run python -m tools.paid_once"
