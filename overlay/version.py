@@ -1,3 +1,3 @@
-"""Which release this is; pyproject.toml says the same."""
+"""Which release this is: the one place that says so."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

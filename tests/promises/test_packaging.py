@@ -15,6 +15,7 @@ import overlay
 from overlay.public_names import HOMES
 
 PROJECT = Path(__file__).parents[2]
+INFO = f"openai_batch_overlay-{overlay.__version__}.dist-info"
 HEAVY = {"typer", "rich", "starlette", "uvicorn", "sqlite3", "anyio", "asyncio", "dateutil"}
 
 
@@ -66,7 +67,7 @@ def python(code, *, folder, path=""):
 
 
 def test_the_wheel_has_one_package_with_the_generated_one_inside(wheel):
-    assert {name.split("/")[0] for name in wheel} == {"overlay", "openai_batch_overlay-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in wheel} == {"overlay", INFO}
     generated = {
         f"overlay/generated/{path.relative_to(PROJECT / 'generated').as_posix()}"
         for path in (PROJECT / "generated").rglob("*")
@@ -84,7 +85,7 @@ def test_the_wheel_has_one_package_with_the_generated_one_inside(wheel):
 
 
 def test_metadata(wheel):
-    metadata = email.message_from_bytes(wheel["openai_batch_overlay-0.1.0.dist-info/METADATA"])
+    metadata = email.message_from_bytes(wheel[f"{INFO}/METADATA"])
     assert metadata["Name"] == "openai-batch-overlay"
     assert metadata["Version"] == overlay.__version__
     assert metadata["Requires-Python"] == ">=3.11"
@@ -93,9 +94,9 @@ def test_metadata(wheel):
     assert set(metadata.get_all("Provides-Extra")) == extras
     always = {re.split("[<>]", each)[0] for each in metadata.get_all("Requires-Dist") if ";" not in each}
     assert always == {"attrs", "httpx", "msgspec", "python-dateutil"}
-    assert "openai_batch_overlay-0.1.0.dist-info/licenses/LICENSE" in wheel
+    assert f"{INFO}/licenses/LICENSE" in wheel
     entries = configparser.ConfigParser()
-    entries.read_string(wheel["openai_batch_overlay-0.1.0.dist-info/entry_points.txt"].decode())
+    entries.read_string(wheel[f"{INFO}/entry_points.txt"].decode())
     assert dict(entries["console_scripts"]) == {"overlay": "overlay.cli:main"}
     assert dict(entries["pytest11"]) == {"overlay": "overlay.server.pytest_plugin"}
 
