@@ -7,7 +7,7 @@ COMPAT_ENVIRONMENTS = $(patsubst tests/compat/%/requirements.txt,%,$(sort $(wild
 COMPAT_FILES = $(sort $(wildcard tests/compat/*/client_*.py))
 CLIENTS ?= $(patsubst client_%.py,%,$(notdir $(COMPAT_FILES)))
 # What CI has the time for: one environment and node, which cost a minute to make; `make compat` has every one.
-CI_CLIENTS = openai litellm pydantic_ai openai_node
+CI_CLIENTS = openai litellm pydantic_ai docs openai_node
 
 compat_python = .venv-compat/$(1)/bin/python
 compat_files = $(foreach client,$(CLIENTS),$(or $(wildcard tests/compat/*/client_$(client).py),$(error no client $(client): tests/compat has $(patsubst client_%.py,%,$(notdir $(COMPAT_FILES))))))

@@ -1,8 +1,10 @@
 """The documentation, taken at its word: each block is run in the order of its page, at the embedded service."""
 
 import json
+import sys
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import anyio
 import attrs
@@ -105,3 +107,40 @@ def test_each_block_does_what_the_page_says(page, services, tmp_path, monkeypatc
     reader = Reader(page, tmp_path, base_url, monkeypatch, instead=instead)
     reader.follow(source)
     assert reader.run
+
+
+def as_it_is(function=None, **_):
+    """A decorator of an orchestrator's, without the orchestrator."""
+    return as_it_is if function is None else function
+
+
+@pytest.mark.parametrize(
+    ("package", "names", "asked"),
+    [
+        (
+            "prefect",
+            {"flow": as_it_is, "task": as_it_is},
+            lambda code: code["classify"]("texts", ["I loved it."]),
+        ),
+        (
+            "dagster",
+            {"asset": as_it_is, "RetryPolicy": dict, "RetryRequested": RuntimeError},
+            lambda code: code["answers"](code["submitted"]()),
+        ),
+    ],
+    ids=["prefect", "dagster"],
+)
+def test_the_tasks_of_an_orchestrator_answer(package, names, asked, services, tmp_path, monkeypatch):
+    """As the functions that they are; that an orchestrator may run them again is for the soak tests to show."""
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    monkeypatch.setenv("OPENAI_BASE_URL", services().base_url)
+    monkeypatch.setenv("OVERLAY_HOME", str(tmp_path))
+    monkeypatch.setattr(SystemClock, "sleep", lambda _, seconds: impatient(seconds))
+    monkeypatch.setitem(sys.modules, package, SimpleNamespace(**names))
+    source = (DOCS / "how-to" / "orchestrators.md").read_text()
+    (block,) = (
+        each for each in blocks(source) if f"import {package}" in each.text or f"from {package}" in each.text
+    )
+    code = {"__name__": package}
+    exec(compile(block.text, package, "exec"), code)
+    assert asked(code) == ["echo: I loved it."]

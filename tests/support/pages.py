@@ -27,10 +27,11 @@ from textwrap import dedent
 
 from support.command_line import PATIENCE, CommandLine
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).resolve().parents[2]
 DOCS = PROJECT / "docs"
 NOT_INSTALLED = {"airflow", "dagster", "litellm", "prefect", "pydantic_ai", "ray"}
-"""What the tests' environment lacks: blocks that import it are compiled, and their imports of ours looked up."""
+"""What the tests' environment lacks: blocks that import it are compiled, and their imports of ours looked up.
+`make compat CLIENTS=docs` runs those of other libraries."""
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>\w[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
