@@ -4,9 +4,12 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections import Counter
+from functools import partial
 from urllib.parse import urlsplit
 
+import anyio
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -28,6 +31,7 @@ from support.services import at, file_for
 
 from overlay import (
     APIConnectionError,
+    AsyncClient,
     BadRequestError,
     Client,
     ConfigurationError,
@@ -193,6 +197,45 @@ def test_the_steps_of_a_job_are_spans_that_its_id_links(told, seen):
     assert all(span.status.status_code is StatusCode.UNSET for span in steps)
 
 
+def test_what_comes_after_a_job_is_no_part_of_it(told, seen, caplog):
+    told.jobs.submit(requests(3), id="j", limits=Limits(requests=1))
+    assert told.jobs.wait("j").ok == 3
+    assert len(list(told.batches.list())) == 3
+    last = seen.spans()[-1]
+    assert (last.name, last.parent) == ("GET /batches", None)
+    assert "overlay.job.id" not in last.attributes
+    assert not [each for each in caplog.records if each.name.startswith("opentelemetry")]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_step_that_is_cancelled_ends_its_spans(backend, raw_server, seen, tmp_path, caplog):
+    asked, done = threading.Event(), threading.Event()
+
+    def silent(_):
+        asked.set()
+        done.wait(10)
+
+    server = raw_server(silent)
+
+    async def cancelled():
+        options = {"base_url": server.base_url, "home": tmp_path, "telemetry": seen.telemetry}
+        async with AsyncClient(token=TOKEN, **options) as client, anyio.create_task_group() as group:
+            group.start_soon(partial(client.jobs.submit, requests(1), id="j"))
+            await anyio.to_thread.run_sync(asked.wait)
+            group.cancel_scope.cancel()
+        return trace.get_current_span()
+
+    try:
+        assert anyio.run(cancelled, backend=backend) is trace.INVALID_SPAN
+    finally:
+        done.set()
+    (span,) = seen.spans("job create")
+    assert span.status.status_code is StatusCode.UNSET  # nothing went wrong
+    (call,) = seen.spans("POST /files")
+    assert call.parent.span_id == span.context.span_id
+    assert not [each for each in caplog.records if each.name.startswith("opentelemetry")]
+
+
 def test_a_job_is_counted(told, seen):
     told.jobs.submit(requests(5), id="j", limits=Limits(requests=2))
     job = told.jobs.wait("j")
@@ -277,8 +320,9 @@ def test_live_batches_and_the_last_look_are_shown_while_a_job_is_worked_on(conne
         api.jobs.submit(requests(4), id="j", limits=Limits(requests=2))
         assert api.jobs.wait("j").ok == 4
     during = [each for each in shown if "overlay.job.batches.live" in each]
-    (live,) = during[0]["overlay.job.batches.live"]
-    assert (live.value, dict(live.attributes)) == (2, {"overlay.job.id": "j"})
+    live = [point for each in during for point in each["overlay.job.batches.live"]]
+    assert max(point.value for point in live) == 2
+    assert all(dict(point.attributes) == {"overlay.job.id": "j"} for point in live)
     (since,) = during[-1]["overlay.job.since_last_look"]
     assert 0 <= since.value < 30
     assert "overlay.job.batches.live" not in seen.metrics()
