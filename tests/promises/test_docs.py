@@ -22,7 +22,7 @@ from overlay.wire.clock import SystemClock
 INSTEAD = {
     "": {f"overlay {name} ": f"overlay {name} --poll 0.1 " for name in ("run", "map", "embed")},
     "how-to/serve.md": {"--config serve.toml": "--state here"},  # test_examples.py reads the file
-    "tutorial.md": {"in_progress=6": "in_progress=0.3", "--poll 1": "", "KILL 3": "KILL 1"},
+    "tutorial.md": {"in_progress=6": "in_progress=1", "--poll 1": "", "KILL 3": "KILL 0.9"},
 }
 """What tests do not wait for."""
 AT = {
