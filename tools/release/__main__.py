@@ -60,7 +60,7 @@ def release(options: argparse.Namespace) -> None:
     if not chosen:
         raise ReleaseError(f"none of Python {', '.join(pythons.VERSIONS)} is here: name one with --python")
     if missing := [version for version in pythons.VERSIONS if version not in chosen]:
-        _say(f"not tried, as it is not here: Python {', '.join(missing)}")
+        _say(f"not tried: Python {', '.join(missing)}")
         if options.tag is not None:
             raise ReleaseError("a tagged release is tried with each of them")
     wheel, sdist = build(options.dist)
