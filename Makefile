@@ -31,6 +31,7 @@ check: $(READY) ## everything CI checks: lint, types, layers, generated code, te
 	$(VENV)/bin/lint-imports --no-cache
 	$(PY) -m tools.public_names --check
 	$(PY) -m tools.commands --check
+	PYTHONPATH=tests $(PY) -m support.typed_blocks
 	$(MAKE) --no-print-directory check-generated
 	$(MAKE) --no-print-directory test
 
