@@ -5,7 +5,7 @@ Each may run any number of times, on any machine. What they give is text, a row 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,16 @@ import msgspec
 
 from overlay.client import Client
 from overlay.engines.answer_types import forget
+from overlay.engines.rows import PROBLEMS_KEPT, Rows
 from overlay.engines.staging import Staging
 from overlay.errors import InvalidInputError, OverlayError, Problem, WorkerError
 from overlay.jobs.shard_work import failed_task
 from overlay.jobs.uploaded import ShardOutcome, UploadedShard, read_task, row_text
-from overlay.requests.request import Request
 from overlay.requests.rows import Template
 from overlay.results.result import Result
 from overlay.services import Limits
 from overlay.tables.arrow import Batch, Schema, pa
 from overlay.tables.columns import AnswerColumns
-from overlay.tables.keys import key_text
-
-_KEPT = 100
-"""Bad rows of a partition of which is said what is wrong."""
 
 
 @attrs.frozen(kw_only=True)
@@ -121,7 +117,8 @@ _read = msgspec.json.Decoder(_Sent | _Invalid | _Failed).decode
 
 def upload_partition(plan: Plan, batches: Iterable[Batch]) -> Iterator[str]:
     """Upload the requests of a partition's rows, and give a line of text for each shard, or for what is wrong."""
-    requests = _requests(plan, batches)
+    rows = Rows(plan.template, plan.key, batches)
+    requests = rows.requests()
     try:
         plan.staging.check(plan.marker)
         first = next(requests, None)
@@ -137,7 +134,7 @@ def upload_partition(plan: Plan, batches: Iterable[Batch]) -> Iterator[str]:
                 max_enqueued_tokens=plan.max_enqueued_tokens,
             )
     except InvalidInputError as error:
-        yield _text(_Invalid([each.reason for each in error.problems], error.count))
+        yield _text(_Invalid([rows.told(each) for each in error.problems], error.count))
     except OverlayError as error:
         yield _text(_Failed(f"{type(error).__name__}: {error}"))
     else:
@@ -146,37 +143,6 @@ def upload_partition(plan: Plan, batches: Iterable[Batch]) -> Iterator[str]:
 
 def _text(row: msgspec.Struct) -> str:
     return msgspec.json.encode(row).decode()
-
-
-def _requests(plan: Plan, batches: Iterable[Batch]) -> Iterator[Request]:
-    """The request for each row. At the end, InvalidInputError is raised with the rows that have none."""
-    problems: list[Problem] = []
-    count = 0
-    for row in _rows(plan, batches):
-        try:
-            yield plan.template.request(_name(plan, row), row)
-        except InvalidInputError as error:
-            count += 1
-            if len(problems) < _KEPT:
-                problems.append(Problem(None, error.reason, unit="row"))
-    if problems:
-        raise InvalidInputError(None, problems, count=count)
-
-
-def _rows(plan: Plan, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
-    wanted = None if plan.template.columns is None else {*plan.template.columns, plan.key.name}
-    for batch in batches:
-        names = [name for name in batch.schema.names if wanted is None or name in wanted]
-        columns = [batch.column(name).to_pylist() for name in names]
-        for cells in zip(*columns, strict=True):
-            yield dict(zip(names, cells, strict=True))
-
-
-def _name(plan: Plan, row: Mapping[str, Any]) -> str:
-    try:
-        return key_text(row[plan.key.name])
-    except ValueError as error:
-        raise InvalidInputError(None, [Problem(None, f"the key {plan.key.name} {error}")]) from None
 
 
 def uploaded_rows(lines: Iterable[str]) -> Iterator[UploadedShard]:
@@ -196,7 +162,7 @@ def uploaded_rows(lines: Iterable[str]) -> Iterator[UploadedShard]:
         else:
             count += row.count
             problems += [
-                Problem(None, reason, unit="row") for reason in row.problems[: _KEPT - len(problems)]
+                Problem(None, reason, unit="row") for reason in row.problems[: PROBLEMS_KEPT - len(problems)]
             ]
     if count:
         raise InvalidInputError(None, problems, count=count, place="the dataset")

@@ -16,7 +16,7 @@ from overlay.engines.answer_types import check_travels
 from overlay.engines.options import MapOptions
 from overlay.engines.partition import Plan, uploaded_rows
 from overlay.engines.staging import staging_of
-from overlay.errors import ConfigurationError
+from overlay.errors import ConfigurationError, StorageError
 from overlay.jobs.home import home_id
 from overlay.jobs.uploaded import ShardOutcome, ShardTask, read_outcome, row_text
 from overlay.requests.rows import template_of
@@ -107,7 +107,19 @@ def run(
             return map(read_outcome, engine.run(plan, list(map(row_text, tasks))))
 
         names = owner.jobs.drive(id, work, **{name: given[name] for name in _DRIVING if name in given})
+        _check_there(plan, names)
     return Answered([plan.staging.path(name) for name in names], plan.schema)
+
+
+def _check_there(plan: Plan, names: Sequence[str]) -> None:
+    """An engine reads them when the caller comes to it, and says less."""
+    gone = plan.staging.lacks(names)
+    if gone:
+        raise StorageError(
+            f"{len(gone):,} of the {len(names):,} files of answers are gone from {plan.staging.address}, the first "
+            f"is {gone[0]}: bring them back; or use another id, or delete job {plan.job}, to ask and pay for "
+            "everything again"
+        )
 
 
 def _checked(options: MapOptions) -> dict[str, Any]:

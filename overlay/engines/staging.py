@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import posixpath
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -27,7 +27,7 @@ from overlay.tables.arrow import Schema, fs as arrow_fs, parquet
 from overlay.tables.places import file_system, is_address
 from overlay.tables.writing import write_table
 
-_MARKER = "marker"
+_MARKER, _ANSWERS = "marker", "answers"
 
 
 @attrs.frozen
@@ -105,13 +105,22 @@ class Staging:
         first = next(batches, None)
         if first is None:
             return None
-        name = f"answers/{secrets.token_hex(16)}.parquet"
+        name = f"{_ANSWERS}/{secrets.token_hex(16)}.parquet"
         with storage_errors(self.path(name)):
             system, root = self._system()
             target = posixpath.join(root, name)
             with _Part(system, target) as part, system.open_output_stream(part.path) as out:
                 write_table(out, ("parquet", None), schema, chain([first], batches), self.path(name))
         return name
+
+    def lacks(self, names: Sequence[str]) -> list[str]:
+        """Which of these files of answers are not there any more. Raises StorageError."""
+        with storage_errors(self.address):
+            system, root = self._system()
+            folder = posixpath.join(root, _ANSWERS)
+            chosen = arrow_fs.FileSelector(folder, allow_not_found=True)
+            there = {posixpath.basename(info.path) for info in system.get_file_info(chosen) if info.size}
+        return [name for name in names if posixpath.basename(name) not in there]
 
     @staticmethod
     def _put(system: Any, target: str, source: Any) -> None:

@@ -356,4 +356,12 @@ class _Driving:
 
 def _task(kind: Any, unit: Unit, **more: Any) -> ShardTask:
     shard, generation, part = unit.key
-    return ShardTask(kind=kind, shard=shard, generation=generation, part=part, **facts_of(unit), **more)
+    return ShardTask(
+        kind=kind,
+        shard=shard,
+        generation=generation,
+        part=part,
+        file_id=unit.file_id,
+        **facts_of(unit),
+        **more,
+    )

@@ -6,8 +6,7 @@ by its name, and a file in the workers' place that no ledger names.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,31 +14,35 @@ from typing import Literal
 
 import attrs
 
-from overlay.errors import APIError, FileGoneError, NotFoundError, OverlayError, UnclaimedAnswersError
-from overlay.flows.steps import Flow, Work, deadline, pause
+from overlay.errors import (
+    APIError,
+    FileGoneError,
+    NotFoundError,
+    OverlayError,
+    StorageError,
+    UnclaimedAnswersError,
+)
+from overlay.flows.steps import Flow, Work
 from overlay.jobs.home import checked_job_id
-from overlay.jobs.merging import fetched_path, merge, verify
+from overlay.jobs.merging import fetched_path, merge
 from overlay.jobs.preparing import Requests, spool_folder, take_in
 from overlay.jobs.records import Unit
+from overlay.jobs.shard_requests import bring, file_name, upload
 from overlay.jobs.splitting import parts_of
 from overlay.jobs.spool import results_path, shard_path
 from overlay.jobs.troubles import concerns_one
-from overlay.jobs.uploaded import Place, ShardOutcome, ShardTask, UploadedShard, facts_of
+from overlay.jobs.uploaded import Place, ShardOutcome, ShardTask, UploadedShard
 from overlay.lines import open_lines, split
-from overlay.models import Batch, File, says_complete
+from overlay.models import Batch, says_complete
 from overlay.operations import files
-from overlay.private import make_folder
-from overlay.results.answer_files import fetch_answers
+from overlay.results.answer_files import fetch_answers, is_absent, may_appear_for
 from overlay.results.fetching import with_files
 from overlay.results.files import read_results
 from overlay.results.result import Result
 from overlay.results.shapes import GIVEN_UP, LineError, custom_id_bytes
 from overlay.services import Limits
 from overlay.wire.connection import Settings
-from overlay.wire.retry import asked_wait, is_transient, jitter
-
-_PATIENCE = 600.0
-"""For how many seconds an upload is tried that the service cannot take now."""
+from overlay.wire.retry import is_transient
 
 
 def upload_shards(
@@ -72,7 +75,7 @@ def upload_shards(
         sent: list[UploadedShard] = []
         for unit in spooled.units:
             path = shard_path(folder, *unit.key)
-            sent.append((yield from _upload(settings, path, unit, _name(home, job_id, unit), place)))
+            sent.append((yield from upload(settings, path, unit, file_name(home, job_id, unit), place)))
     return sent
 
 
@@ -92,7 +95,12 @@ def do_task(
     with ExitStack() as stack:
         folder: Path = yield Work(partial(spool_folder, settings, stack))
         unit = _first_generation(task)
-        yield Work(partial(_bring, folder, unit, place))
+        try:
+            yield from bring(settings, task, unit, folder, place)
+        except StorageError as error:
+            if not (_lets_go(task) and concerns_one(error)):
+                raise
+            return attrs.evolve(_nothing_of(task), missing=task.requests, problem=str(error))
         outcome = _nothing_of(task)
         left: list[Unit] = [unit]
         if task.kind == "split":
@@ -102,7 +110,7 @@ def do_task(
         sent: list[UploadedShard] = []
         for each in left:
             path = shard_path(folder, *each.key)
-            sent.append((yield from _upload(settings, path, each, _name(home, job_id, each), place)))
+            sent.append((yield from upload(settings, path, each, file_name(home, job_id, each), place)))
     return attrs.evolve(outcome, uploaded=sent)
 
 
@@ -127,62 +135,22 @@ def _first_generation(task: ShardTask) -> Unit:
     )
 
 
-def _bring(folder: Path, unit: Unit, place: Place) -> None:
-    make_folder(folder / "shards")
-    place.fetch(unit.sha256, shard_path(folder, *unit.key))
-    verify(folder, unit)
+def _lets_go(task: ShardTask) -> bool:
+    """Whether what is lost counts as missing: otherwise a job that is cancelled, or given up, would never end."""
+    return task.kind == "join" and (not task.whole or task.given_up is not None)
 
 
-def _name(home: str, job_id: str, unit: Unit) -> str:
-    """What a shard's file is called at the service: by it, `clean` knows whose it is."""
-    return f"overlay-{home}-{job_id}-x{unit.sha256[:16]}.jsonl"
-
-
-def _upload(settings: Settings, path: Path, unit: Unit, name: str, place: Place) -> Flow[UploadedShard]:
-    first, last = yield Work(partial(_ends, path))
-    # Before it is sent: a batch whose requests nobody has any more could not be joined.
-    yield Work(partial(place.keep, unit.sha256, path))
-    sent = yield from _patiently(settings, partial(files.upload, settings, path, filename=name))
-    return UploadedShard(
-        file_id=sent.id,
-        file_created_at=sent.created_at,
-        first_key=first,
-        last_key=last,
-        **facts_of(unit),
-    )
-
-
-def _patiently(settings: Settings, upload: Callable[[], Flow[File]]) -> Flow[File]:
-    """Through an outage: a partition that fails is computed anew."""
-    until, attempt = deadline(settings, _PATIENCE), 0
-    while True:
-        try:
-            return (yield from upload())
-        except APIError as error:
-            if until.left <= 0 or not is_transient(error):
-                raise
-            why, wait = str(error), max(asked_wait(error), jitter(attempt))
-        yield from pause(why, min(until.left, wait))
-        attempt += 1
-
-
-def _ends(path: Path) -> tuple[str, str]:
-    """The custom_ids of the first and the last request."""
-    with open_lines(path) as file:
-        lines = split(file)
-        first = next(lines)
-        last = deque(lines, maxlen=1)
-    return _id(first), _id(last[0] if last else first)
-
-
-def _id(line: bytes) -> str:
-    return (custom_id_bytes(line) or b"").decode("utf-8", "replace")
+class _LateError(Exception):
+    """A result file that is not there yet. Waiting for it here would hold up a worker."""
 
 
 def _join(
     settings: Settings, task: ShardTask, unit: Unit, folder: Path, place: Place
 ) -> Flow[tuple[ShardOutcome, list[Unit]]]:
-    batch, answers = (yield from _answers(settings, task, unit, folder)) if task.batch_id else (None, [])
+    try:
+        batch, answers = (yield from _answers(settings, task, unit, folder)) if task.batch_id else (None, [])
+    except _LateError as late:
+        return attrs.evolve(_nothing_of(task), error=str(late), scope="passing"), []
     given_up = None if task.given_up is None else LineError(GIVEN_UP, f"given up: {task.given_up}")
     settle = partial(
         merge,
@@ -220,10 +188,12 @@ def _answers(
     def get(file_id: str, path: Path) -> Flow[bool | None]:
         try:
             return (yield from files.fetch_measured(settings, file_id, path, lasting=False))
-        except FileGoneError:
-            if task.given_up is None and task.whole:
+        except FileGoneError as error:
+            if task.given_up is None and is_absent(error) and may_appear_for(settings, batch) > 0:
+                raise _LateError(f"waiting for its results to appear: {error}") from None
+            if not _lets_go(task):
                 raise
-            return None  # in a job that was cancelled, or given up, what is gone counts as missing
+            return None
 
     try:
         batch = yield from with_files(settings, task.batch_id or "")

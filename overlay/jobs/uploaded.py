@@ -73,6 +73,8 @@ class ShardTask(_Requests):
     generation: int
     part: int
     batch_id: str | None = None
+    file_id: str | None = None
+    """Its input file, by which its requests may be had where their copy is lost."""
     again: bool = False
     """Whether requests whose failure may pass are to be sent again."""
     whole: bool = False

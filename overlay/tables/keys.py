@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import math
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from overlay.errors import ConfigurationError
@@ -25,7 +26,7 @@ def check_key(schema: Schema, key: str) -> None:
         )
 
 
-def keys_of_texts(texts: list[str], kind: Any) -> Any:
+def keys_of_texts(texts: Sequence[str | None], kind: Any) -> Any:
     """An array of keys of a type, of their texts. Raises ConfigurationError for a type that texts do not become."""
     if pa.types.is_dictionary(kind):
         return keys_of_texts(texts, kind.value_type).dictionary_encode().cast(kind)

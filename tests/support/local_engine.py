@@ -56,7 +56,7 @@ def go(
         options={"client": make, **QUICK, **options},
         ignore_case=ignore_case,
     )
-    return pa.concat_tables([pq.read_table(path) for path in answered.paths])
+    return pa.concat_tables([answered.table(), *map(pq.read_table, answered.paths)])
 
 
 class LocalEngine:
