@@ -14,6 +14,7 @@ from overlay.cli import (
     doctor,
     endings,
     files,
+    hooks,
     jobs,
     output,
     run as run_command,
@@ -65,6 +66,7 @@ app.add_typer(batches.app, name="batches")
 app.add_typer(files.app, name="files")
 app.add_typer(jobs.app, name="jobs")
 serve.register(app)
+app.add_typer(hooks.app, name="hooks")
 services.register(app)
 doctor.register(app)
 

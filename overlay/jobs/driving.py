@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from overlay.errors import ConfigurationError, JobMismatchError, WaitTimeoutError, WorkerError
-from overlay.flows.steps import Deadline, Flow, Pull, Sleep, Work, deadline
+from overlay.flows.steps import Deadline, Flow, Pull, Work, deadline
 from overlay.jobs.ending import attempts, commit
 from overlay.jobs.giving_up import reopen
 from overlay.jobs.home import OnChange, OpenJob, checked_job_id, home_id, opened_job
@@ -30,6 +30,7 @@ from overlay.jobs.unanswered import stuck
 from overlay.jobs.uploaded import ShardOutcome, ShardTask, UploadedShard, facts_of
 from overlay.jobs.verbs import change_options
 from overlay.jobs.views import Job
+from overlay.operations.hints import Hints
 from overlay.operations.offers import what_is_lost
 from overlay.operations.waiting import checked_poll
 from overlay.progress.showing import Shown, progress_of
@@ -44,7 +45,7 @@ _AT_ONCE = 256
 """Tasks that are handed to the workers together; batches are created and looked after between such waves."""
 _ROWS_AT_ONCE = 1000
 _FEW_PAGES = 5
-_GROWTH, _LONGEST_PAUSE = 1.5, 60.0
+_GROWTH = 1.5
 
 
 def submit_uploaded(
@@ -230,6 +231,7 @@ class _Driving:
         """Rounds of looking at the service, and of handing out what is left for workers to do."""
         context, round_, pause = self._context, self._round, self._poll
         context.until = until
+        hints = Hints(context.settings)
         while not round_.is_done():
             before = round_.fingerprint()
             yield from round_.turn(tolerant=True)
@@ -254,8 +256,10 @@ class _Driving:
             pages = round_.poller.pages if round_.poller.pages > _FEW_PAGES else 0
             rest = min(until.left, max(pages, pause * random.uniform(0.8, 1.2)))  # noqa: S311 - spreads load
             context.pauses(rest)
-            yield Sleep(rest)
-            pause = min(_LONGEST_PAUSE, pause * _GROWTH)
+            if (yield from hints.rest(rest, round_.batch_ids())):
+                pause = self._poll
+            else:
+                pause = min(hints.longest_pause, pause * _GROWTH)
         if not context.record.swept:
             yield from round_.poller.sweep()
         context.report("ended", None, "every request has its answer in the workers' place")

@@ -10,6 +10,7 @@ home/spool/                         incoming requests, and folders being removed
 home/id                             what tells this home folder from others
 home/staging/                       what workers of an engine on this machine keep
 home/services.json                  what was learned of the services
+home/hints/                         what webhooks have told of: see `overlay.operations.hints`
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from overlay.jobs.services import keeps_metadata
 from overlay.jobs.views import EventKind, Job, JobEvent, view
 from overlay.lines import storage_errors, sync_folder
 from overlay.models import plain_id
+from overlay.operations.hints import FOLDER as HINTS
 from overlay.operations.marks import HOME_ID, new_home
 from overlay.private import check_owner, make_file, make_folder
 from overlay.progress.showing import Progress
@@ -54,7 +56,7 @@ OnChange: TypeAlias = Callable[[JobEvent], object]
 _BLOCK_BYTES = 512
 """What stat(2) counts in."""
 _FOLDERS = ("jobs", "spool")
-_ENTRIES = frozenset({"accounts.db", "services.json", "id", "staging", *_FOLDERS})
+_ENTRIES = frozenset({"accounts.db", "services.json", "id", "staging", HINTS, *_FOLDERS})
 SPOOLING = "spooling"
 """The name of the lock of a spool folder."""
 _log = logging.getLogger("overlay.jobs")

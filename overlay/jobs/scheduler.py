@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from overlay.errors import APIError, OverlayError, StorageError, TokenProviderError
-from overlay.flows.steps import Deadline, Flow, Sleep, Together, Work, deadline
+from overlay.flows.steps import Deadline, Flow, Together, Work, deadline
 from overlay.jobs.accepting import check_answers
 from overlay.jobs.context import JobContext
 from overlay.jobs.ending import collect, finish, refuse, stop
@@ -29,11 +29,11 @@ from overlay.jobs.stuck import Stuck
 from overlay.jobs.troubles import concerns_one, refused_error
 from overlay.jobs.unanswered import recover, stuck
 from overlay.jobs.views import Job, view
+from overlay.operations.hints import Hints
 
 _AT_ONCE = 4
 """Concurrent uploads and downloads."""
 _PAUSE_GROWTH = 1.5
-_LONGEST_PAUSE = 60.0
 _FIRST_HOLD, _LONGEST_HOLD = 60.0, 900.0
 """How long, in seconds, a batch over the token limit is held back while none of ours is running."""
 
@@ -80,6 +80,7 @@ def _rounds(
 ) -> Flow[None]:
     """Rounds until nothing is left to be done at the service, or no time for it."""
     pause = poll
+    hints = Hints(context.settings)
     while not round_.is_done():
         before = round_.fingerprint()
         # Whoever drives uploaded shards goes on with them in a moment.
@@ -97,8 +98,10 @@ def _rounds(
             pause = poll
         rest = min(until.left, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
         context.pauses(rest)
-        yield Sleep(rest)
-        pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
+        if (yield from hints.rest(rest, round_.batch_ids())):
+            pause = poll
+        else:
+            pause = min(hints.longest_pause, pause * _PAUSE_GROWTH)
 
 
 def _stop(stuck: Stuck, units: Sequence[Unit], context: JobContext, *, tell: bool) -> Flow[None]:
@@ -136,6 +139,10 @@ class Round:
 
     def units(self) -> list[Unit]:
         return list(self._units.values())
+
+    def batch_ids(self) -> list[str]:
+        """The batches that run."""
+        return [unit.batch_id for unit in self._in("created") if unit.batch_id]
 
     def view(self) -> Job:
         """The job as it is now."""

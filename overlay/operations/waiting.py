@@ -18,9 +18,10 @@ from overlay.errors import (
     TokenProviderError,
     WaitTimeoutError,
 )
-from overlay.flows.steps import Deadline, Flow, Sleep, deadline
+from overlay.flows.steps import Deadline, Flow, deadline
 from overlay.models import Batch
 from overlay.operations.batches import retrieve_until
+from overlay.operations.hints import Hints
 from overlay.operations.oddities import Oddities
 from overlay.wire import retry
 from overlay.wire.clock import Seconds, seconds
@@ -29,7 +30,6 @@ from overlay.wire.connection import Settings
 _log = logging.getLogger("overlay")
 
 _PAUSE_GROWTH = 1.5
-_LONGEST_PAUSE = 60.0
 _PAUSE_JITTER = 0.2
 _NEW_SECONDS = 60.0
 """How long a batch may be missing that this client has just created."""
@@ -48,7 +48,8 @@ def wait(
     """Wait until the batch has ended, however it ended, and return it.
 
     `timeout` and `poll` are timedeltas or seconds. `poll` is the first pause between two looks; pauses grow by
-    half each time, up to a minute. `on_change` is called with the batch at first, and whenever its status or
+    half each time, up to a minute; to five where webhooks are received (see `overlay.webhooks.app`), which end a
+    pause at once. `on_change` is called with the batch at first, and whenever its status or
     counts change. An outage of the service is waited out until the timeout; a failing token provider, or a
     batch that is missing or cannot be read, for 10 minutes; a batch that this client has just created may be
     missing for a minute. A status that nobody knows is logged after 10 minutes, and so is what the service says is
@@ -60,6 +61,8 @@ def wait(
     until = deadline(settings, timeout)
     pause = checked_poll(poll)
     watch = _Watch(settings, batch_id, on_change)
+    hints = Hints(settings)
+    first = pause
     while True:
         try:
             latest = yield from retrieve_until(settings, batch_id, until=until)
@@ -79,8 +82,10 @@ def wait(
                 status=status,
             )
         jitter = random.uniform(1 - _PAUSE_JITTER, 1 + _PAUSE_JITTER)  # noqa: S311 - spreads load, hides nothing
-        yield Sleep(min(until.left, pause * jitter))
-        pause = min(_LONGEST_PAUSE, pause * _PAUSE_GROWTH)
+        if (yield from hints.rest(min(until.left, pause * jitter), [batch_id])):
+            pause = first  # if it does not show yet what the hint was about, it will soon
+        else:
+            pause = min(hints.longest_pause, pause * _PAUSE_GROWTH)
 
 
 def checked_poll(poll: Seconds) -> float:
