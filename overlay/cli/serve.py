@@ -14,6 +14,7 @@ import typer
 from overlay.cli import output
 from overlay.cli.accepted_tokens import AcceptedTokens
 from overlay.cli.config_file import read_config
+from overlay.cli.hooks import secrets_in
 from overlay.cli.server_log import set_up
 from overlay.cli.shell import Shell, command
 from overlay.cli.upstreams import Behind
@@ -112,6 +113,17 @@ def register(app: typer.Typer) -> None:
                 help="How long requests to --upstream may take to end after SIGTERM.",
             ),
         ] = 10.0,
+        webhook: Annotated[
+            str | None,
+            typer.Option(
+                metavar="URL",
+                help="Post an event here when a batch has ended, signed as OpenAI's webhooks are.",
+            ),
+        ] = None,
+        webhook_secret_file: Annotated[
+            Path | None,
+            typer.Option(metavar="PATH", help="A file with the secret that signs them, whsec_..."),
+        ] = None,
         verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each request, too.")] = False,
         log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON, one object a line.")] = False,
         control: Annotated[
@@ -187,6 +199,7 @@ def register(app: typer.Typer) -> None:
         accepted = _tokens(shell, token)
         _guard(host, accepted, open_=open_)
         _guard_control(host, upstream, control=control)
+        posted = _webhook(webhook, webhook_secret_file)
         answer = None
         if upstream:
             behind = Behind(
@@ -223,6 +236,7 @@ def register(app: typer.Typer) -> None:
                 tokens=accepted,
                 state=state,
                 faults=faults,
+                webhook=posted,
                 control=control,
                 allow_hosts=allow_host or (),
                 drain=drain,
@@ -232,6 +246,19 @@ def register(app: typer.Typer) -> None:
         except (OSError, ValueError, StateInUseError) as error:
             reason = str(error)
             raise StorageError(f"cannot serve at {host}:{port}: {reason}") from None
+
+
+def _webhook(url: str | None, secret_file: Path | None) -> Any:
+    from overlay.server import Webhook  # noqa: PLC0415 - the extra may not be installed
+
+    if url is None and secret_file is None:
+        return None
+    if url is None or secret_file is None:
+        raise typer.BadParameter("it goes with --webhook-secret-file", param_hint="--webhook")
+    secret, *more = secrets_in(secret_file, "--webhook-secret-file")
+    if more:
+        raise typer.BadParameter("the file holds one secret", param_hint="--webhook-secret-file")
+    return Webhook(url, secret)
 
 
 def _guard(host: str, tokens: Any, *, open_: bool) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
     )
     from overlay.server.dialects.dialect import Dialect as Dialect
     from overlay.server.dialects.table import known_dialects as known_dialects
+    from overlay.server.engine.events import Webhook as Webhook
     from overlay.server.faults.kinds import (
         Accept as Accept,
         CloseAfter as CloseAfter,

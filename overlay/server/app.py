@@ -32,6 +32,7 @@ from overlay.server.dialects.table import dialect_of
 from overlay.server.dialects.translation import Translation
 from overlay.server.disk import NoRoomError
 from overlay.server.engine.engine import Engine
+from overlay.server.engine.events import Webhook
 from overlay.server.engine.neighbour import Neighbour
 from overlay.server.engine.store import Store
 from overlay.server.engine.uploads import Uploads
@@ -74,6 +75,7 @@ class Application:
         state: str | PathLike[str] | None = None,
         synced: bool = False,
         clock: Clock | None = None,
+        webhook: Webhook | None = None,
         wrap: Wrap | None = None,
         control: bool = True,
         hosts: Collection[str] | None = None,
@@ -92,7 +94,9 @@ class Application:
         database = ":memory:" if self._temporary else str(folder / "state.sqlite3")
         self.store = Store(folder, database, synced=synced and state is not None)
         self.timeline = Timeline(clock)
-        self.engine = Engine(self.store, self.timeline, source, pace or Pace(), limits, traits=traits)
+        self.engine = Engine(
+            self.store, self.timeline, source, pace or Pace(), limits, traits=traits, webhook=webhook
+        )
         self.neighbour = Neighbour(self.engine)
         self._uploads = Uploads(self.store, self.timeline, limits, self.engine.new_id)
         routes = [

@@ -36,6 +36,7 @@ HOMES = {
     "Silence": "faults.kinds",
     "Stale": "faults.listing",
     "Traits": "settings",
+    "Webhook": "engine.events",
     "echo": "answers.echoes.echo",
     "known_dialects": "dialects.table",
     "serve": "running",

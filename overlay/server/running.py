@@ -21,6 +21,7 @@ from overlay.server.answers.source import AnswerFunction, Source
 from overlay.server.app import Application
 from overlay.server.dialects.dialect import Dialect
 from overlay.server.dialects.table import dialect_of
+from overlay.server.engine.events import Webhook
 from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.authentication import Tokens
 from overlay.server.http.protocol import WireProtocol
@@ -47,6 +48,7 @@ def serve(
     tokens: Tokens = None,
     state: str | PathLike[str] | None = None,
     faults: Iterable[Fault] = (),
+    webhook: Webhook | None = None,
     control: bool = False,
     allow_hosts: Collection[str] = (),
     drain: float = 10.0,
@@ -59,6 +61,7 @@ def serve(
     `answer` is what answers lines: a callable, `upstream(url)`, or None for the echo. `state` is a folder; batches
     that were interrupted go on when a service is started with it again. None keeps everything until the end.
     `faults` go wrong from the start. `dialect` is another service whose ways it has: its name, or a `Dialect`.
+    `webhook` is where the end of each batch is posted to.
     `on_ready` is given the base URL once the service answers. Raises `OSError` where the address is taken,
     `StateInUseError` where the folder is, and `ValueError` where it holds something else.
     `control` serves the paths for tests, /_control/. On a loopback address, requests must name a host that is this
@@ -81,6 +84,7 @@ def serve(
             tokens=tokens,
             state=state,
             synced=True,
+            webhook=webhook,
             control=control,
             hosts=allow_hosts if is_loopback(host) else None,
             monitored=True,

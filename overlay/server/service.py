@@ -16,6 +16,7 @@ from overlay.server.app import Application, Wrap
 from overlay.server.clock import Clock
 from overlay.server.dialects.dialect import Dialect
 from overlay.server.dialects.table import dialect_of
+from overlay.server.engine.events import Webhook
 from overlay.server.engine.neighbour import Foreign
 from overlay.server.faults.matching import Fault, Faults
 from overlay.server.http.authentication import Tokens
@@ -45,6 +46,7 @@ class Service:
     - `synced`: whether what is acknowledged in that folder outlives a power cut, as under `overlay serve`; without,
       it outlives the process.
     - `clock`: a `ManualClock` for tests that move time, or any object with `time()`.
+    - `webhook`: where the end of each batch is posted to; tried for 72 hours of the service's time.
     - `wrap`: is given the ASGI application, and returns another one around it.
     - `faults`: what goes wrong from the start; more can be added to the attribute of that name.
     - `port`: 0 is a free one, and the same for as long as the object lives.
@@ -62,6 +64,7 @@ class Service:
         state: str | PathLike[str] | None = None,
         synced: bool = False,
         clock: Clock | None = None,
+        webhook: Webhook | None = None,
         wrap: Wrap | None = None,
         faults: Iterable[Fault] = (),
         host: str = "127.0.0.1",
@@ -84,6 +87,7 @@ class Service:
             state=state,
             synced=synced,
             clock=clock,
+            webhook=webhook,
             wrap=wrap,
             faults=self.faults,
             requests=self._requests,

@@ -9,8 +9,8 @@ An event is a hint, and never evidence: whoever acts on one asks the service fir
 application that receives them, and wakes whatever waits for their batches on this machine.
 """
 
+from overlay.signatures import sign as sign, verify as verify
 from overlay.webhooks.events import BatchEvent as BatchEvent, unwrap as unwrap
 from overlay.webhooks.receiving import app as app
-from overlay.webhooks.signatures import sign as sign, verify as verify
 
 __all__ = ["BatchEvent", "app", "sign", "unwrap", "verify"]

@@ -10,8 +10,8 @@ import attrs
 import msgspec
 
 from overlay.errors import WebhookError
+from overlay.signatures import verify
 from overlay.times import moment
-from overlay.webhooks.signatures import verify
 
 _PREFIX = "batch."
 

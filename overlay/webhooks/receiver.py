@@ -11,8 +11,8 @@ from overlay.errors import ConfigurationError
 from overlay.jobs.home import ready
 from overlay.lines import storage_errors
 from overlay.operations.hints import HintFolder
+from overlay.signatures import sign
 from overlay.webhooks.events import BatchEvent, unwrap
-from overlay.webhooks.signatures import sign
 from overlay.wire.environment import variable
 
 OnEvent: TypeAlias = Callable[[BatchEvent], object]

@@ -11,7 +11,7 @@ from overlay.server.running import listen
 class AsgiServer:
     """`url` is where it is, for as long as the `with` block lasts."""
 
-    def __init__(self, app):
+    def __init__(self, app, lifespan="on"):
         self._listener = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         ready = self._ready = threading.Event()
@@ -22,7 +22,7 @@ class AsgiServer:
                 ready.set()
 
         self._server = Server(
-            uvicorn.Config(app, ws="none", lifespan="on", log_config=None, access_log=False)
+            uvicorn.Config(app, ws="none", lifespan=lifespan, log_config=None, access_log=False)
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
 

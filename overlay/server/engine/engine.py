@@ -12,6 +12,7 @@ from overlay.server.engine import transitions
 from overlay.server.engine.callers import Callers
 from overlay.server.engine.caps import over_caps, refusal
 from overlay.server.engine.creation import Creation
+from overlay.server.engine.events import Events, Webhook
 from overlay.server.engine.ids import ids
 from overlay.server.engine.lifecycle import Lifecycle
 from overlay.server.engine.live import Live
@@ -42,6 +43,7 @@ class Engine:
         limits: Limits,
         *,
         traits: Traits | None = None,
+        webhook: Webhook | None = None,
     ) -> None:
         self.store = store
         self.timeline = timeline
@@ -51,6 +53,7 @@ class Engine:
         self.pending = PendingFiles()
         self.tallies = Tallies()
         self.draining = False
+        self._events = Events(store, timeline, webhook)
         self._source = source
         self._lifecycle = Lifecycle(
             store,
@@ -62,6 +65,7 @@ class Engine:
             new_id=self.new_id,
             over_caps=self._over_caps,
             tallies=self.tallies,
+            events=self._events,
         )
         self._callers = Callers(source)
         self._live: dict[str, Live] = {}
@@ -80,6 +84,7 @@ class Engine:
             await self._lifecycle.recover(live)
         for live in lives:
             self._launch(live)
+        self._events.send()
 
     async def drain(self, within: float) -> None:
         """Begin no more lines, and return when those under way are answered, or after so many seconds."""
@@ -94,6 +99,7 @@ class Engine:
             if live.lines:
                 live.lines.close()
         await self._source.close()
+        await self._events.close()
 
     def seen(self, token: str | None) -> None:
         """A client is there with this token: batches that were created with it, before a restart, go on."""

@@ -14,6 +14,7 @@ from overlay.server.answers.batch_lines import BatchLines
 from overlay.server.answers.source import WAITS_FOR_ROOM, Source
 from overlay.server.clock import Timeline
 from overlay.server.disk import NoRoomError
+from overlay.server.engine.events import Events
 from overlay.server.engine.live import Live
 from overlay.server.engine.result_files import ResultFiles
 from overlay.server.engine.short_lines import fill_lines
@@ -52,11 +53,12 @@ class Lifecycle:
         new_id: Callable[[Kind], str],
         over_caps: Callable[[Live, Report], Problem | None],
         tallies: Tallies,
+        events: Events,
     ) -> None:
         self._tallies = tallies
         self._store = store
         self._timeline = timeline
-        self.statuses = Statuses(store, timeline, tallies)
+        self.statuses = Statuses(store, timeline, tallies, events)
         self._files = ResultFiles(store, timeline, names_empty=traits.empty_files)
         self._source = source
         self._pace = pace

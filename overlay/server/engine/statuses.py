@@ -9,6 +9,7 @@ from msgspec import Struct
 from overlay.server.clock import Timeline
 from overlay.server.disk import NoRoomError
 from overlay.server.engine import transitions
+from overlay.server.engine.events import Events
 from overlay.server.engine.live import Live
 from overlay.server.engine.store import Store
 from overlay.server.engine.tallies import Tallies
@@ -20,14 +21,22 @@ logger = logging.getLogger("overlay.server")
 class Statuses:
     """Brings batches from one status into another."""
 
-    def __init__(self, store: Store, timeline: Timeline, tallies: Tallies) -> None:
+    def __init__(self, store: Store, timeline: Timeline, tallies: Tallies, events: Events) -> None:
         self._store = store
         self._timeline = timeline
         self._tallies = tallies
+        self._events = events
 
     def enter(self, live: Live, status: str) -> None:
         """Raises `NoRoomError`; then the batch is in the status that it was in."""
-        self.store(live, status)
+        before = copy(live.batch), copy(live.progress)
+        try:
+            with self._store.transaction():
+                self.store(live, status)
+        except NoRoomError:
+            for now, then in zip((live.batch, live.progress), before, strict=True):
+                restore(now, then)
+            raise
         self.tell(live.batch)
 
     def store(self, live: Live, status: str) -> None:
@@ -38,13 +47,15 @@ class Statuses:
         live.progress.entered = now
         try:
             self._store.save_batch(live.batch, live.progress)
+            self._events.note(live.batch)
         except NoRoomError:
             for now_, then in zip((live.batch, live.progress), before, strict=True):
                 restore(now_, then)
             raise
 
     def tell(self, batch: Batch) -> None:
-        """Count and log the status that a batch has come into."""
+        """Count and log the status that a batch has come into, and post the event if it has ended."""
+        self._events.send()
         counts = batch.request_counts
         self._tallies.entered(batch.status)
         fields = {
