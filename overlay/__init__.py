@@ -85,6 +85,7 @@ if TYPE_CHECKING:  # the one list of public names; `make format` writes public_n
         AsyncJobResults as AsyncJobResults,
         JobResults as JobResults,
     )
+    from overlay.jobs.telling import JobEnd as JobEnd
     from overlay.jobs.uploaded import (
         Place as Place,
         ShardOutcome as ShardOutcome,

@@ -34,6 +34,7 @@ HOMES = {
     "InvalidInputError": "errors",
     "InvalidResponseError": "errors",
     "Job": "jobs.views",
+    "JobEnd": "jobs.telling",
     "JobEvent": "jobs.views",
     "JobLockedError": "errors",
     "JobMismatchError": "errors",

@@ -160,6 +160,16 @@ PollAgain = Annotated[
         parser=seconds, metavar="TIME", help="The initial polling interval; by default as submitted."
     ),
 ]
+Notify = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Post an event here, signed, when the job has ended."),
+]
+NotifySecret = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH", help="A file with its secret, whsec_...; by default OVERLAY_WEBHOOK_SECRET."
+    ),
+]
 MatchBy = Annotated[
     Match | None,
     typer.Option(

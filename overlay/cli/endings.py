@@ -87,7 +87,7 @@ _HINTS: tuple[tuple[type[OverlayError], str], ...] = (
 
 _ARGUMENTS = re.compile(
     r"(?<![\w-])(created_after|created_before|allow_insecure|base_url|completion_window|output_expires_after|"
-    r"max_enqueued_tokens|max_batches|max_creates_per_hour|max_attempts|max_cost|older_than)(?:=True|=)?(?![\w(])"
+    r"max_enqueued_tokens|max_batches|max_creates_per_hour|max_attempts|max_cost|older_than|notify_secret_file|notify)(?:=True|=)?(?![\w(])"
 )
 """What a message may call what was typed."""
 

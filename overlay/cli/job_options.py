@@ -22,6 +22,8 @@ from overlay.cli.arguments import (
     MaxCreates,
     MaxTokens,
     Metadata,
+    Notify,
+    NotifySecret,
     Poll,
     Price,
     Reuse,
@@ -63,6 +65,8 @@ class JobFlags:
     timeout: Timeout = None
     poll: Poll = 5.0
     match: MatchBy = None
+    notify: Notify = None
+    notify_secret_file: NotifySecret = None
     again: Annotated[
         bool, typer.Option("--again", help="Send it even if it was sent before, and pay again.")
     ] = False
@@ -114,6 +118,8 @@ class JobFlags:
             max_attempts=self.max_attempts,
             delete_files=self.delete_files,
             match=self.match,
+            notify=self.notify,
+            notify_secret_file=self.notify_secret_file,
         )
 
     def again_with(self, *words: str) -> list[str]:

@@ -19,6 +19,8 @@ from overlay.cli.arguments import (
     MaxCreates,
     MaxTokens,
     Metadata,
+    Notify,
+    NotifySecret,
     Output,
     Poll,
     PollAgain,
@@ -64,6 +66,8 @@ def submit(
     delete_files: DeleteFiles = None,
     poll: Poll = 5.0,
     match: MatchBy = None,
+    notify: Notify = None,
+    notify_secret_file: NotifySecret = None,
     again: Annotated[
         bool, typer.Option("--again", help="Send the file even if it was sent before, and pay again.")
     ] = False,
@@ -81,6 +85,8 @@ def submit(
         delete_files=delete_files,
         poll=poll,
         match=match,
+        notify=notify,
+        notify_secret_file=notify_secret_file,
         again=again,
         quiet=quiet,
     )
@@ -129,6 +135,8 @@ def wait(
     timeout: Timeout = None,
     poll: PollAgain = None,
     match: MatchBy = None,
+    notify: Notify = None,
+    notify_secret_file: NotifySecret = None,
 ) -> Exit:
     """Wait until a job has ended, and resume it if it was stopped. Options that are given change the job's."""
     changes = named(
@@ -138,6 +146,8 @@ def wait(
         max_attempts=max_attempts,
         delete_files=delete_files,
         match=match,
+        notify=notify,
+        notify_secret_file=notify_secret_file,
     )
     with shell.client() as client:
         job_id = whole_id(client, job_id)

@@ -76,7 +76,7 @@ def run_job(
                 job = known.job
                 if not flags.quiet:
                     progress.note(_continuing(job))
-            if destination is not None and not job.ended:
+            if destination is not None and (not job.ended or job.unnotified):
                 note(job)
                 job = client.jobs.wait(
                     job.id, timeout=flags.timeout, poll=flags.poll, **watching, **flags.changes

@@ -31,6 +31,7 @@ from overlay.operations.marks import Mark, input_of, legacy_pairs, mark_of
 from overlay.wire.connection import Settings
 
 if TYPE_CHECKING:
+    from overlay.jobs.telling import JobEnd
     from overlay.telemetry.instruments import Watched
 
 _CLOCK_MARGIN = timedelta(seconds=5)
@@ -52,6 +53,8 @@ class JobContext:
     """When the caller wants to hear back."""
     acceptance: Acceptance | None = None
     """What the caller takes for an answer."""
+    on_end: Callable[[JobEnd], object] | None = None
+    """Told when the job has ended."""
     noted: bool | None = None
     """What the home folder knows of whether the service keeps metadata."""
     asked: dict[UnitKey, float] = attrs.field(factory=dict[UnitKey, float])

@@ -19,6 +19,7 @@ from overlay.jobs.home import OnChange, opened_job
 from overlay.jobs.merging import fetched_path
 from overlay.jobs.records import LostFile, Unit
 from overlay.jobs.scheduler import work
+from overlay.jobs.telling import tell_end
 from overlay.jobs.troubles import is_final
 from overlay.jobs.views import Job
 from overlay.models import Batch
@@ -44,6 +45,7 @@ def give_up(
         units: list[Unit] = yield Work(context.ledger.units)
         for unit in (yield from _chosen(context, units, shard, _may_be_given_up)):
             yield from _give_up(context, unit)
+        yield from tell_end(context)
         return opened.view()
 
 

@@ -124,6 +124,11 @@ def _uploaded_shards(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE unit ADD COLUMN staged TEXT")
 
 
+def _ends(db: sqlite3.Connection) -> None:
+    for column in ("told", "notified"):
+        db.execute(f"ALTER TABLE job ADD COLUMN {column} TEXT")
+
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _first,
     _second,
@@ -136,5 +141,6 @@ MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [
     _sources,
     _checks,
     _uploaded_shards,
+    _ends,
 ]
 """Append, never edit: a ledger's version is how many of these it has been through."""

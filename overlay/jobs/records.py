@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -15,6 +16,7 @@ from overlay.operations.marks import KEY
 from overlay.results.matching import Match, checked_match
 from overlay.statuses import plain_status
 from overlay.wire.clock import seconds
+from overlay.wire.posting import checked_url
 
 UnitState: TypeAlias = Literal[
     "planned", "uploading", "uploaded", "creating", "fencing", "created", "ended", "done", "split", "repeats"
@@ -140,7 +142,17 @@ _WHOLE_NUMBERS = (
 _EXTRAS = frozenset({"extra_body", "extra_query"})
 _TIMES = ("output_expires_after", "grace", "poll")
 CHANGEABLE = frozenset(
-    {*_WHOLE_NUMBERS, "delete_files", "grace", "poll", "match", "accepts", "fallback_model"}
+    {
+        *_WHOLE_NUMBERS,
+        "delete_files",
+        "grace",
+        "poll",
+        "match",
+        "accepts",
+        "fallback_model",
+        "notify",
+        "notify_secret_file",
+    }
 )
 """Options that do not change what is sent: a job that exists takes new values of these."""
 
@@ -173,7 +185,14 @@ class JobOptions:
     """Fields of each create that this SDK does not know."""
     extra_query: dict[str, Any] = attrs.field(factory=dict[str, Any])
 
+    notify: str | None = None
+    """Where the end of the job is posted to."""
+    notify_secret_file: str | None = None
+    """The path of a file with the secret that signs it; None for the environment's. The secret is not kept."""
+
     def __attrs_post_init__(self) -> None:
+        if self.notify is not None:
+            checked_url(self.notify, "notify")
         if any(key == KEY or key.startswith("overlay_") for key in checked_metadata(self.metadata, taken=1)):
             raise ConfigurationError(
                 f"the metadata key {KEY}, and those that start with overlay_, are reserved"
@@ -195,6 +214,8 @@ def given_options(**options: Any) -> dict[str, Any]:
     for name in _TIMES:
         if given.get(name) is not None:
             given[name] = seconds(given[name])
+    if given.get("notify_secret_file") is not None:
+        given["notify_secret_file"] = str(Path(given["notify_secret_file"]).absolute())
     if "metadata" in given:
         given["metadata"] = dict(given["metadata"] or {})
     for name in _EXTRAS & given.keys():
@@ -241,6 +262,11 @@ class JobRecord:
     """How often what was not accepted was sent again."""
     uploaded: Literal["filling", "filled"] | None = None
     """Set where workers elsewhere upload the requests and keep the answers: whether all are uploaded yet."""
+
+    told: str | None = None
+    """The end of the job that its caller's function was told of."""
+    notified: str | None = None
+    """The end of the job that was posted, and taken."""
 
     @property
     def elsewhere(self) -> bool:

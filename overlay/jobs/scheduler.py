@@ -26,6 +26,7 @@ from overlay.jobs.repeats import settle_repeats
 from overlay.jobs.splitting import split_unit
 from overlay.jobs.starting import start
 from overlay.jobs.stuck import Stuck
+from overlay.jobs.telling import tell_end
 from overlay.jobs.troubles import concerns_one, refused_error
 from overlay.jobs.unanswered import recover, stuck
 from overlay.jobs.views import Job, view
@@ -50,14 +51,17 @@ def work(
 
 
 def stopped(context: JobContext, working: Flow[None]) -> Flow[None]:
-    """Note in the ledger what stops the work on a job."""
+    """Note in the ledger what stops the work on a job; tell its end, if it has ended."""
     try:
         yield from working
     except OverlayError as error:
         context.record.last_error = str(error)
         with suppress(StorageError):
             yield Work(partial(context.ledger.save_job, context.record))
+        if context.record.state == "failed":  # refused as a whole, it has ended, too
+            yield from tell_end(context)
         raise
+    yield from tell_end(context)
 
 
 def _work(context: JobContext, *, until: Deadline, poll: float, once: bool, tell: bool) -> Flow[None]:

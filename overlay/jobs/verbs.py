@@ -8,6 +8,7 @@ continues where the last process stopped.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -29,6 +30,7 @@ from overlay.jobs.reading import open_results
 from overlay.jobs.records import CHANGEABLE, JobOptions, given_options
 from overlay.jobs.results import Followed
 from overlay.jobs.scheduler import work
+from overlay.jobs.telling import OnEnd, check_notice
 from overlay.jobs.views import Job, JobEvent
 from overlay.operations.offers import what_is_lost
 from overlay.operations.waiting import checked_poll
@@ -68,6 +70,9 @@ def submit(
     answer: Any = None,
     fallback_model: str | EllipsisType | None = ...,
     on_change: OnChange | None = None,
+    on_end: OnEnd | None = None,
+    notify: str | EllipsisType | None = ...,
+    notify_secret_file: str | os.PathLike[str] | EllipsisType | None = ...,
     progress: Shown = None,
     extra_body: Mapping[str, Any] | EllipsisType | None = ...,
     extra_query: Mapping[str, Any] | EllipsisType | None = ...,
@@ -110,6 +115,11 @@ def submit(
       times; then it is a failure with the code `not_accepted`, whose line still has the answer. Failures that may
       pass have attempts of their own. Functions and types are not kept: give them to `wait` and `resume`, too.
     - `on_change` is called with a JobEvent for everything that happens; so is the logger `overlay.jobs`.
+    - `on_end` is called with a JobEnd when the job has ended: at least once, under the same id. If it raises, or
+      the process dies before it returns, the next `wait` that is given it calls it again.
+    - `notify` is an https URL to which the end is posted, as a signed webhook (Standard Webhooks), likewise at
+      least once; if nobody takes it there for half a minute, the next `wait` tries again. The secret is in
+      OVERLAY_WEBHOOK_SECRET, or in the file `notify_secret_file`; the job keeps the URL and the path alone.
     - `progress` shows how the job is doing: True, or by default on a terminal where rich is installed and in a
       notebook, unless OVERLAY_PROGRESS=0 turns it off.
     - `extra_body` and `extra_query`, which must be JSON, are sent with the create of each batch, for what this SDK
@@ -139,7 +149,10 @@ def submit(
         match=... if match is None else match,
         extra_body=extra_body,
         extra_query=extra_query,
+        notify=notify,
+        notify_secret_file=notify_secret_file,
     )
+    check_notice(notify, given.get("notify_secret_file"))
     taken = acceptance(accept, answer)
     given |= given_options(accepts=... if taken is None else True, fallback_model=fallback_model)
     service = settings.service
@@ -157,7 +170,11 @@ def submit(
             reuse=reuse,
             dedupe=dedupe,
         )
-        return (yield from _resume(settings, job_id, given, on_change, shown, taken=taken, anew=True))
+        return (
+            yield from _resume(
+                settings, job_id, given, on_change, shown, taken=taken, on_end=on_end, anew=True
+            )
+        )
 
 
 def resume(
@@ -175,6 +192,9 @@ def resume(
     accept: Accept | None = None,
     answer: Any = None,
     on_change: OnChange | None = None,
+    on_end: OnEnd | None = None,
+    notify: str | EllipsisType | None = ...,
+    notify_secret_file: str | os.PathLike[str] | EllipsisType | None = ...,
 ) -> Flow[Job]:
     """Resume a job after a crash: find out what became of it, start what may start, and return.
 
@@ -192,8 +212,12 @@ def resume(
         delete_files=delete_files,
         grace=grace,
         match=... if match is None else match,
+        notify=notify,
+        notify_secret_file=notify_secret_file,
     )
-    return (yield from _resume(settings, job_id, given, on_change, taken=acceptance(accept, answer)))
+    check_notice(notify, given.get("notify_secret_file"))
+    taken = acceptance(accept, answer)
+    return (yield from _resume(settings, job_id, given, on_change, taken=taken, on_end=on_end))
 
 
 def _resume(
@@ -204,11 +228,12 @@ def _resume(
     progress: Progress | None = None,
     *,
     taken: Acceptance | None = None,
+    on_end: OnEnd | None = None,
     anew: bool = False,
 ) -> Flow[Job]:
     """`anew`: start a job once more that the service refused as a whole; nothing of it was paid."""
     with (yield from opened_job(settings, job_id, on_change, progress)) as opened:
-        opened.context.acceptance = taken
+        opened.context.acceptance, opened.context.on_end = taken, on_end
         yield Work(partial(change_options, opened, given))
         if anew:
             for sentence in what_is_lost(settings.service):
@@ -236,13 +261,16 @@ def wait(
     accept: Accept | None = None,
     answer: Any = None,
     on_change: OnChange | None = None,
+    on_end: OnEnd | None = None,
+    notify: str | EllipsisType | None = ...,
+    notify_secret_file: str | os.PathLike[str] | EllipsisType | None = ...,
     progress: Shown = None,
 ) -> Flow[Job]:
     """Work on a job until every request has its answer on disk, and return it.
 
     `timeout` and `poll` are timedeltas or seconds; `poll` is as submitted by default. Options that are given change
-    the job's, as in `submit`. `on_change` is called with a JobEvent for everything that happens; `progress` is as
-    for `submit`.
+    the job's, as in `submit`. `on_change` is called with a JobEvent for everything that happens; `on_end` and
+    `progress` are as for `submit`.
 
     A shard that is stuck does not hold up the others; when they are done, its error is raised: BatchFailedError if
     the service refused its batch as a whole, NotFoundError if the service has forgotten it, FileGoneError if its
@@ -260,14 +288,17 @@ def wait(
         delete_files=delete_files,
         grace=grace,
         match=... if match is None else match,
+        notify=notify,
+        notify_secret_file=notify_secret_file,
     )
+    check_notice(notify, given.get("notify_secret_file"))
     taken = acceptance(accept, answer)
     with (
         progress_of(progress) as shown,
         (yield from opened_job(settings, job_id, on_change, shown)) as opened,
     ):
         check_here(opened.context.record)
-        opened.context.acceptance = taken
+        opened.context.acceptance, opened.context.on_end = taken, on_end
         yield Work(partial(change_options, opened, given))
         pause = opened.context.record.options.poll if poll is None else checked_poll(poll)
         yield from work(opened.context, until=deadline(settings, timeout), poll=pause)
@@ -337,6 +368,7 @@ def run(
     progress: Shown = None,
     accept: Accept | None = None,
     answer: Any = None,
+    on_end: OnEnd | None = None,
 ) -> Flow[Job]:
     """Submit a job and wait for it, which shows one progress for both. `submitting` takes the keywords, too."""
     with progress_of(progress) as shown:
@@ -345,6 +377,7 @@ def run(
             "progress": shown,
             "accept": accept,
             "answer": answer,
+            "on_end": on_end,
         }
         job = yield from submitting(**watching)
         if not job.ended:
@@ -353,8 +386,8 @@ def run(
 
 
 def say_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The say that a caller of `submit` has about the answers: `wait` needs it, too."""
-    return {name: options[name] for name in ("accept", "answer") if name in options}
+    """The functions and types that a caller of `submit` gives, and `wait` needs, too."""
+    return {name: options[name] for name in ("accept", "answer", "on_end") if name in options}
 
 
 def open_run(

@@ -13,6 +13,7 @@ from overlay.costs.prices import Price, PriceList, Prices
 from overlay.costs.receipt import ModelReceipt, Receipt
 from overlay.costs.tokens import CountedBy
 from overlay.errors import one_line
+from overlay.jobs.end_id import end_id
 from overlay.notebooks import described, facts_html
 
 if TYPE_CHECKING:  # code that only names a Job need not load the ledger's modules
@@ -35,6 +36,7 @@ EventKind: TypeAlias = Literal[
     "stuck",
     "outage",
     "ended",
+    "notified",
 ]
 
 
@@ -160,6 +162,8 @@ class Job:
     """The name of the file that its requests came from, if it was one."""
     elsewhere: bool = False
     """Whether it is of uploaded shards, whose requests and answers its workers keep."""
+    unnotified: bool = False
+    """Whether it has ended, and that is still to be posted to its `notify`: wait for it once more."""
     disk_bytes: int | None = None
     """What its folder takes on this machine's disk, where it was looked up: by `list`, `retrieve` and `prune`."""
     shards: tuple[Shard, ...] = attrs.field(repr=False)
@@ -299,6 +303,7 @@ def view(record: JobRecord, units: list[Unit]) -> Job:
         last_error=record.last_error,
         source=record.source,
         elsewhere=record.elsewhere,
+        unnotified=ended and record.options.notify is not None and record.notified != end_id(record, units),
         shards=tuple(_shard(latest[lineage], record.options.completion_window) for lineage in sorted(latest)),
         tokens_by_model=by_model,
     )

@@ -5,6 +5,7 @@ Light to load: what needs pyarrow is loaded by the first `map`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
@@ -16,6 +17,7 @@ from overlay.jobs.acceptance import Accept
 from overlay.jobs.home import OnChange
 from overlay.jobs.preparing import JobName
 from overlay.jobs.reading import retrieve
+from overlay.jobs.telling import OnEnd
 from overlay.jobs.verbs import submit
 from overlay.progress.showing import Shown
 from overlay.requests.cells import Row
@@ -59,6 +61,9 @@ class SubmitOptions(TypedDict, total=False):
     accept: Accept | None
     fallback_model: str | None
     on_change: OnChange | None
+    on_end: OnEnd | None
+    notify: str | None
+    notify_secret_file: str | os.PathLike[str] | None
     progress: Shown
     extra_body: Mapping[str, Any] | None
     extra_query: Mapping[str, Any] | None

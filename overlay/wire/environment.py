@@ -11,6 +11,7 @@ OVERLAY_PROGRESS             0 shows no progress of jobs
 OVERLAY_TELEMETRY            1 tells OpenTelemetry of calls and jobs
 OVERLAY_DEBUG                tracebacks and debug logs from the command
 OPENAI_WEBHOOK_SECRET        what signs the service's webhooks; several, while one takes another's place
+OVERLAY_WEBHOOK_SECRET       what signs the end of a job, where it is posted
 OVERLAY_UPSTREAM_API_KEY     what `overlay serve --upstream` sends to the server behind it
 XDG_STATE_HOME               where programs keep their state, jobs included
 

@@ -143,6 +143,8 @@ def _put_of_version_1(self, table, row):
             values["second_tries"],
             values["source"],
             values["uploaded"],
+            values["told"],
+            values["notified"],
         )
         values["options"] = '{"metadata": {"run": "7"}, "max_attempts": 5, "grace": 12.5}'
     else:
