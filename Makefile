@@ -64,6 +64,6 @@ lock: ## rewrite constraints.txt from the newest releases
 clean: ## remove everything that these commands created, including .venv
 	rm -rf $(VENV) .venv-* dist build site demo-output browser-output .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-include tools/spec.mk tools/docs/docs.mk tools/release/release.mk tests/soak/soak.mk tests/compat/compat.mk tests/browser/browser.mk tests/clusters/clusters.mk
+include tools/spec.mk tools/docs/docs.mk tools/release/release.mk tests/soak/soak.mk tests/compat/compat.mk tests/browser/browser.mk tests/clusters/clusters.mk tests/object_store/object_store.mk
 
 .PHONY: help setup demo test check format fault-table benchmark benchmark-upstream build lock clean

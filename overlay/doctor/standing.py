@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from importlib.util import find_spec
-from pathlib import Path
 
 from overlay.client import Client
 from overlay.doctor.findings import Finding, note, ok, wrong
@@ -22,7 +21,7 @@ from overlay.errors import (
     TokenProviderError,
     UnsupportedError,
 )
-from overlay.jobs.home import home_id
+from overlay.jobs.home import home_id, job_names
 from overlay.version import VERSION
 from overlay.wire.connection import Settings
 from overlay.wire.refusals import http_date
@@ -41,7 +40,7 @@ def standing(client: Client, settings: Settings, *, key_from: str) -> Iterator[F
     yield note("service", f"{where}; {profile.source}, read {profile.read}" if profile.source else where)
     yield from _call(client, settings, key_from)
     yield from _clock(settings)
-    yield from _home(settings.home)
+    yield from _home(settings)
     limits = profile.limits
     requests = f"{limits.requests:,}" if limits.requests is not None else "any number of"
     size = f"{limits.bytes / 1e6:,.0f} MB" if limits.bytes is not None else "any size"
@@ -101,14 +100,17 @@ def _clock(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _home(home: Path) -> Iterator[Finding]:
+def _home(settings: Settings) -> Iterator[Finding]:
+    home = settings.home
     try:
-        name = home_id(home)
+        name = home_id(settings)
+        jobs = len(job_names(settings))
     except (OverlayError, OSError) as error:
         yield wrong("home", str(error))
         return
-    jobs = sum(1 for _ in (home / "jobs").glob("*/ledger.db"))
-    yield ok("home", f"{home}, id {name}, {jobs:,} jobs")
+    yield ok("home", f"{settings.home_name}, id {name}, {jobs:,} jobs")
+    if settings.object_store is not None:
+        return
     free = shutil.disk_usage(home).free
     words = f"{free / 1e9:,.1f} GB free"
     yield (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,7 +18,6 @@ from overlay.engines.options import MapOptions
 from overlay.engines.partition import Plan, uploaded_rows
 from overlay.engines.staging import staging_of
 from overlay.errors import ConfigurationError, StorageError
-from overlay.jobs.home import home_id
 from overlay.jobs.uploaded import ShardOutcome, ShardTask, read_outcome, row_text
 from overlay.requests.rows import template_of
 from overlay.tables.arrow import Schema
@@ -86,12 +86,11 @@ def run(
     client = given.get("client", Client)
     _check_no_token(client)
     with client() as owner:
-        home = owner.jobs.folder(id).parents[1]
         plan = Plan(
             client=client,
             job=id,
-            home=home_id(home),
-            staging=staging_of(given.get("staging"), id, home),
+            home=owner.jobs.home_id(),
+            staging=staging_of(given.get("staging"), id, owner.jobs.home),
             template=template,
             key=schema.field(key).remove_metadata(),
             prefix=given.get("prefix", ""),
@@ -104,7 +103,8 @@ def run(
         owner.jobs.submit_uploaded(rows, id=id, digest=_digest(plan), **submitting)
 
         def work(tasks: Sequence[ShardTask]) -> Iterable[ShardOutcome]:
-            return map(read_outcome, engine.run(plan, list(map(row_text, tasks))))
+            with _left(engine.run(plan, list(map(row_text, tasks)))) as lines:
+                yield from map(read_outcome, lines)
 
         names = owner.jobs.drive(id, work, **{name: given[name] for name in _DRIVING if name in given})
         _check_there(plan, names)
@@ -141,7 +141,18 @@ def _check_case(names: Sequence[str], added: Sequence[str]) -> None:
 
 def _lazily(upload: Callable[[], Iterable[str]]) -> Iterable[str]:
     """Nothing is uploaded for a job that has its shards already."""
-    yield from upload()
+    with _left(upload()) as lines:
+        yield from lines
+
+
+@contextmanager
+def _left(lines: Iterable[str]) -> Iterator[Iterable[str]]:
+    """An engine's lines; an engine that is stopped in the middle lets go of its tasks at once, in this thread."""
+    try:
+        yield lines
+    finally:
+        if isinstance(lines, Generator):
+            lines.close()
 
 
 def _check_no_token(client: Callable[[], Client]) -> None:

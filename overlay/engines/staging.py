@@ -171,12 +171,12 @@ def read_file(path: str) -> Any:
             return parquet.read_table(file)
 
 
-def staging_of(given: str | os.PathLike[str] | None, job_id: str, home: Path) -> Staging:
-    """The place for a job: within the one that was given, or in the driver's home folder.
+def staging_of(given: str | os.PathLike[str] | None, job_id: str, home: str) -> Staging:
+    """The place for a job: within the one that was given, or in the driver's home.
 
     Raises ConfigurationError for what is no place.
     """
-    base = os.fspath(home / "staging" if given is None else given)
+    base = os.fspath(posixpath.join(home, "staging") if given is None else given)
     if not base.strip() or "?" in base.partition("://")[2]:
         raise ConfigurationError(
             f"staging={base!r} names no folder: give a path, or an address such as s3://bucket/staging, whose "

@@ -144,6 +144,14 @@ class Account:
         ]
         db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
+    def recall(self, created: Sequence[float], now: float) -> None:
+        """Note when batches were created, if nothing is known of that: this home folder is new."""
+        lately = [(self._account, at) for at in created if now - _HOUR <= at <= now]
+        with self._transaction() as db:
+            known = db.execute("SELECT 1 FROM created WHERE account = ? LIMIT 1", (self._account,)).fetchone()
+            if known is None:
+                db.executemany("INSERT INTO created VALUES (?, ?)", lately)
+
     def admit(self, wanted: Sequence[Unit], options: JobOptions, now: float) -> list[Unit]:
         """Those of the units that may be created now, which hold their place from here on."""
         admitted: list[Unit] = []

@@ -47,7 +47,7 @@ def clean(settings: Settings, *, delete: bool = False) -> Flow[list[File]]:
 
     Raises InvalidResponseError if it cannot be told which batches there are: then nothing is deleted.
     """
-    home = yield Work(partial(home_id, settings.home))
+    home = yield Work(partial(home_id, settings))
     known: dict[str, _Known | None] = {}
     orphans: list[File] = []
     cursor = Cursor(None)

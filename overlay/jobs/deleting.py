@@ -9,7 +9,7 @@ from functools import partial
 from overlay.errors import APIError, ConflictError, JobNotEndedError, LedgerError, NotFoundError
 from overlay.flows.steps import Flow, Work
 from overlay.jobs.context import JobContext
-from overlay.jobs.home import existing, opened_job, remove
+from overlay.jobs.home import existing, opened_job, remove, stored_home
 from overlay.jobs.lock import JobLock
 from overlay.jobs.records import Unit
 from overlay.operations.adopting import search
@@ -119,6 +119,9 @@ def _cancelled(settings: Settings, batch_id: str) -> Flow[bool]:
 
 
 def _remove_unread(settings: Settings, job_id: str) -> None:
+    if (stored := stored_home(settings)) is not None:
+        stored.remove_unread(job_id)
+        return
     folder = existing(settings, job_id)
     with JobLock(folder, job_id):
         remove(settings, folder)

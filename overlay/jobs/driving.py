@@ -8,7 +8,7 @@ search for lost creates, attempts, cancelling, costs.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -105,7 +105,7 @@ def submit_uploaded(
         created_at=settings.clock.time(),
         requests=0,
         options=JobOptions(**{**usual, **given}),
-        home=(yield Work(partial(home_id, settings.home))),
+        home=(yield Work(partial(home_id, settings))),
         uploaded="filling",
     )
     with ExitStack() as stack:
@@ -272,11 +272,15 @@ class _Driving:
         units = {unit.key: unit for unit in self._round.units()}
         outcomes = iter((yield Work(lambda: self._run(list(tasks.values())))))
         done = 0
-        while some := (yield Pull(outcomes, 1)):  # each into the ledger, as soon as it is known
-            key = some[0].shard, some[0].generation, some[0].part
-            task = tasks.pop(key, None)
-            if task is not None:  # and not told twice
-                done += yield from self._settle(units[key], task, some[0])
+        try:
+            while some := (yield Pull(outcomes, 1)):  # each into the ledger, as soon as it is known
+                key = some[0].shard, some[0].generation, some[0].part
+                task = tasks.pop(key, None)
+                if task is not None:  # and not told twice
+                    done += yield from self._settle(units[key], task, some[0])
+        finally:
+            if isinstance(outcomes, Generator):
+                outcomes.close()
         if tasks:
             raise WorkerError(f"the workers gave no outcome for {len(tasks):,} of their tasks")
         yield from self._round.reload()

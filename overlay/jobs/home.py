@@ -39,6 +39,7 @@ from overlay.jobs.context import JobContext
 from overlay.jobs.ledger import Ledger
 from overlay.jobs.lock import JobLock
 from overlay.jobs.merging import remove_fetched, remove_parts
+from overlay.jobs.object_store.homes import StoredHome
 from overlay.jobs.observing import count
 from overlay.jobs.records import JobRecord, Unit
 from overlay.jobs.services import keeps_metadata
@@ -56,7 +57,7 @@ OnChange: TypeAlias = Callable[[JobEvent], object]
 _BLOCK_BYTES = 512
 """What stat(2) counts in."""
 _FOLDERS = ("jobs", "spool")
-_ENTRIES = frozenset({"accounts.db", "services.json", "id", "staging", HINTS, *_FOLDERS})
+_ENTRIES = frozenset({"accounts.db", "services.json", "id", "staging", "copies", HINTS, *_FOLDERS})
 SPOOLING = "spooling"
 """The name of the lock of a spool folder."""
 _log = logging.getLogger("overlay.jobs")
@@ -92,6 +93,15 @@ def check_here(record: JobRecord | Job) -> None:
         )
 
 
+def check_disk(settings: Settings, what: str) -> None:
+    """Raise ConfigurationError for what needs a home on this machine's disk."""
+    if settings.object_store is not None:
+        raise ConfigurationError(
+            f"{what} needs a home folder on a disk, for requests and answers: {settings.object_store} keeps only "
+            "ledgers, of jobs whose shards an engine's workers upload; set home= or OVERLAY_HOME to a folder"
+        )
+
+
 def ready(home: Path) -> None:
     """Make the home folder and its own folders, where they are missing: for their owner alone, and on the disk to
     stay, before anything is in them. Raises StorageError if one of them is another user's.
@@ -111,8 +121,18 @@ def ready(home: Path) -> None:
             sync_folder(folder.parent)
 
 
-def home_id(home: Path) -> str:
-    """What tells this home folder from all others, at the service too: made once, and kept in it."""
+def stored_home(settings: Settings) -> StoredHome | None:
+    """The home, if it is in an object store."""
+    return None if settings.object_store is None else StoredHome(settings.object_store, settings.home)
+
+
+def home_id(settings: Settings) -> str:
+    """What tells this home from all others, at the service too: made once, and kept in it."""
+    stored = stored_home(settings)
+    return stored.id() if stored is not None else _id_in(settings.home)
+
+
+def _id_in(home: Path) -> str:
     path = home / "id"
     with storage_errors(path):
         for _ in range(2):
@@ -144,12 +164,28 @@ def job_folder(settings: Settings, job_id: str) -> Path:
 def existing(settings: Settings, job_id: str) -> Path:
     """The folder of a job. Raises JobNotFoundError."""
     folder = job_folder(settings, job_id)
+    if (stored := stored_home(settings)) is not None:
+        return stored.copied(folder.name)
     with storage_errors(folder):
         if not folder.is_dir():
             raise JobNotFoundError(f"there is no job {job_id} in {settings.home}", job_id=job_id)
         for each in (settings.home, folder.parent, folder):
             check_owner(each)
     return folder
+
+
+def job_names(settings: Settings) -> list[str]:
+    """What may be jobs in the home, by their ids."""
+    if (stored := stored_home(settings)) is not None:
+        return stored.job_ids()
+    folder = settings.home / "jobs"
+    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+
+def folder_of(settings: Settings, name: str) -> Path:
+    """The folder of what `job_names` gave."""
+    stored = stored_home(settings)
+    return settings.home / "jobs" / name if stored is None else stored.copied(name)
 
 
 def view_of(folder: Path) -> Job:
@@ -181,7 +217,9 @@ def _disk_bytes(folder: Path) -> int:
 
 
 def remove(settings: Settings, folder: Path) -> None:
-    """Remove a job's folder."""
+    """Remove a job."""
+    if (stored := stored_home(settings)) is not None:
+        stored.remove(folder.name)
     doomed = settings.home / "spool" / secrets.token_hex(8)
     with storage_errors(folder):
         make_folder(doomed.parent)
@@ -216,19 +254,27 @@ class OpenJob:
         self._stack.close()
 
 
+def _opened(settings: Settings, job_id: str, stack: ExitStack) -> tuple[Path, Ledger]:
+    """A job's folder, locked until the stack is closed, and its ledger."""
+    if (stored := stored_home(settings)) is not None:
+        return stored.open(checked_job_id(job_id), stack, settings.clock)
+    folder = existing(settings, job_id)
+    try:
+        stack.enter_context(JobLock(folder, job_id))
+    except FileNotFoundError:  # removed a moment ago
+        existing(settings, job_id)
+        raise
+    ledger = Ledger(folder / "ledger.db")
+    stack.callback(ledger.close)
+    return folder, ledger
+
+
 def open_job(
     settings: Settings, job_id: str, on_change: OnChange | None, progress: Progress | None = None
 ) -> OpenJob:
     """Lock a job and open its ledger. Raises JobNotFoundError, JobLockedError, LedgerError, JobMismatchError."""
-    folder = existing(settings, job_id)
     with ExitStack() as stack:
-        try:
-            stack.enter_context(JobLock(folder, job_id))
-        except FileNotFoundError:  # removed a moment ago
-            existing(settings, job_id)
-            raise
-        ledger = Ledger(folder / "ledger.db")
-        stack.callback(ledger.close)
+        folder, ledger = _opened(settings, job_id, stack)
         record = ledger.job()
         check_service(record, settings.base_url)
         # Holding the lock means that whoever was writing these is dead.
@@ -253,7 +299,10 @@ def open_job(
                         each(event)
 
         account = stack.enter_context(Account(settings, job_id))
-        home = home_id(settings.home)
+        if settings.object_store is not None:
+            created = [unit.created_at for unit in ledger.saved() if unit.created_at is not None]
+            account.recall(created, settings.clock.time())
+        home = home_id(settings)
         noted = keeps_metadata(settings.home, settings.base_url)
         if settings.keeps_metadata is None:
             settings.keeps_metadata = noted

@@ -22,6 +22,7 @@ import attrs
 import msgspec
 
 from overlay.errors import LedgerError, StorageError
+from overlay.jobs.changes import Change, Journal, apply
 from overlay.jobs.migrations import MIGRATIONS, seal_of
 from overlay.jobs.records import JobOptions, JobRecord, LostFile, Unit, UnitKey
 from overlay.lines import storage_errors
@@ -51,7 +52,8 @@ def _page_size(db: sqlite3.Connection) -> int:
 class Ledger:
     """An open ledger. Threads may share it; each method is one transaction."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, journal: Journal | None = None) -> None:
+        """Open a ledger. Its changes are kept in `journal`, too, before they are committed here."""
         import sqlite3  # noqa: PLC0415 - not loaded by `import overlay`
 
         self._sqlite = sqlite3
@@ -59,6 +61,10 @@ class Ledger:
         self._guard = threading.RLock()
         self._within = False
         self._saved: dict[UnitKey, Unit] | None = None
+        self._journal = journal
+        self._changes: list[Change] = []
+        self._broken: BaseException | None = None
+        """What kept the journal and this file from being the same: nothing is changed any more."""
         self._check_file(path, create=create)
         with self._translated():
             self._db = self._sqlite.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
@@ -130,11 +136,13 @@ class Ledger:
             if self._within:
                 yield  # the outermost one commits
                 return
+            if self._broken is not None:
+                raise self._broken
             self._within = True
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
-                self._db.execute("COMMIT")
+                self._commit()
             except BaseException:
                 self._saved = None
                 # After some errors, a full disk among them, SQLite has rolled back by itself.
@@ -144,6 +152,24 @@ class Ledger:
                 raise
             finally:
                 self._within = False
+                self._changes.clear()
+
+    def _commit(self) -> None:
+        if self._journal is None or not self._changes:
+            self._db.execute("COMMIT")
+            return
+        try:
+            self._journal.append(list(self._changes))
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            self._broken = error
+            raise
+        self._journal.appended()
+
+    def image(self) -> bytes:
+        """The ledger as it is, as bytes of a file."""
+        with self._guard, self._translated():
+            return self._db.serialize()
 
     def close(self) -> None:
         with self._guard, suppress(self._sqlite.Error):  # what was committed is on disk
@@ -155,19 +181,12 @@ class Ledger:
 
     def _put(self, table: str, row: Any, *, once: bool = False) -> None:
         """Store a record, in place of one of the same key; `once` keeps that instead."""
-        self._insert(table, attrs.asdict(row), once=once)
+        self._make(_change(table, attrs.asdict(row), once=once))
 
-    def _insert(self, table: str, values: dict[str, Any], *, once: bool = False) -> None:
-        if "options" in values:
-            values["options"] = msgspec.json.encode(values["options"]).decode()
-        values["seal"] = seal_of(values)
-        names = ", ".join(values)
-        marks = ", ".join("?" for _ in values)
-        otherwise = "IGNORE" if once else "REPLACE"
-        self._db.execute(
-            f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - names are ours
-            tuple(values.values()),
-        )
+    def _make(self, change: Change) -> None:
+        apply(self._db, change)
+        if self._journal is not None:
+            self._changes.append(change)
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         """What `_put` stored in a table. Raises LedgerError if any of it has changed."""
@@ -198,8 +217,8 @@ class Ledger:
 
     def save_job(self, job: JobRecord) -> None:
         with self.transaction():
-            self._db.execute("DELETE FROM job")
-            self._put("job", job)
+            for change in job_changes(job):
+                self._make(change)
 
     def units(self) -> list[Unit]:
         """All units, in order, for the caller to change."""
@@ -235,7 +254,7 @@ class Ledger:
 
     def spend(self, batch_id: str, why: str) -> None:
         with self.transaction():
-            self._insert("spent", {"batch_id": batch_id, "why": why}, once=True)
+            self._make(_change("spent", {"batch_id": batch_id, "why": why}, once=True))
 
     def spent(self) -> dict[str, str]:
         return {row["batch_id"]: row["why"] for row in self._rows("spent")}
@@ -253,23 +272,21 @@ class Ledger:
     def add_litter(self, *file_ids: str | None) -> None:
         with self.transaction():
             for name in filter(None, file_ids):
-                self._insert("litter", {"file_id": name}, once=True)
+                self._make(_change("litter", {"file_id": name}, once=True))
 
     def remove_litter(self, file_id: str) -> None:
         with self.transaction():
-            self._db.execute("DELETE FROM litter WHERE file_id = ?", (file_id,))
+            self._make(Change("drop", "litter", {"file_id": file_id}))
 
-    def count_create(self, now: float) -> None:
-        with self.transaction():
-            self._db.execute("DELETE FROM created WHERE at < ? OR at > ?", (now - 3600, now))
-            self._insert("created", {"at": now})
 
-    def creates_since(self, moment: float) -> int:
-        return sum(row["at"] >= moment for row in self._rows("created"))
+def job_changes(job: JobRecord) -> list[Change]:
+    """What makes a job the one of a ledger."""
+    return [Change("clear", "job"), _change("job", attrs.asdict(job))]
 
-    def caps(self) -> dict[str, int]:
-        return {row["model"]: row["tokens"] for row in self._rows("cap")}
 
-    def learn_cap(self, model: str, tokens: int) -> None:
-        with self.transaction():
-            self._insert("cap", {"model": model, "tokens": tokens})
+def _change(table: str, values: dict[str, Any], *, once: bool = False) -> Change:
+    """The row with these values, sealed, in place of one of the same key; `once` keeps that instead."""
+    if "options" in values:
+        values["options"] = msgspec.json.encode(values["options"]).decode()
+    values["seal"] = seal_of(values)
+    return Change("keep" if once else "put", table, values)

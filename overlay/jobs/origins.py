@@ -64,7 +64,7 @@ def list_origins(
 
     It looks at batches created at `since` or later, and at about `at_most` batches.
     """
-    home: str = yield Work(partial(home_id, settings.home))
+    home: str = yield Work(partial(home_id, settings))
     found: dict[tuple[str, str | None], list[Batch]] = {}
     cursor = Cursor(None, since)
     looked, unreadable = 0, False

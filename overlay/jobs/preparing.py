@@ -19,7 +19,7 @@ from overlay.errors import ConfigurationError, JobMismatchError, OverlayError
 from overlay.flows.steps import Flow, Pull, Work
 from overlay.jobs.budget import Budget
 from overlay.jobs.differing import difference, note
-from overlay.jobs.home import SPOOLING, check_service, checked_job_id, home_id, ready
+from overlay.jobs.home import SPOOLING, check_disk, check_service, checked_job_id, home_id, ready, stored_home
 from overlay.jobs.identity import Earlier
 from overlay.jobs.known_answers import asked_earlier
 from overlay.jobs.ledger import Ledger
@@ -62,6 +62,7 @@ def prepare(
     dedupe: bool = False,
 ) -> Flow[str]:
     """Make sure that there is a job of these requests, and return its id. A new one must stay within the budget."""
+    check_disk(settings, "a job of requests")
     given = None if callable(job_id) or job_id is None else checked_job_id(job_id)
     known = given is not None and (yield Work((settings.home / "jobs" / given).exists))
     with ExitStack() as stack:
@@ -103,7 +104,7 @@ def prepare(
             created_at=settings.clock.time(),
             requests=spooled.requests,
             options=options,
-            home=(yield Work(partial(home_id, settings.home))),
+            home=(yield Work(partial(home_id, settings))),
             counted_by=spooled.counted_by,
             source=_file_name(requests) if isinstance(requests, str | os.PathLike) else None,
         )
@@ -218,6 +219,10 @@ def _spool_lock(folder: Path) -> JobLock:
 
 def publish(settings: Settings, folder: Path, record: JobRecord, units: list[Unit]) -> None:
     """Give the spool the job's name, in one step; or check that the job there is the same."""
+    if (stored := stored_home(settings)) is not None:
+        if not stored.create(record):
+            _compare(stored.copied(record.id), record, folder)
+        return
     target = settings.home / "jobs" / record.id
     if (units or record.elsewhere) and not target.exists():
         with storage_errors(folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from overlay.errors import ConfigurationError, JobLockedError, LedgerError, StorageError
 from overlay.flows.steps import Flow, Work
-from overlay.jobs.home import remove, view_of
+from overlay.jobs.home import check_disk, remove, view_of
 from overlay.jobs.lock import JobLock
 from overlay.jobs.views import Job
 from overlay.wire.clock import Seconds, seconds
@@ -24,6 +24,7 @@ def prune(settings: Settings, *, older_than: Seconds, dry_run: bool = False) -> 
 
     Raises StorageError if one cannot be removed.
     """
+    check_disk(settings, "pruning")
     age = seconds(older_than)
     if not age >= 0:
         raise ConfigurationError(f"older_than must be zero or more, not {older_than!r}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from overlay.errors import JobNotEndedError, LedgerError, OverlayError, StorageError
 from overlay.flows.steps import Flow, Work
-from overlay.jobs.home import check_here, existing, view_of
+from overlay.jobs.home import check_here, existing, folder_of, home_id, job_names, view_of
 from overlay.jobs.merging import never_ran
 from overlay.jobs.spool import lines_of, read_in_order, results_path, shard_path
 from overlay.jobs.views import Job
@@ -33,6 +33,12 @@ def retrieve(settings: Settings, job_id: str) -> Flow[Job]:
     return job
 
 
+def own_id(settings: Settings) -> Flow[str]:
+    """The id of the home, by which workers name what they upload: see `upload_shards`. Raises StorageError."""
+    name: str = yield Work(partial(home_id, settings))
+    return name
+
+
 class JobList(list[Job]):
     """Jobs, as a list that a notebook shows as a table."""
 
@@ -44,13 +50,12 @@ def list_jobs(settings: Settings) -> Flow[list[Job]]:
     """All jobs in the home folder, newest first; what cannot be read is logged, and left to `recover`."""
 
     def read() -> list[Job]:
-        folder = settings.home / "jobs"
         found: list[Job] = []
-        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for name in job_names(settings):
             try:
-                found.append(view_of(entry))
+                found.append(view_of(folder_of(settings, name)))
             except (OverlayError, OSError, ValueError, TypeError, OverflowError) as error:
-                _log.warning("%s is left out: %s", entry.name, error)
+                _log.warning("%s is left out: %s", name, error)
         return JobList(sorted(found, key=lambda job: job.created, reverse=True))
 
     jobs: list[Job] = yield Work(read)

@@ -63,7 +63,7 @@ def rebuild(settings: Settings, job_id: str, batches: Sequence[Batch], *, comple
                 path=folder / "ledger.db",
             )
         units |= {unit.key: unit for unit in unsent}
-        home: str = yield Work(partial(home_id, settings.home))
+        home: str = yield Work(partial(home_id, settings))
         yield Work(partial(_write, folder, _record(settings, job_id, home, batches), units))
     job: Job = yield Work(partial(view_of, folder))
     return job

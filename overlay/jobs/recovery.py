@@ -15,7 +15,7 @@ from pathlib import Path
 
 from overlay.errors import ConfigurationError, FileGoneError, JobNotFoundError, LedgerError, OverlayError
 from overlay.flows.steps import Flow, Work
-from overlay.jobs.home import checked_job_id, view_of
+from overlay.jobs.home import check_disk, checked_job_id, view_of
 from overlay.jobs.origins import Origin, Origins, list_origins
 from overlay.jobs.rebuilding import rebuild
 from overlay.jobs.views import Job
@@ -43,6 +43,7 @@ def recover(settings: Settings, job_id: str | None = None, *, home: str | None =
     Raises the first such job's error, such as LedgerError, if no job is rebuilt; ConfigurationError if several home
     folders have a job of that name; JobNotFoundError if none has.
     """
+    check_disk(settings, "recovering jobs")
     if job_id is not None:
         checked_job_id(job_id)
         if (yield Work(partial(_is_sound, _folder(settings, job_id)))):

@@ -100,7 +100,13 @@ class Jobs(Resource):
     drive = blocking(driving.drive)
     upload_shards = blocking(shard_work.upload_shards)
     do_task = blocking(shard_work.do_task)
+    home_id = blocking(reading.own_id)
     run = running(verbs.submit)
+
+    @property
+    def home(self) -> str:
+        """Where the jobs are: a folder on this machine's disk, or the address of an object store."""
+        return self._driver.settings.home_name
 
     def folder(self, job_id: str) -> Path:
         """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""
@@ -148,7 +154,13 @@ class AsyncJobs(AsyncResource):
     drive = awaiting(driving.drive)
     upload_shards = awaiting(shard_work.upload_shards)
     do_task = awaiting(shard_work.do_task)
+    home_id = awaiting(reading.own_id)
     run = arunning(verbs.submit)
+
+    @property
+    def home(self) -> str:
+        """Where the jobs are: a folder on this machine's disk, or the address of an object store."""
+        return self._driver.settings.home_name
 
     def folder(self, job_id: str) -> Path:
         """Where a job is, or would be, on this machine's disk. What is in it is the SDK's own, and may change."""

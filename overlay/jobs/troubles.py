@@ -19,6 +19,7 @@ from overlay.errors import (
     BatchFailedError,
     ConfigurationError,
     InternalServerError,
+    JobLockedError,
     LedgerError,
     OverlayError,
     PermissionDeniedError,
@@ -36,6 +37,7 @@ _EVERYTHING = (
     APIConnectionError,
     InternalServerError,
     ConfigurationError,
+    JobLockedError,
     LedgerError,
     TokenProviderError,
 )

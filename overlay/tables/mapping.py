@@ -9,7 +9,7 @@ from typing import Any
 from overlay.errors import ConfigurationError, InvalidInputError
 from overlay.flows.steps import Flow, Pull, Work
 from overlay.jobs import verbs
-from overlay.jobs.home import job_folder, ready
+from overlay.jobs.home import check_disk, job_folder, ready
 from overlay.jobs.reading import ended_results
 from overlay.jobs.views import Job
 from overlay.requests.rows import template_of
@@ -61,6 +61,7 @@ def map_table(settings: Settings, asked: Asked[Any], options: Mapping[str, Any])
 
 def take_in(settings: Settings, table: Any, key: str | None, csv: Mapping[str, Any] | None) -> Flow[Rows]:
     """The rows of a table, on disk. Raises InvalidInputError, StorageError, ConfigurationError."""
+    check_disk(settings, "a job of a table")
     source = yield Work(partial(source_of, table, csv))
     spool: RowSpool = yield Work(partial(_spool, settings, source.name, key))
     try:

@@ -88,6 +88,8 @@ class Settings:
     max_retries: int
     home: Path = attrs.field(factory=Path)
     """The folder of the jobs."""
+    object_store: str | None = None
+    """The address of the home where it is not that folder: `s3://bucket/prefix`."""
     transport: Any = None
     telemetry: Telemetry | None = None
     """Where calls and the steps of jobs are told; None, nowhere."""
@@ -112,6 +114,11 @@ class Settings:
     """Warnings that were given, and are not repeated."""
     unresolved: dict[Any, list[Any]] = attrs.field(factory=dict[Any, list[Any]], repr=False)
     """Creates that were cancelled on their way, by what they asked for: see `overlay.operations.create`."""
+
+    @property
+    def home_name(self) -> str:
+        """The home, as its owner knows it."""
+        return self.object_store or str(self.home)
 
     def note_upload(self, file_id: str, status: str | None) -> None:
         """Remember a file that was uploaded just now."""

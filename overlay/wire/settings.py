@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Never, TypeVar
@@ -44,6 +47,8 @@ _OTHER_NAMES = {
     "provider": "service",
 }
 """What other clients call the arguments of this one."""
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""How the address of something begins that is no folder."""
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
 
 
@@ -78,10 +83,16 @@ class Configured(Generic[TransportT]):
             headers=_headers(headers, organization, project),
             timeout=_positive("timeout", timeout),
             max_retries=_checked_retries(max_retries),
-            home=Path(home or variable("OVERLAY_HOME") or _state_folder()),
             transport=transport,
             telemetry=_telemetry(telemetry),
         )
+        place = home or variable("OVERLAY_HOME") or _state_folder()
+        self._settings.object_store = _object_store(place)
+        self._settings.home = Path(place)
+        if self._settings.object_store is not None:
+            # For copies: what is kept is in the object store.
+            self._settings.home = Path(tempfile.mkdtemp(prefix="overlay-"))
+            weakref.finalize(self._settings, shutil.rmtree, self._settings.home, ignore_errors=True)
         self._bind(self._settings)
 
     def _bind(self, settings: Settings) -> None:
@@ -199,6 +210,25 @@ def _headers(
 def _state_folder() -> Path:
     """Where a program keeps its state: the XDG Base Directory Specification, "XDG_STATE_HOME"."""
     return Path(variable("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "overlay"
+
+
+def _object_store(place: str | os.PathLike[str]) -> str | None:
+    """The address of an object store, if the place is one. Raises ConfigurationError for other addresses."""
+    text = os.fspath(place)
+    if not _ADDRESS.match(text):
+        return None
+    parts = urlsplit(text)
+    if (
+        not isinstance(place, str)
+        or parts.scheme != "s3"
+        or not parts.netloc
+        or parts.query
+        or parts.fragment
+    ):
+        raise ConfigurationError(
+            f"{text!r:.200} is not a place for jobs: give a folder, or a string such as s3://bucket/jobs"
+        )
+    return text.rstrip("/")
 
 
 def _base_url(text: str, *, allow_insecure: bool) -> str:

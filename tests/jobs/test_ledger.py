@@ -41,26 +41,12 @@ def test_small_notes_are_kept(path):
     ledger.spend("batch_1", "duplicate")
     ledger.add_litter("file-1", None, "", "file-2", "file-1")
     ledger.remove_litter("file-2")
-    ledger.learn_cap("m", 100)
-    ledger.learn_cap("m", 90)
     ledger.lose(LostFile("file-3", None, 4, 2))
     ledger.close()
     ledger = Ledger(path)
     assert ledger.spent() == {"batch_1": "refused"}
     assert ledger.litter() == ["file-1"]
-    assert ledger.caps() == {"m": 90}
     assert ledger.lost() == [LostFile("file-3", None, 4, 2)]
-    ledger.close()
-
-
-def test_creates_are_counted_for_an_hour(path):
-    ledger = Ledger(path)
-    for moment in (1000.0, 2000.0, 4700.0):
-        ledger.count_create(moment)
-    assert ledger.creates_since(4700 - 3600) == 2
-    # A clock that was set back leaves nothing in the future.
-    ledger.count_create(1500.0)
-    assert ledger.creates_since(0) == 1
     ledger.close()
 
 

@@ -82,15 +82,11 @@ READ = {
     "spent": Ledger.spent,
     "lost": Ledger.lost,
     "litter": Ledger.litter,
-    "created": lambda ledger: ledger.creates_since(0),
-    "cap": Ledger.caps,
 }
 CHANGES = {
     "spent": "why = 'other'",
     "lost": "shard = 7",
     "litter": "file_id = 'file-2'",
-    "created": "at = 0",
-    "cap": "tokens = 1",
 }
 
 
@@ -100,8 +96,6 @@ def test_every_table_is_sealed(path, table):
     ledger.spend("batch_9", "refused")
     ledger.lose(LostFile("file-9", 1_750_000_000, 1, 0))
     ledger.add_litter("file-9")
-    ledger.count_create(1_750_000_000.0)
-    ledger.learn_cap("m", 1000)
     before = READ[table](ledger)
     assert before
     ledger.close()
@@ -124,13 +118,11 @@ def test_what_was_written_before_there_were_seals_is_sealed_on_the_way(tmp_path,
         patch.setattr(ledgers.attrs, "asdict", known)
         ledger = written(tmp_path / "ledger.db")
         ledger._db.execute("INSERT INTO spent VALUES ('batch_9', 'refused')")
-        ledger._db.execute("INSERT INTO created VALUES (1750000000.5)")
         ledger._db.execute("INSERT INTO lost VALUES ('file-9', NULL, 1, 0, 0)")
         ledger.close()
     with closing(Ledger(tmp_path / "ledger.db")) as ledger:
         assert ledger.spent() == {"batch_9": "refused"}
         assert ledger.lost() == [LostFile("file-9", None, 1, 0)]
-        assert ledger.creates_since(0) == 1
         for table in READ:
             seals = ledger._db.execute(f"SELECT seal FROM {table}").fetchall()
             assert all(seal is not None for (seal,) in seals)
