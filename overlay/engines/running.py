@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -146,7 +146,7 @@ def _lazily(upload: Callable[[], Iterable[str]]) -> Iterable[str]:
 
 
 @contextmanager
-def _left(lines: Iterable[str]) -> Iterator[Iterable[str]]:
+def _left(lines: Iterable[str]) -> Generator[Iterable[str]]:
     """An engine's lines; an engine that is stopped in the middle lets go of its tasks at once, in this thread."""
     try:
         yield lines

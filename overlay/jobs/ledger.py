@@ -45,6 +45,9 @@ _LARGEST_BYTES = 1024**3
 _RECOVER = "`overlay jobs recover` rebuilds it from the service's records"
 
 
+_NO_JOB = Change("clear", "job")
+
+
 def _page_size(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA page_size").fetchone()[0])
 
@@ -217,8 +220,8 @@ class Ledger:
 
     def save_job(self, job: JobRecord) -> None:
         with self.transaction():
-            for change in job_changes(job):
-                self._make(change)
+            self._make(_NO_JOB)
+            self._put("job", job)
 
     def units(self) -> list[Unit]:
         """All units, in order, for the caller to change."""
@@ -281,7 +284,7 @@ class Ledger:
 
 def job_changes(job: JobRecord) -> list[Change]:
     """What makes a job the one of a ledger."""
-    return [Change("clear", "job"), _change("job", attrs.asdict(job))]
+    return [_NO_JOB, _change("job", attrs.asdict(job))]
 
 
 def _change(table: str, values: dict[str, Any], *, once: bool = False) -> Change:

@@ -90,7 +90,19 @@ def test_metadata(wheel):
     assert metadata["Version"] == overlay.__version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"
-    extras = {"check", "cli", "dask", "dev", "otel", "prices", "ray", "serve", "spark", "tables"}
+    extras = {
+        "check",
+        "cli",
+        "dask",
+        "dev",
+        "object-store",
+        "otel",
+        "prices",
+        "ray",
+        "serve",
+        "spark",
+        "tables",
+    }
     assert set(metadata.get_all("Provides-Extra")) == extras
     always = {re.split("[<>]", each)[0] for each in metadata.get_all("Requires-Dist") if ";" not in each}
     assert always == {"attrs", "httpx", "msgspec", "python-dateutil"}

@@ -20,6 +20,7 @@ EXTRAS = {
     "check": "import jsonschema_rs, overlay.requests.schema_check",
     "cli": "import sys\nfrom overlay.cli import main\nsys.argv = ['overlay', 'services']\nmain()",
     "dask": "import dask.dataframe, distributed, overlay.engines.dask",
+    "object-store": "from overlay.jobs.object_store.objects import Objects\nObjects('s3://bucket/jobs')._store",
     "otel": "import overlay; overlay.Client(token='t', telemetry=True)",
     "prices": (
         "from overlay.costs.prices import PriceList\n"

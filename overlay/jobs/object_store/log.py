@@ -36,9 +36,9 @@ class JobLog:
     def __init__(self, objects: Objects, job_id: str) -> None:
         self._objects = objects
         self.folder = f"jobs/{job_id}"
-        self.last = 0
+        self.last: int = 0
         """The number of the last commit that was read or written; they count from 1."""
-        self._snapshot = 0
+        self._snapshot: int = 0
 
     def entry_key(self, number: int) -> str:
         return f"{self.folder}/log/{number:012}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property, lru_cache
@@ -49,7 +49,6 @@ class Objects:
     def _library(self) -> Any:
         try:
             import obstore  # noqa: PLC0415 - an extra
-            import obstore.store  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise ConfigurationError(
                 f"{self.address} needs the extra object-store: pip install 'openai-batch-overlay[object-store]'"
@@ -136,7 +135,7 @@ class Objects:
                 self._library.delete(self._store, key)
 
     @contextmanager
-    def _told(self, key: str) -> Iterator[None]:
+    def _told(self, key: str) -> Generator[None]:
         try:
             yield
         except (self._library.exceptions.BaseError, OSError, ValueError) as error:
