@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
+import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ from overlay.engines.options import MapOptions
 from overlay.engines.partition import Plan, uploaded_rows
 from overlay.engines.staging import staging_of
 from overlay.errors import ConfigurationError, StorageError
+from overlay.hidden import without_secrets
 from overlay.jobs.uploaded import ShardOutcome, ShardTask, read_outcome, row_text
 from overlay.requests.rows import template_of
 from overlay.tables.arrow import Schema
@@ -26,6 +29,8 @@ from overlay.tables.keys import check_key, keys_of_texts
 
 _DRIVING = ("timeout", "on_change", "progress")
 _NOT_SUBMITTED = frozenset({"client", "staging", "prefix", "limits", *_DRIVING})
+_PICKLERS = ("ray.cloudpickle", "pyspark.cloudpickle", "cloudpickle")
+"""What engines pickle functions with; whichever is loaded."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """Of a function, which another process has elsewhere."""
 
@@ -84,8 +89,9 @@ def run(
     if ignore_case:
         _check_case(schema.names, columns[len(schema.names) :])
     client = given.get("client", Client)
-    _check_no_token(client)
+    _check_client(client)
     with client() as owner:
+        _check_no_token(client)
         plan = Plan(
             client=client,
             job=id,
@@ -155,17 +161,33 @@ def _left(lines: Iterable[str]) -> Generator[Iterable[str]]:
             lines.close()
 
 
-def _check_no_token(client: Callable[[], Client]) -> None:
-    """Tasks are shown in logs and pages of engines."""
+def _check_client(client: object) -> None:
     if not callable(client):
         raise ConfigurationError(
             "client= is a function that makes a Client on each worker, such as Client itself"
         )
-    if isinstance(client, partial) and isinstance(client.keywords.get("token"), str):
+
+
+def _check_no_token(client: Callable[[], Client]) -> None:
+    """Raise ConfigurationError if a token travels with the function: tasks are in logs and pages of engines.
+
+    A client was made by it before, so that its token is known.
+    """
+    travelling = _pickled(client).decode("latin-1")
+    if without_secrets(travelling) != travelling:
         raise ConfigurationError(
             "the token would be in every task: leave it to the environment of the workers, or give a function that "
             "gets it"
         )
+
+
+def _pickled(client: Callable[[], Client]) -> bytes:
+    """A function as an engine sends it, by value if need be; nothing, if it cannot be sent."""
+    engines = [module for name in _PICKLERS if (module := sys.modules.get(name)) is not None]
+    for module in (*engines, pickle):
+        with suppress(pickle.PicklingError, AttributeError, TypeError):
+            return bytes(module.dumps(client))
+    return b""
 
 
 def _digest(plan: Plan) -> str:

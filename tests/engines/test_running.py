@@ -103,6 +103,28 @@ def test_a_token_in_the_tasks_is_refused(make):
         go(functools.partial(make, token="sk-secret"), LocalEngine(TABLE, rows=25))
 
 
+class Holding:
+    """A function that holds what its clients are made of."""
+
+    def __init__(self, base_url, home, token):
+        self.options = {"base_url": base_url, "home": home, "token": token}
+
+    def __call__(self):
+        return Client(**self.options)
+
+
+def test_a_token_that_a_function_holds_is_found_before_anything_is_sent(service, tmp_path):
+    engine = LocalEngine(TABLE, rows=25)
+    with pytest.raises(ConfigurationError, match="in every task"):
+        go(Holding(service.base_url, tmp_path / "home", "sk-held-by-it"), engine)
+    assert engine.uploads == 0
+    go(Holding(service.base_url, tmp_path / "home", read_token), engine)
+
+
+def read_token():
+    return "sk-held-by-it"
+
+
 def test_a_second_driver_is_refused(make):
     class Nested(LocalEngine):
         def run(self, plan, tasks):
