@@ -5,7 +5,7 @@
 - `console` has commands after `$ ` and, below each, what it prints; `sh` has commands alone. Ids, times and
   addresses are other ones each time and compare as equal; `...` stands for anything. `# exit status 3` says how a
   command ends.
-- `overlay serve` is started, and stays until the page ends.
+- `overlay serve` and `overlay hooks serve` are started, and stay until the page ends.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tomllib
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -108,7 +109,9 @@ def check_imports(tree: ast.AST) -> set[str]:
         if isinstance(node, ast.ImportFrom):
             found.add(node.module.partition(".")[0])
             if node.module.startswith("overlay"):
-                assert all(hasattr(import_module(node.module), each.name) for each in node.names), node.module
+                home = import_module(node.module)
+                for each in node.names:
+                    assert hasattr(home, each.name) or find_spec(f"{node.module}.{each.name}"), each.name
         elif isinstance(node, ast.Import):
             found |= {each.name.partition(".")[0] for each in node.names}
     return found
@@ -203,7 +206,7 @@ class Reader:
             assert done.returncode == 0, f"{where}: {command}: {done.stderr}"
             self.env[assigned[1]] = done.stdout.strip()
             return
-        if command.startswith("overlay serve"):
+        if command.startswith(("overlay serve", "overlay hooks serve")):
             self._serve(self._here(command), where)
             return
         status = re.search(r"# exit status (\d+)", command)
@@ -221,7 +224,7 @@ class Reader:
         server = self.stack.enter_context(self.command_line.start(*words, "--port", "0", **options))
         self.stack.callback(server.kill)
         for line in server.stdout:
-            if found := re.search(r"serving at http://127\.0\.0\.1:(\d+)", line):
+            if found := re.search(r"(?:serving|receiving webhooks) at http://127\.0\.0\.1:(\d+)", line):
                 self.ports[named] = found[1]
                 return
         raise AssertionError(f"{where}: it does not serve")
