@@ -16,7 +16,7 @@ from overlay.services import known_services
 
 # Other makers' clients, and engines, have environments of their own (`make compat`, `make test-engines`), and a
 # browser is not everywhere.
-collect_ignore = ["browser", "clusters", "compat"]
+collect_ignore = ["browser", "clusters", "compat", "object_store"]
 
 _MEMORY = Path("/dev/shm")
 _VARIABLES = (

@@ -129,10 +129,11 @@ def stored_home(settings: Settings) -> StoredHome | None:
 def home_id(settings: Settings) -> str:
     """What tells this home from all others, at the service too: made once, and kept in it."""
     stored = stored_home(settings)
-    return stored.id() if stored is not None else _id_in(settings.home)
+    return stored.id() if stored is not None else id_in(settings.home)
 
 
-def _id_in(home: Path) -> str:
+def id_in(home: Path) -> str:
+    """The same, of a home folder."""
     path = home / "id"
     with storage_errors(path):
         for _ in range(2):

@@ -317,7 +317,7 @@ class JobMachine(RuleBasedStateMachine):
         fake.list_goes_stale(0)
         assert all(batch.status != "cancelled" for batch in self.theirs)
         for batch in [*fake.live()]:
-            if batch in self.theirs or batch.unit[0] != home_id(self.settings.home):
+            if batch in self.theirs or batch.unit[0] != home_id(self.settings):
                 fake.complete(batch)
         with suppress(*STUCK):
             self.submit(self.jobs())

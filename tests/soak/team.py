@@ -21,7 +21,7 @@ import attrs
 import httpx
 
 from overlay import Client
-from overlay.jobs.home import home_id
+from overlay.jobs.home import id_in
 from overlay.operations.marks import mark_of
 from overlay.server import Delay, LagList, LateAccept, Linger, Pace, Reset, Service
 from soak.forker import Forker
@@ -126,7 +126,7 @@ class _Home:
     ) -> None:
         folder.mkdir()
         self.name = name
-        self.id = home_id(folder / "home")
+        self.id = id_in(folder / "home")
         self._folder, self._service, self._scale, self._dice, self._outcome = (
             folder,
             service,

@@ -6,7 +6,7 @@ from overlay.operations.marks import legacy_pairs, mark_of
 
 def homes(api):
     """The id of a client's home folder."""
-    return home_id(api.settings.home)
+    return home_id(api.settings)
 
 
 def as_version_0_1(scene, api, job_id="j"):
