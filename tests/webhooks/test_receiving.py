@@ -154,7 +154,7 @@ def test_events_out_of_order_and_of_others_wake_whom_they_concern(service, clien
 
 @pytest.mark.parametrize(
     ("options", "status"),
-    [({"secret": "whsec_" + b64encode(b"x" * 24).decode()}, 400), ({"ago": 301}, 400), ({"ago": -301}, 400)],
+    [({"secret": "whsec_" + b64encode(b"x" * 24).decode()}, 400), ({"ago": 301}, 400), ({"ago": -330}, 400)],
     ids=["forged", "late", "early"],
 )
 def test_what_nobody_vouches_for_leaves_nothing(receiver, client, options, status):
