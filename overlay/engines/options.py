@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any, TypedDict
 
 from overlay.client import Client
-from overlay.jobs.home import OnChange
+from overlay.jobs.opening import OnChange
 from overlay.progress.showing import Shown
 from overlay.results.matching import Match
 from overlay.services import Limits

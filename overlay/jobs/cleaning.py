@@ -15,7 +15,8 @@ import attrs
 
 from overlay.errors import InvalidResponseError, JobNotFoundError, NotFoundError, OverlayError
 from overlay.flows.steps import Flow, Work
-from overlay.jobs.home import home_id, open_job
+from overlay.jobs.home import home_id
+from overlay.jobs.opening import open_job
 from overlay.models import File
 from overlay.operations import files
 from overlay.operations.listing import batch_page

@@ -9,8 +9,9 @@ from functools import partial
 from overlay.errors import APIError, ConflictError, JobNotEndedError, LedgerError, NotFoundError
 from overlay.flows.steps import Flow, Work
 from overlay.jobs.context import JobContext
-from overlay.jobs.home import existing, opened_job, remove, stored_home
+from overlay.jobs.home import existing, remove, stored_home
 from overlay.jobs.lock import JobLock
+from overlay.jobs.opening import opened_job
 from overlay.jobs.records import Unit
 from overlay.operations.adopting import search
 from overlay.operations.batches import cancel

@@ -22,7 +22,8 @@ from overlay.errors import ConfigurationError, JobMismatchError, WaitTimeoutErro
 from overlay.flows.steps import Deadline, Flow, Pull, Work, deadline
 from overlay.jobs.ending import attempts, commit
 from overlay.jobs.giving_up import reopen
-from overlay.jobs.home import OnChange, OpenJob, checked_job_id, home_id, opened_job
+from overlay.jobs.home import checked_job_id, home_id
+from overlay.jobs.opening import OnChange, OpenJob, opened_job
 from overlay.jobs.preparing import publish, spool_folder
 from overlay.jobs.records import JobOptions, JobRecord, Unit, given_options
 from overlay.jobs.scheduler import Round, stopped, work

@@ -15,8 +15,8 @@ from overlay.errors import APIError, ConfigurationError, JobNotEndedError, NotFo
 from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.context import JobContext
 from overlay.jobs.ending import finish
-from overlay.jobs.home import OnChange, opened_job
 from overlay.jobs.merging import fetched_path
+from overlay.jobs.opening import OnChange, opened_job
 from overlay.jobs.records import LostFile, Unit
 from overlay.jobs.scheduler import work
 from overlay.jobs.telling import tell_end

@@ -17,7 +17,8 @@ from overlay.errors import JobNotEndedError
 from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.context import JobContext
 from overlay.jobs.generations import following_of
-from overlay.jobs.home import OnChange, check_here, opened_job
+from overlay.jobs.home import check_here
+from overlay.jobs.opening import OnChange, opened_job
 from overlay.jobs.records import Unit
 from overlay.jobs.scheduler import work
 from overlay.jobs.spool import lines_of, results_path, shard_path

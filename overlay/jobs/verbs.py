@@ -24,7 +24,8 @@ from overlay.flows.steps import Flow, Work, deadline
 from overlay.jobs.acceptance import Accept, Acceptance, acceptance
 from overlay.jobs.budget import budget
 from overlay.jobs.giving_up import reopen
-from overlay.jobs.home import OnChange, OpenJob, check_here, existing, opened_job, view_of
+from overlay.jobs.home import check_here, existing, view_of
+from overlay.jobs.opening import OnChange, OpenJob, opened_job
 from overlay.jobs.preparing import JobName, Requests, prepare
 from overlay.jobs.reading import open_results
 from overlay.jobs.records import CHANGEABLE, JobOptions, given_options

@@ -14,7 +14,7 @@ from overlay.costs.prices import Prices
 from overlay.flows.steps import Flow
 from overlay.jobs import resource
 from overlay.jobs.acceptance import Accept
-from overlay.jobs.home import OnChange
+from overlay.jobs.opening import OnChange
 from overlay.jobs.preparing import JobName
 from overlay.jobs.reading import retrieve
 from overlay.jobs.telling import OnEnd
