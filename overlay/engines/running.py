@@ -6,8 +6,8 @@ import hashlib
 import pickle
 import re
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from overlay.engines.partition import Plan, uploaded_rows
 from overlay.engines.staging import staging_of
 from overlay.errors import ConfigurationError, StorageError
 from overlay.hidden import without_secrets
-from overlay.jobs.uploaded import ShardOutcome, ShardTask, read_outcome, row_text
+from overlay.jobs.uploaded import ShardOutcome, ShardTask, leaving, read_outcome, row_text
 from overlay.requests.rows import template_of
 from overlay.tables.arrow import Schema
 from overlay.tables.columns import AnswerColumns
@@ -109,7 +109,7 @@ def run(
         owner.jobs.submit_uploaded(rows, id=id, digest=_digest(plan), **submitting)
 
         def work(tasks: Sequence[ShardTask]) -> Iterable[ShardOutcome]:
-            with _left(engine.run(plan, list(map(row_text, tasks)))) as lines:
+            with leaving(engine.run(plan, list(map(row_text, tasks)))) as lines:
                 yield from map(read_outcome, lines)
 
         names = owner.jobs.drive(id, work, **{name: given[name] for name in _DRIVING if name in given})
@@ -147,18 +147,7 @@ def _check_case(names: Sequence[str], added: Sequence[str]) -> None:
 
 def _lazily(upload: Callable[[], Iterable[str]]) -> Iterable[str]:
     """Nothing is uploaded for a job that has its shards already."""
-    with _left(upload()) as lines:
-        yield from lines
-
-
-@contextmanager
-def _left(lines: Iterable[str]) -> Generator[Iterable[str]]:
-    """An engine's lines; an engine that is stopped in the middle lets go of its tasks at once, in this thread."""
-    try:
-        yield lines
-    finally:
-        if isinstance(lines, Generator):
-            lines.close()
+    yield from upload()
 
 
 def _check_client(client: object) -> None:

@@ -8,7 +8,7 @@ search for lost creates, attempts, cancelling, costs.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -28,7 +28,7 @@ from overlay.jobs.preparing import publish, spool_folder
 from overlay.jobs.records import JobOptions, JobRecord, Unit, given_options
 from overlay.jobs.scheduler import Round, stopped, work
 from overlay.jobs.unanswered import stuck
-from overlay.jobs.uploaded import ShardOutcome, ShardTask, UploadedShard, facts_of
+from overlay.jobs.uploaded import ShardOutcome, ShardTask, UploadedShard, facts_of, leaving
 from overlay.jobs.verbs import change_options
 from overlay.jobs.views import Job
 from overlay.operations.hints import Hints
@@ -271,17 +271,15 @@ class _Driving:
         if not tasks:
             return 0
         units = {unit.key: unit for unit in self._round.units()}
-        outcomes = iter((yield Work(lambda: self._run(list(tasks.values())))))
+        outcomes: Iterable[ShardOutcome] = yield Work(lambda: self._run(list(tasks.values())))
         done = 0
-        try:
-            while some := (yield Pull(outcomes, 1)):  # each into the ledger, as soon as it is known
+        with leaving(outcomes):
+            source = iter(outcomes)
+            while some := (yield Pull(source, 1)):  # each into the ledger, as soon as it is known
                 key = some[0].shard, some[0].generation, some[0].part
                 task = tasks.pop(key, None)
                 if task is not None:  # and not told twice
                     done += yield from self._settle(units[key], task, some[0])
-        finally:
-            if isinstance(outcomes, Generator):
-                outcomes.close()
         if tasks:
             raise WorkerError(f"the workers gave no outcome for {len(tasks):,} of their tasks")
         yield from self._round.reload()

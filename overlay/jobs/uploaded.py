@@ -6,9 +6,10 @@ answers and keep both in a place that all of them reach; the ledger alone create
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import attrs
 import msgspec
@@ -16,6 +17,8 @@ import msgspec
 from overlay.jobs.records import Unit
 from overlay.results.matching import Match
 from overlay.results.result import Result
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -116,6 +119,16 @@ Row: TypeAlias = UploadedShard | ShardTask | ShardOutcome
 def row_text(row: Row) -> str:
     """A row as text, as which every engine carries it."""
     return msgspec.json.encode(row).decode()
+
+
+@contextmanager
+def leaving(rows: Iterable[T]) -> Generator[Iterable[T]]:
+    """Rows that workers give: whoever stops in the middle lets go of their tasks at once, in its own thread."""
+    try:
+        yield rows
+    finally:
+        if isinstance(rows, Generator):
+            rows.close()
 
 
 read_uploaded = msgspec.json.Decoder(UploadedShard).decode

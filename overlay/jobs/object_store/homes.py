@@ -51,7 +51,7 @@ class StoredHome:
         if self._is_deleted(record.id):
             self.remove(record.id)
         log = JobLog(self._objects, record.id)
-        data = packed(job_changes(record), owner="")
+        data = packed(job_changes(record))
         return self._objects.create(log.entry_key(1), data) is not None
 
     def job_ids(self) -> list[str]:

@@ -113,7 +113,7 @@ class OwnLog(JobLog):
         self._lease.confirm()
 
     def _put(self, changes: list[Change]) -> bool:
-        data = packed(changes, owner=self._lease.owner)
+        data = packed(changes)
         if self._objects.create(self.entry_key(self.last + 1), data) is None:
             return False
         self.last += 1
@@ -130,9 +130,9 @@ class OwnLog(JobLog):
             self._objects.delete(*old)
 
 
-def packed(changes: list[Change], *, owner: str) -> bytes:
+def packed(changes: list[Change]) -> bytes:
     """A commit, as it is kept."""
-    entry = Entry(id=secrets.token_hex(8), owner=owner, version=len(MIGRATIONS), changes=changes)
+    entry = Entry(id=secrets.token_hex(8), version=len(MIGRATIONS), changes=changes)
     return zlib.compress(msgspec.json.encode(entry))
 
 

@@ -130,9 +130,9 @@ class Objects:
 
     def delete(self, *keys: str) -> None:
         """Delete objects; those that are gone already are none."""
-        for key in keys:
-            with self._told(key), suppress(FileNotFoundError):
-                self._library.delete(self._store, key)
+        if keys:
+            with self._told(keys[0]), suppress(FileNotFoundError):
+                self._library.delete(self._store, list(keys))
 
     @contextmanager
     def _told(self, key: str) -> Generator[None]:

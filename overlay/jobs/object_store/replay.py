@@ -19,7 +19,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     """No two commits have the same, so that an owner knows its own."""
-    owner: str
     version: int
     """Of the ledger: how many migrations it had been through."""
     changes: list[Change]
