@@ -6,6 +6,23 @@ PY = $(VENV)/bin/python
 READY = $(VENV)/.ready
 .DEFAULT_GOAL := help
 
+# Recipes for an environment of its own: $(call environment,NAME,FOLDER,WHAT) makes .venv-NAME of the requirements and
+# constraints in FOLDER, and WHAT; $(call locked,NAME,FOLDER,WHAT) writes those constraints anew from the newest releases.
+QUIET_PIP = -m pip install --quiet --disable-pip-version-check
+define environment
+$(PYTHON) -m venv .venv-$(1)
+.venv-$(1)/bin/python $(QUIET_PIP) --constraint $(2)/constraints.txt --requirement $(2)/requirements.txt $(3)
+@touch .venv-$(1)/.ready
+endef
+define locked
+rm -rf .venv-$(1)-lock
+$(PYTHON) -m venv .venv-$(1)-lock
+.venv-$(1)-lock/bin/python $(QUIET_PIP) --requirement $(2)/requirements.txt $(3)
+{ head -n 1 $(2)/constraints.txt; .venv-$(1)-lock/bin/python -m pip freeze --exclude-editable; } > .venv-$(1)-lock/constraints.txt
+mv .venv-$(1)-lock/constraints.txt $(2)/constraints.txt
+rm -rf .venv-$(1)-lock
+endef
+
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 

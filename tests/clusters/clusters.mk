@@ -5,20 +5,14 @@
 ENGINE_ROWS ?= 20000
 ENGINE_TESTS ?= test
 ENGINES_PY = .venv-engines/bin/python
+ENGINES_NEED = --editable '.[serve,ray,dask,spark]' pytest pytest-timeout
 
 test-engines: .venv-engines/.ready ## map a table with Ray, Dask and Spark, two workers each, and kill workers and drivers: make test-engines ENGINE_ROWS=200000
 	@command -v java >/dev/null || { echo "there is no java on the PATH, and Spark needs it: install Java 17 or newer" >&2; exit 1; }
 	ENGINE_ROWS=$(ENGINE_ROWS) $(ENGINES_PY) -m pytest -c tests/clusters/pytest.ini tests/clusters -k "$(ENGINE_TESTS)"
 
 .venv-engines/.ready: tests/clusters/requirements.txt tests/clusters/constraints.txt pyproject.toml
-	$(PYTHON) -m venv .venv-engines
-	$(ENGINES_PY) -m pip install --quiet --disable-pip-version-check --constraint tests/clusters/constraints.txt --requirement $< --editable '.[serve,ray,dask,spark]' pytest pytest-timeout
-	@touch $@
+	$(call environment,engines,tests/clusters,$(ENGINES_NEED))
 
 engines-lock: ## write the constraints of the engines' environment anew from the newest releases
-	rm -rf .venv-engines-lock
-	$(PYTHON) -m venv .venv-engines-lock
-	.venv-engines-lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clusters/requirements.txt --editable '.[serve,ray,dask,spark]' pytest pytest-timeout
-	{ head -n 1 tests/clusters/constraints.txt; .venv-engines-lock/bin/python -m pip freeze --exclude-editable; } > .venv-engines-lock/constraints.txt
-	mv .venv-engines-lock/constraints.txt tests/clusters/constraints.txt
-	rm -rf .venv-engines-lock
+	$(call locked,engines,tests/clusters,$(ENGINES_NEED))

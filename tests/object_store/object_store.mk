@@ -4,20 +4,13 @@
 
 KILLS ?= 30
 OBJECT_STORE_PY = .venv-object-store/bin/python
-OBJECT_STORE_NEEDS = --requirement tests/object_store/requirements.txt --editable '.[serve,tables,object-store]' pytest pytest-timeout
+OBJECT_STORE_NEEDS = --editable '.[serve,tables,object-store]' pytest pytest-timeout
 
 test-object-store: .venv-object-store/.ready ## keep ledgers in an S3 server that fails, and kill, pause and race drivers: make test-object-store KILLS=500
 	KILLS=$(KILLS) $(OBJECT_STORE_PY) -m pytest -s -c tests/object_store/pytest.ini tests/object_store
 
 .venv-object-store/.ready: tests/object_store/requirements.txt tests/object_store/constraints.txt pyproject.toml
-	$(PYTHON) -m venv .venv-object-store
-	$(OBJECT_STORE_PY) -m pip install --quiet --disable-pip-version-check --constraint tests/object_store/constraints.txt $(OBJECT_STORE_NEEDS)
-	@touch $@
+	$(call environment,object-store,tests/object_store,$(OBJECT_STORE_NEEDS))
 
 object-store-lock: ## write the constraints of that environment anew from the newest releases
-	rm -rf .venv-object-store-lock
-	$(PYTHON) -m venv .venv-object-store-lock
-	.venv-object-store-lock/bin/python -m pip install --quiet --disable-pip-version-check $(OBJECT_STORE_NEEDS)
-	{ head -n 1 tests/object_store/constraints.txt; .venv-object-store-lock/bin/python -m pip freeze --exclude-editable; } > .venv-object-store-lock/constraints.txt
-	mv .venv-object-store-lock/constraints.txt tests/object_store/constraints.txt
-	rm -rf .venv-object-store-lock
+	$(call locked,object-store,tests/object_store,$(OBJECT_STORE_NEEDS))

@@ -13,14 +13,7 @@ docs-serve: .venv-docs/.ready ## show the documentation while you write: make do
 	$(DOCS_PY) -m zensical serve --dev-addr $(DOCS_ADDRESS)
 
 .venv-docs/.ready: tools/docs/requirements.txt tools/docs/constraints.txt
-	$(PYTHON) -m venv .venv-docs
-	$(DOCS_PY) -m pip install --quiet --disable-pip-version-check --constraint tools/docs/constraints.txt --requirement $<
-	@touch $@
+	$(call environment,docs,tools/docs)
 
 docs-lock: ## write the constraints of the site's environment anew from the newest releases
-	rm -rf .venv-docs-lock
-	$(PYTHON) -m venv .venv-docs-lock
-	.venv-docs-lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement tools/docs/requirements.txt
-	{ head -n 1 tools/docs/constraints.txt; .venv-docs-lock/bin/python -m pip freeze; } > .venv-docs-lock/constraints.txt
-	mv .venv-docs-lock/constraints.txt tools/docs/constraints.txt
-	rm -rf .venv-docs-lock
+	$(call locked,docs,tools/docs)

@@ -9,14 +9,7 @@ release: .venv-release/.ready ## build, check and try a release with each Python
 	$(RELEASE_PY) -m tools.release $(RELEASE)
 
 .venv-release/.ready: tools/release/requirements.txt tools/release/constraints.txt
-	$(PYTHON) -m venv .venv-release
-	$(RELEASE_PY) -m pip install --quiet --disable-pip-version-check --constraint tools/release/constraints.txt --requirement $<
-	@touch $@
+	$(call environment,release,tools/release)
 
 release-lock: ## write the constraints of a release's own tools anew from the newest releases
-	rm -rf .venv-release-lock
-	$(PYTHON) -m venv .venv-release-lock
-	.venv-release-lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement tools/release/requirements.txt
-	{ head -n 1 tools/release/constraints.txt; .venv-release-lock/bin/python -m pip freeze; } > .venv-release-lock/constraints.txt
-	mv .venv-release-lock/constraints.txt tools/release/constraints.txt
-	rm -rf .venv-release-lock
+	$(call locked,release,tools/release)
