@@ -11,6 +11,7 @@ import time
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from overlay.errors import ConfigurationError, WebhookError
 
@@ -90,3 +91,19 @@ def _key(secret: str) -> bytes:
             f"a webhook's secret is {_PREFIX} and {_SHORTEST} to {_LONGEST} bytes in Base64, as services show it"
         )
     return key
+
+
+def secrets_in(path: Path, option: str) -> list[str]:
+    """The secrets in a file that `option` names, with white space between them.
+
+    Raises ConfigurationError, without what is in it.
+    """
+    try:
+        found = path.read_text(encoding="ascii").split()
+    except OSError as error:
+        raise ConfigurationError(f"{option} {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{option} {path}: contains non-ASCII characters") from None
+    if not found:
+        raise ConfigurationError(f"{option} {path}: contains no secret")
+    return found

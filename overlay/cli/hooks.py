@@ -11,7 +11,8 @@ import typer
 from overlay.cli import output
 from overlay.cli.server_log import set_up
 from overlay.cli.shell import Shell, command
-from overlay.errors import ConfigurationError, StorageError
+from overlay.errors import StorageError
+from overlay.signatures import secrets_in
 
 logger = logging.getLogger("overlay.webhooks")
 
@@ -53,7 +54,7 @@ def serve(
 
     if not path.startswith("/"):
         raise typer.BadParameter("it begins with /", param_hint="--path")
-    secret = None if secret_file is None else secrets_in(secret_file)
+    secret = None if secret_file is None else secrets_in(secret_file, "--secret-file")
     with shell.client(local=True) as client:
         application = receiving(client, secret=secret, path=path)
     from overlay.webhooks.serving import serve as run  # noqa: PLC0415 - the extra may not be installed
@@ -70,16 +71,3 @@ def serve(
         run(application, host, port, path=path, on_ready=ready)
     except OSError as error:
         raise StorageError(f"cannot serve at {host}:{port}: {error}") from None
-
-
-def secrets_in(path: Path, option: str = "--secret-file") -> list[str]:
-    """The secrets in a file, with white space between them. Raises ConfigurationError, without what is in it."""
-    try:
-        found = path.read_text(encoding="ascii").split()
-    except OSError as error:
-        raise ConfigurationError(f"{option} {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{option} {path}: contains non-ASCII characters") from None
-    if not found:
-        raise ConfigurationError(f"{option} {path}: contains no secret")
-    return found

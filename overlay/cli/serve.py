@@ -14,11 +14,11 @@ import typer
 from overlay.cli import output
 from overlay.cli.accepted_tokens import AcceptedTokens
 from overlay.cli.config_file import read_config
-from overlay.cli.hooks import secrets_in
 from overlay.cli.server_log import set_up
 from overlay.cli.shell import Shell, command
 from overlay.cli.upstreams import Behind
 from overlay.errors import StorageError
+from overlay.signatures import secrets_in
 
 logger = logging.getLogger("overlay.server")
 

@@ -22,7 +22,7 @@ from overlay.flows.steps import Flow, Sleep, Work
 from overlay.jobs.context import JobContext
 from overlay.jobs.end_id import end_id
 from overlay.jobs.views import Job, view
-from overlay.signatures import sign
+from overlay.signatures import secrets_in, sign
 from overlay.wire.environment import variable
 from overlay.wire.posting import NotPosted, post
 
@@ -127,10 +127,6 @@ def _secret(file: str | None) -> str:
                 f"no secret to sign the job's end with: set {SECRET}, or notify_secret_file"
             )
     else:
-        try:
-            found = Path(file).read_text(encoding="ascii").strip()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not a file with a secret"
-            raise ConfigurationError(f"notify_secret_file {file}: {reason}") from None
+        found = " ".join(secrets_in(Path(file), "notify_secret_file"))  # of which several are none
     sign(b"", "", found)
     return found
