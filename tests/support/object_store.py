@@ -7,11 +7,15 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape, unescape
+
+from overlay.jobs.object_store import lease
+from overlay.wire.clock import SystemClock
+from support.ledgers import JOB, unit
 
 Fault = Literal["refused", "failed", "answer lost"]
 """A 412 that has no reason; a 500, with nothing done; a connection that closes once it was done."""
@@ -141,3 +145,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def opened(home, stack, job_id=JOB.id, clock=None):
+    """The ledger of a job, taken over until the stack is closed."""
+    return home.open(job_id, stack, clock or SystemClock())[1]
+
+
+def begun(home, *, commits):
+    """Begin a job with a commit for each of so many units, and give them."""
+    home.create(JOB)
+    with ExitStack() as stack:
+        ledger = opened(home, stack)
+        for number in range(commits):
+            ledger.save(unit(number, 0))
+        return ledger.units()
+
+
+def nobody_renews(monkeypatch):
+    """From now on no lease is renewed, as if its owner were paused."""
+    monkeypatch.setattr(lease.Lease, "_keep_renewing", lambda self: None)
